@@ -1,0 +1,88 @@
+"""What every tensor in this repository means: the void value, axis order, and the few checks that enforce them.
+
+Axis order is always batch, class, height, width (B, C, H, W). Colours are float32 in [0, 1] and not normalised
+(normalisation is the first layer of a network); bandwidths called `sigma_rgb` are on 0-255 colours, as published.
+
+Glossary
+    labels        ground-truth class index per pixel, `VOID` where none is given              (B, H, W) int64
+    seeds         class index on annotated pixels (scribbles, clicks, blocks), `VOID` elsewhere  (B, H, W) int64
+    valid         inside the image and not void                                               (B, H, W) bool
+    probs         soft-max of the network's logits: sigma in [SSL], S in [SIZE]               (B, C, H, W)
+    pseudo_labels soft labels y of [SSL] Eq. 5, detached from the network                     (B, C, H, W)
+    size_targets  prescribed class fractions v of the whole image, [SIZE] Eq. 2               (B, C), rows sum to 1
+    mean_probs    predicted class fractions, [SIZE] Eq. 1                                     (B, C), rows sum to 1
+
+[SIZE] = "Approximate Size Targets Are Sufficient for Accurate Semantic Segmentation" (arXiv 2503.06954),
+[SSL]  = "Soft Self-labeling and Potts Relaxations for Weakly-Supervised Segmentation" (arXiv 2507.01721).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:  # stages without tensors import this module too, and torch takes seconds to load
+    from torch import Tensor
+
+VOID = 255
+"""Pixel value without a class: ignored by every loss, size and metric."""
+
+
+def valid_mask(labels: Tensor) -> Tensor:
+    """Return where `labels` holds a class: bool, same shape; False on `VOID`.
+
+    >>> import torch
+    >>> valid_mask(torch.tensor([[0, 255]])).tolist()
+    [[True, False]]
+    """
+    return labels != VOID
+
+
+def one_hot(labels: Tensor, num_classes: int) -> Tensor:
+    """Return one-hot distributions of integer labels ([SSL] Eq. 2).
+
+    Args:
+        labels: (B, H, W) int64 in 0..num_classes-1 or `VOID`.
+        num_classes: C, at least 1.
+
+    Returns:
+        (B, C, H, W) float32; all zeros where `labels` is `VOID`.
+
+    >>> import torch
+    >>> one_hot(torch.tensor([[[1, 255]]]), 2).squeeze(2).tolist()
+    [[[0.0, 0.0], [1.0, 0.0]]]
+    """
+    from torch.nn.functional import one_hot as encode
+
+    valid = valid_mask(labels)
+    encoded = encode(labels.where(valid, labels.new_zeros(())), num_classes)
+    return (encoded * valid.unsqueeze(-1)).movedim(-1, 1).float()
+
+
+def masked_mean(values: Tensor, mask: Tensor) -> Tensor:
+    """Return the mean of each image's `values` over its `mask`; 0 for an image whose mask is empty.
+
+    Args:
+        values: (B, H, W).
+        mask: (B, H, W) bool.
+
+    Returns:
+        (B,). Entries outside the mask get zero gradient even where they are not finite.
+    """
+    total = values.where(mask, values.new_zeros(())).flatten(1).sum(1)
+    return total / mask.flatten(1).sum(1).clamp(min=1)
+
+
+def check_shape(name: str, tensor: Tensor, shape: tuple[int | None, ...]) -> None:
+    """Raise ValueError unless `tensor` has `shape`, where None stands for any length."""
+    matches = tensor.ndim == len(shape) and all(want in (None, have) for want, have in zip(shape, tensor.shape, strict=True))
+    if not matches:
+        wanted = ", ".join("any" if want is None else str(want) for want in shape)
+        raise ValueError(f"{name}: expected shape ({wanted}), got {tuple(tensor.shape)}")
+
+
+def check_simplex(name: str, distribution: Tensor, dim: int = 1, tolerance: float = 1e-4) -> None:
+    """Raise ValueError unless `distribution` is non-negative and sums to 1 along `dim`, to `tolerance`."""
+    lowest = float(distribution.min())
+    worst = float((distribution.sum(dim) - 1).abs().max())
+    if lowest < -tolerance or worst > tolerance:
+        raise ValueError(f"{name}: expected distributions (>= 0, sum 1), got minimum {lowest:.3g} and sums off by {worst:.3g}")

@@ -1,0 +1,1 @@
+"""Stateless losses of tensors: one value per pixel or image, reduced by the caller."""

@@ -1,0 +1,197 @@
+"""Losses of the predicted class sizes of an image ([SIZE] Eq. 1, 2, 7-9, 11, 17).
+
+Size-target losses compare `mean_probs` with `size_targets`; barriers use only which classes are present (the tags,
+`size_targets` > 0) or a lower bound per class. All return one value per image, (B,), in float32 or better even if the
+network runs in half precision, because a size of 1e-3 and its logarithm need it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from pipeline.conventions import check_shape
+
+SIZE_FLOOR = 1e-8
+"""Sizes are raised to this value inside a logarithm: a hundredth of a pixel of a 1000 x 1000 image."""
+
+
+def mean_probs(probs: Tensor, valid: Tensor) -> Tensor:
+    """Return the average prediction over the valid pixels, the predicted class sizes ([SIZE] Eq. 1).
+
+    mean_probs = 1/|Omega| sum_{p in Omega} S_p
+
+    Args:
+        probs: (B, C, H, W) on the simplex.
+        valid: (B, H, W) bool; pixels outside are left out of sum and count, and get zero gradient.
+
+    Returns:
+        (B, C), rows sum to 1; all zeros (and zero gradient) for an image without a valid pixel.
+
+    Raises:
+        ValueError: if the shapes do not fit together.
+    """
+    check_shape("probs", probs, (None, None, None, None))
+    check_shape("valid", valid, (probs.shape[0], *probs.shape[2:]))
+    kept = _precise(probs).where(valid.unsqueeze(1), torch.zeros((), device=probs.device))
+    return kept.sum((2, 3)) / valid.sum((1, 2)).clamp(min=1).unsqueeze(1)
+
+
+def forward_kl(mean_probs: Tensor, size_targets: Tensor) -> Tensor:
+    """Return the size-target loss KL(v | mean_probs) = sum_k v_k ln(v_k / mean_probs_k), with 0 ln 0 = 0 ([SIZE] Eq. 2).
+
+    Zero-avoiding: infinite (here: at the floor) where a class with a positive target is predicted nowhere.
+
+    Args:
+        mean_probs: (B, C), rows sum to 1.
+        size_targets: (B, C), rows sum to 1.
+
+    Returns:
+        (B,), >= 0, and 0 only where both agree.
+
+    Raises:
+        ValueError: if the shapes differ.
+
+    >>> round(float(forward_kl(torch.tensor([[0.5, 0.5]]), torch.tensor([[1.0, 0.0]]))), 4)
+    0.6931
+    """
+    predicted, prescribed = _check_sizes(mean_probs, size_targets)
+    return (torch.xlogy(prescribed, prescribed) - prescribed * _log(predicted)).sum(1)
+
+
+def reverse_kl(mean_probs: Tensor, size_targets: Tensor) -> Tensor:
+    """Return KL(mean_probs | v) = sum_k mean_probs_k ln(mean_probs_k / v_k), both clamped ([SIZE] Eq. 7, Fig. 3).
+
+    Args:
+        mean_probs: (B, C), rows sum to 1.
+        size_targets: (B, C), rows sum to 1; a class with target 0 costs at most -ln `SIZE_FLOOR` = 18.4.
+
+    Returns:
+        (B,), >= 0 up to the clamp.
+
+    Raises:
+        ValueError: if the shapes differ.
+    """
+    predicted, prescribed = _check_sizes(mean_probs, size_targets)
+    predicted = predicted.clamp(min=SIZE_FLOOR)
+    return (predicted * (predicted.log() - _log(prescribed))).sum(1)
+
+
+def log_barrier(mean_probs: Tensor, size_targets: Tensor) -> Tensor:
+    """Return the expansion loss -sum_{k in T} ln mean_probs_k, T the classes present ([SIZE] Eq. 9).
+
+    Args:
+        mean_probs: (B, C), rows sum to 1.
+        size_targets: (B, C); only its tags T = {k: size_targets_k > 0} are used.
+
+    Returns:
+        (B,), >= 0; smallest where the present classes are equally large ([SIZE] Eq. 10).
+
+    Raises:
+        ValueError: if the shapes differ.
+    """
+    predicted, prescribed = _check_sizes(mean_probs, size_targets)
+    return -((prescribed > 0) * _log(predicted)).sum(1)
+
+
+def flat_barrier(mean_probs: Tensor, size_targets: Tensor, epsilon: float = 1e-2, as_printed: bool = False) -> Tensor:
+    """Return the barrier with a flat bottom, -sum_{k in T} ln min(mean_probs_k, epsilon) ([SIZE] Eq. 11).
+
+    Eq. 11 prints max in place of min. With max the loss is constant exactly where a present class is missing and pulls
+    towards equal sizes everywhere else, the bias which the sentence under it says the flat bottom avoids; hence min.
+
+    Args:
+        mean_probs: (B, C), rows sum to 1.
+        size_targets: (B, C); only its tags T = {k: size_targets_k > 0} are used.
+        epsilon: the size from which a class is large enough, a fraction in (0, 1).
+        as_printed: take max, as the equation is printed.
+
+    Returns:
+        (B,), at least -|T| ln epsilon (at most, if `as_printed`).
+
+    Raises:
+        ValueError: if the shapes differ, or epsilon is not in (0, 1).
+    """
+    if not 0 < epsilon < 1:
+        raise ValueError(f"epsilon: expected a fraction in (0, 1), got {epsilon}")
+    predicted, prescribed = _check_sizes(mean_probs, size_targets)
+    bounded = predicted.clamp(min=epsilon) if as_printed else predicted.clamp(max=epsilon)
+    return -((prescribed > 0) * _log(bounded)).sum(1)
+
+
+def suppression(mean_probs: Tensor, size_targets: Tensor) -> Tensor:
+    """Return -sum_{k not in T} ln(1 - mean_probs_k), which drives the absent classes to size 0 ([SIZE] Eq. 8).
+
+    Args:
+        mean_probs: (B, C), rows sum to 1.
+        size_targets: (B, C); only its tags T = {k: size_targets_k > 0} are used.
+
+    Returns:
+        (B,), >= 0.
+
+    Raises:
+        ValueError: if the shapes differ.
+    """
+    predicted, prescribed = _check_sizes(mean_probs, size_targets)
+    return -((prescribed <= 0) * _log(1 - predicted)).sum(1)
+
+
+def squared_barrier(mean_probs: Tensor, lower_bounds: Tensor) -> Tensor:
+    """Return the thresholded size barrier sum_k max(a_k - mean_probs_k, 0)^2 ([SIZE] Eq. 17).
+
+    Args:
+        mean_probs: (B, C), rows sum to 1.
+        lower_bounds: (C,) or (B, C) smallest allowed sizes, fractions in [0, 1]; 0 leaves a class free.
+
+    Returns:
+        (B,), >= 0; 0 where each class is large enough.
+
+    Raises:
+        ValueError: if the shapes do not fit together.
+    """
+    check_shape("mean_probs", mean_probs, (None, None))
+    shape = tuple(mean_probs.shape)
+    check_shape("lower_bounds", lower_bounds, shape if lower_bounds.ndim == 2 else shape[1:])
+    return (_precise(lower_bounds) - _precise(mean_probs)).clamp(min=0).square().sum(1)
+
+
+def squared_suppression(mean_probs: Tensor, size_targets: Tensor) -> Tensor:
+    """Return sum_{k not in T} mean_probs_k^2, the suppression used with the size barrier ([SIZE] section 3.6).
+
+    Args:
+        mean_probs: (B, C), rows sum to 1.
+        size_targets: (B, C); only its tags T = {k: size_targets_k > 0} are used.
+
+    Returns:
+        (B,), in [0, 1].
+
+    Raises:
+        ValueError: if the shapes differ.
+    """
+    predicted, prescribed = _check_sizes(mean_probs, size_targets)
+    return ((prescribed <= 0) * predicted.square()).sum(1)
+
+
+SIZE_LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "forward_kl": forward_kl,
+    "reverse_kl": reverse_kl,
+    "log_barrier": log_barrier,
+    "flat_barrier": flat_barrier,
+}
+"""Losses of (mean_probs, size_targets) -> (B,) by name."""
+
+
+def _precise(tensor: Tensor) -> Tensor:
+    return tensor.to(torch.promote_types(tensor.dtype, torch.float32))
+
+
+def _log(sizes: Tensor) -> Tensor:
+    return sizes.clamp(min=SIZE_FLOOR).log()
+
+
+def _check_sizes(mean_probs: Tensor, size_targets: Tensor) -> tuple[Tensor, Tensor]:
+    check_shape("mean_probs", mean_probs, (None, None))
+    check_shape("size_targets", size_targets, tuple(mean_probs.shape))
+    return _precise(mean_probs), _precise(size_targets)

@@ -1,0 +1,1 @@
+"""What is reported: intersection over union and relative size errors, as fractions."""

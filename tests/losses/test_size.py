@@ -1,0 +1,174 @@
+import math
+
+import pytest
+import torch
+
+from pipeline.losses.size import (
+    SIZE_FLOOR,
+    SIZE_LOSSES,
+    flat_barrier,
+    forward_kl,
+    log_barrier,
+    mean_probs,
+    reverse_kl,
+    squared_barrier,
+    squared_suppression,
+    suppression,
+)
+
+ON_TAGS = [*SIZE_LOSSES.values(), suppression, squared_suppression]
+
+
+def sizes(*rows):
+    return torch.tensor(rows, dtype=torch.float64)
+
+
+def test_mean_probs_averages_each_class():
+    probs = torch.tensor([[1.0, 0.5, 0.0], [0.0, 0.5, 1.0]]).view(1, 2, 1, 3)
+    assert mean_probs(probs, torch.ones(1, 1, 3, dtype=torch.bool)).tolist() == [[0.5, 0.5]]
+
+
+def test_mean_probs_leaves_invalid_pixels_out_of_sum_and_count():
+    probs = torch.tensor([[1.0, 0.5, math.nan], [0.0, 0.5, math.nan]]).view(1, 2, 1, 3)
+    assert mean_probs(probs, torch.tensor([[[True, True, False]]])).tolist() == [[0.75, 0.25]]
+
+
+def test_mean_probs_gives_invalid_pixels_zero_gradient():
+    probs = torch.full((1, 2, 1, 2), 0.5, requires_grad=True)
+    mean_probs(probs, torch.tensor([[[True, False]]])).square().sum().backward()
+    assert probs.grad[..., 0].tolist() == [[[1], [1]]]
+    assert probs.grad[..., 1].tolist() == [[[0], [0]]]
+
+
+def test_mean_probs_of_an_image_without_valid_pixels_is_zero():
+    assert mean_probs(torch.full((1, 2, 2, 2), 0.5), torch.zeros(1, 2, 2, dtype=torch.bool)).tolist() == [[0, 0]]
+
+
+def test_mean_probs_of_half_precision_is_computed_in_single():
+    probs = torch.full((1, 2, 64, 64), 0.5, dtype=torch.bfloat16)
+    result = mean_probs(probs, torch.ones(1, 64, 64, dtype=torch.bool))
+    assert (result.dtype, result.tolist()) == (torch.float32, [[0.5, 0.5]])
+
+
+def test_mean_probs_rejects_a_mask_of_another_size():
+    with pytest.raises(ValueError, match="valid: expected shape"):
+        mean_probs(torch.full((1, 2, 2, 3), 0.5), torch.ones(1, 3, 2, dtype=torch.bool))
+
+
+def test_forward_kl_on_paper():
+    expected = 0.9 * math.log(0.9 / 0.6) + 0.1 * math.log(0.1 / 0.4)
+    assert forward_kl(sizes((0.6, 0.4)), sizes((0.9, 0.1))).item() == pytest.approx(expected)
+
+
+def test_reverse_kl_on_paper():
+    expected = 0.6 * math.log(0.6 / 0.9) + 0.4 * math.log(0.4 / 0.1)
+    assert reverse_kl(sizes((0.6, 0.4)), sizes((0.9, 0.1))).item() == pytest.approx(expected)
+
+
+def test_forward_kl_takes_a_class_with_target_zero_as_zero():
+    assert forward_kl(sizes((0.5, 0.25, 0.25)), sizes((1, 0, 0))).item() == pytest.approx(math.log(2))
+
+
+@pytest.mark.parametrize("loss", [forward_kl, reverse_kl])
+def test_divergences_are_smallest_at_the_size_target(loss):
+    first = torch.linspace(0.01, 0.99, 99, dtype=torch.float64)
+    candidates = torch.stack([first, 1 - first], dim=1)
+    values = loss(candidates, sizes((0.3, 0.7)).expand_as(candidates))
+    assert first[values.argmin()].item() == pytest.approx(0.3)
+    assert values.min().item() == pytest.approx(0, abs=1e-12)
+
+
+def test_forward_kl_avoids_zero_where_reverse_kl_tolerates_it():
+    all_background, target = sizes((1, 0)), sizes((0.9, 0.1))
+    assert forward_kl(all_background, target).item() > 1.5
+    assert reverse_kl(all_background, target).item() == pytest.approx(-math.log(0.9), abs=1e-5)
+
+
+def test_log_barrier_on_paper_ignores_absent_classes_and_the_amounts():
+    expected = -math.log(0.5) - math.log(0.2)
+    for target in ((0.9, 0.1, 0), (0.1, 0.9, 0)):
+        assert log_barrier(sizes((0.5, 0.2, 0.3)), sizes(target)).item() == pytest.approx(expected)
+
+
+def test_log_barrier_is_forward_kl_to_equal_sizes_up_to_a_constant():
+    predicted = sizes((0.5, 0.2, 0.3), (0.1, 0.6, 0.3))
+    uniform = sizes((0.5, 0.5, 0)).expand(2, 3)
+    assert torch.allclose(log_barrier(predicted, uniform) / 2 - math.log(2), forward_kl(predicted, uniform))
+
+
+def test_flat_barrier_is_flat_where_present_classes_are_large_enough():
+    predicted = sizes((0.5, 0.5), (0.9, 0.1), (0.02, 0.98)).requires_grad_()
+    values = flat_barrier(predicted, sizes((0.5, 0.5)).expand(3, 2), epsilon=0.02)
+    values.sum().backward()
+    assert values.tolist() == pytest.approx([-2 * math.log(0.02)] * 3)
+    assert predicted.grad[:2].abs().max() == 0
+
+
+def test_flat_barrier_pushes_a_missing_class():
+    predicted = sizes((0.999, 0.001)).requires_grad_()
+    flat_barrier(predicted, sizes((0.5, 0.5)), epsilon=0.01).sum().backward()
+    assert predicted.grad.tolist() == [[0, pytest.approx(-1000)]]
+
+
+def test_flat_barrier_as_printed_takes_the_maximum():
+    value = flat_barrier(sizes((0.999, 0.001)), sizes((0.5, 0.5)), epsilon=0.01, as_printed=True)
+    assert value.item() == pytest.approx(-math.log(0.999) - math.log(0.01))
+
+
+@pytest.mark.parametrize("epsilon", [0, 1, -0.1])
+def test_flat_barrier_rejects_a_threshold_outside_the_open_interval(epsilon):
+    with pytest.raises(ValueError, match="epsilon"):
+        flat_barrier(sizes((0.5, 0.5)), sizes((0.5, 0.5)), epsilon=epsilon)
+
+
+def test_suppression_on_paper_ignores_present_classes():
+    assert suppression(sizes((0.5, 0.2, 0.3)), sizes((1, 0, 0))).item() == pytest.approx(-math.log(0.8) - math.log(0.7))
+
+
+def test_squared_suppression_on_paper():
+    assert squared_suppression(sizes((0.5, 0.2, 0.3)), sizes((1, 0, 0))).item() == pytest.approx(0.04 + 0.09)
+
+
+def test_squared_barrier_on_paper():
+    assert squared_barrier(sizes((0.5, 0.2, 0.3)), torch.tensor([0.4, 0.4, 0.4])).item() == pytest.approx(0.04 + 0.01)
+
+
+def test_squared_barrier_takes_bounds_per_image():
+    bounds = torch.tensor([[0.6, 0.0], [0.0, 0.0]])
+    assert squared_barrier(sizes((0.5, 0.5), (0.5, 0.5)), bounds).tolist() == pytest.approx([0.01, 0])
+
+
+@pytest.mark.parametrize("loss", ON_TAGS)
+def test_gradients_fit_the_values(loss):
+    predicted = sizes((0.5, 0.2, 0.295, 0.005), (0.1, 0.6, 0.2, 0.1)).requires_grad_()
+    target = sizes((0.6, 0.2, 0, 0.2), (0, 0.5, 0.5, 0))
+    assert torch.autograd.gradcheck(lambda mean: loss(mean, target), predicted)
+
+
+def test_squared_barrier_gradient_fits_the_value():
+    assert torch.autograd.gradcheck(lambda mean: squared_barrier(mean, sizes((0.4, 0.4))[0]), sizes((0.7, 0.3)).requires_grad_())
+
+
+@pytest.mark.parametrize("loss", ON_TAGS)
+def test_value_and_gradient_stay_finite_for_extreme_logits(loss):
+    logits = torch.tensor([1e4, -1e4]).view(1, 2, 1, 1).expand(2, 2, 3, 3).clone().requires_grad_()
+    mean = mean_probs(logits.softmax(1), torch.ones(2, 3, 3, dtype=torch.bool))
+    value = loss(mean, torch.tensor([[1.0, 0.0], [0.0, 1.0]]))
+    value.sum().backward()
+    assert value.isfinite().all()
+    assert logits.grad.isfinite().all()
+
+
+@pytest.mark.parametrize("loss", ON_TAGS)
+def test_half_precision_sizes_are_lifted_to_single(loss):
+    assert loss(sizes((0.5, 0.5)).half(), sizes((1, 0)).half()).dtype == torch.float32
+
+
+@pytest.mark.parametrize("loss", ON_TAGS)
+def test_rejects_size_targets_of_another_class_count(loss):
+    with pytest.raises(ValueError, match="size_targets: expected shape"):
+        loss(sizes((0.5, 0.5)), sizes((0.5, 0.3, 0.2)))
+
+
+def test_a_missing_class_costs_forward_kl_the_floor():
+    assert forward_kl(sizes((1, 0)), sizes((0, 1))).item() == pytest.approx(-math.log(SIZE_FLOOR))
