@@ -1,0 +1,1 @@
+"""Evaluation: whole images at their original size, one confusion matrix per split."""

@@ -1,0 +1,85 @@
+"""Scores over a whole split: predictions at original size against masks, void ignored, one confusion matrix."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from pipeline.evaluation.predict import predict_logits
+from pipeline.metrics.confusion import confusion_matrix, iou_per_class, mean_iou
+
+
+class LabelledImages(Protocol):
+    """What evaluation needs of a split: ids, pictures (H, W, 3) and masks (H, W), and the number of classes."""
+
+    @property
+    def ids(self) -> Sequence[str]:
+        """Image ids in order."""
+
+    @property
+    def num_classes(self) -> int:
+        """C, with background."""
+
+    def image(self, image_id: str, /) -> NDArray[np.uint8]:
+        """Return the picture."""
+
+    def labels(self, image_id: str, /) -> NDArray[np.uint8]:
+        """Return the mask."""
+
+
+@dataclass(frozen=True)
+class Score:
+    """Result of one split.
+
+    Attributes:
+        confusion: (C, C) pixel counts, rows are truth.
+    """
+
+    confusion: NDArray[np.int64]
+
+    @property
+    def mean_iou(self) -> float:
+        """mIoU as a fraction, over the classes that occur in truth or prediction."""
+        return mean_iou(self.confusion)
+
+    @property
+    def iou(self) -> NDArray[np.float64]:
+        """IoU per class, NaN where a class occurs in neither."""
+        return iou_per_class(self.confusion)
+
+    @property
+    def background_share(self) -> float:
+        """Share of scored pixels predicted as class 0 (1: the trivial solution)."""
+        return float(self.confusion[:, 0].sum() / max(self.confusion.sum(), 1))
+
+
+def score(
+    network: nn.Module, images: LabelledImages, *, resize_px: int | None, device: torch.device, batch_size: int = 16
+) -> Score:
+    """Score `network` on every image of a split.
+
+    Args:
+        network: put into evaluation mode by the caller.
+        images: pictures and masks.
+        resize_px: see `predict_logits`.
+        device: where the network is.
+        batch_size: pictures per forward pass where all are resized to one size.
+    """
+    total = np.zeros((images.num_classes, images.num_classes), dtype=np.int64)
+    for ids in _batches(images.ids, batch_size):
+        logits = predict_logits(network, [images.image(image_id) for image_id in ids], resize_px=resize_px, device=device)
+        for image_id, one in zip(ids, logits):
+            prediction = one.argmax(0).to(torch.uint8).cpu().numpy()
+            total += confusion_matrix(images.labels(image_id), prediction, images.num_classes)
+    return Score(total)
+
+
+def _batches(ids: Sequence[str], size: int) -> Iterator[Sequence[str]]:
+    for start in range(0, len(ids), size):
+        yield ids[start : start + size]

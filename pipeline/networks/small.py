@@ -1,0 +1,61 @@
+"""A compact feature pyramid for the embedded scale: three resolutions, image context, lateral connections.
+
+Not in either paper. It stands in for DeepLabV3+ where minutes of one CPU core are the budget: trained from random weights,
+about 0.1 million parameters at the default width.
+"""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+from torch.nn.functional import interpolate
+
+from pipeline.networks.base import Normalization, SegmentationNetwork
+
+
+def _block(inputs: int, outputs: int, *, stride: int = 1, dilation: int = 1, kernel: int = 3) -> nn.Sequential:
+    padding = dilation * (kernel // 2)
+    return nn.Sequential(
+        nn.Conv2d(inputs, outputs, kernel, stride, padding, dilation, bias=False), nn.BatchNorm2d(outputs), nn.ReLU(inplace=True)
+    )
+
+
+class SmallNetwork(SegmentationNetwork):
+    """Encoder at strides 2, 4 and 8 with dilated context; pyramid back to stride 2; bilinear to the input size.
+
+    Args:
+        num_classes: C.
+        width: channels at stride 2; deeper levels have two and four times as many.
+    """
+
+    def __init__(self, num_classes: int, *, width: int = 16) -> None:
+        super().__init__()
+        self.normalization = Normalization()
+        self.stride2 = _block(3, width, stride=2)
+        self.stride4 = nn.Sequential(_block(width, 2 * width, stride=2), _block(2 * width, 2 * width))
+        self.stride8 = nn.Sequential(
+            _block(2 * width, 4 * width, stride=2), _block(4 * width, 4 * width), _block(4 * width, 4 * width, dilation=2)
+        )
+        self.context = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Conv2d(4 * width, 4 * width, 1), nn.ReLU(inplace=True))
+        self.lateral4 = nn.Conv2d(2 * width, 2 * width, 1)
+        self.down4 = nn.Conv2d(4 * width, 2 * width, 1)  # before the up-sampling, which is cheaper on fewer channels
+        self.merge4 = _block(2 * width, 2 * width)
+        self.lateral2 = nn.Conv2d(width, width, 1)
+        self.down2 = nn.Conv2d(2 * width, width, 1)
+        self.merge2 = _block(width, width)
+        self.classifier = nn.Conv2d(width, num_classes, 1)
+        pyramid = (self.lateral4, self.down4, self.merge4, self.lateral2, self.down2, self.merge2)
+        self.head = (*pyramid, self.classifier)
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Map (B, 3, H, W) colours in [0, 1], sides divisible by 8, to (B, C, H, W) logits."""
+        fine = self.stride2(self.normalization(image))
+        middle = self.stride4(fine)
+        coarse = self.stride8(middle)
+        coarse = coarse + self.context(coarse)
+        middle = self.merge4(self.lateral4(middle) + _resize_like(self.down4(coarse), middle))
+        fine = self.merge2(self.lateral2(fine) + _resize_like(self.down2(middle), fine))
+        return _resize_like(self.classifier(fine), image)
+
+
+def _resize_like(features: Tensor, reference: Tensor) -> Tensor:
+    return interpolate(features, size=reference.shape[-2:], mode="bilinear", align_corners=False)

@@ -1,0 +1,44 @@
+"""Writing files that are either whole or absent, and the state a run resumes from."""
+
+from __future__ import annotations
+
+import io
+import os
+import pickle
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from pipeline.files import write_atomically
+
+
+def save_state(path: Path, state: dict[str, Any]) -> None:
+    """Write tensors and numbers to `path`; equal states give equal bytes.
+
+    Raises:
+        OSError: the disk is full or the folder cannot be written; the old file, if any, is still whole.
+    """
+    buffer = io.BytesIO()
+    torch.save(state, buffer)  # to memory first: the archive would otherwise carry the temporary file's name
+    write_atomically(path, buffer.getvalue())
+
+
+def load_state(path: Path, device: torch.device | str = "cpu") -> dict[str, Any]:
+    """Read what `save_state` wrote.
+
+    Raises:
+        ValueError: the file is not a complete checkpoint; names it.
+    """
+    try:
+        return torch.load(path, map_location=device, weights_only=True)
+    except (RuntimeError, EOFError, OSError, ValueError, pickle.UnpicklingError) as error:
+        if isinstance(error, FileNotFoundError):
+            raise
+        raise ValueError(f"{path}: not a complete checkpoint ({type(error).__name__}); delete it and run again") from error
+
+
+def remove_state(path: Path) -> None:
+    """Delete a checkpoint that is no longer needed."""
+    if path.exists():
+        os.unlink(path)

@@ -1,0 +1,260 @@
+"""One training loop for every objective of both papers.
+
+The same call resumes an interrupted run: state is checkpointed while running and everything random depends on
+(seed, step) alone, so on a CPU a resumed run ends with the very weights of an uninterrupted one.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+import signal
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from pipeline.networks.base import SegmentationNetwork
+from pipeline.training.checkpoint import load_state, remove_state, save_state
+from pipeline.training.objectives import Batch, Objective
+from pipeline.training.schedule import make_optimizer, make_scheduler
+from pipeline.training.seeding import BatchPlan, derive_seed
+
+CHECKPOINT_EVERY_S = 60.0
+"""A killed run loses at most this much work, plus one step."""
+
+
+class TrainingError(RuntimeError):
+    """Training cannot go on; the message says where and what to do."""
+
+
+class Interrupted(TrainingError):
+    """Training was asked to stop and wrote a checkpoint; the same command goes on from there."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Numbers of the optimisation; see `pipeline.params.Training` for their meaning."""
+
+    epochs: int
+    batch_size: int
+    learning_rate: float
+    head_lr_factor: float
+    momentum: float
+    weight_decay: float
+    power: float
+    precision: str = "float32"
+    validate_every_epochs: int = 0
+
+
+@dataclass
+class State:
+    """All progress of a run: what a checkpoint holds besides network, optimiser and schedule.
+
+    Attributes:
+        step: batches done.
+        sums: running sums of the current epoch's history values.
+        history: one row per finished epoch.
+        best_metric: highest validation metric so far.
+        best_weights: weights that reached it; empty before the first validation.
+    """
+
+    step: int = 0
+    sums: dict[str, float] = field(default_factory=dict)
+    history: list[dict[str, float]] = field(default_factory=list)
+    best_metric: float = -math.inf
+    best_weights: dict[str, Tensor] = field(default_factory=dict)
+
+
+LoaderFactory = Callable[[BatchPlan], Iterable[Batch]]
+Validation = Callable[[SegmentationNetwork], float]
+
+
+def train(
+    network: SegmentationNetwork,
+    make_loader: LoaderFactory,
+    num_images: int,
+    objective: Objective,
+    settings: Settings,
+    *,
+    seed: int,
+    device: torch.device,
+    checkpoint: Path | None = None,
+    validate: Validation | None = None,
+    label: str = "train",
+    show_progress: bool = True,
+) -> State:
+    """Train `network` in place and return the finished state (history, best weights).
+
+    Args:
+        network: moved to `device`, in channels-last memory order, by the caller.
+        make_loader: returns the batches of a plan, in its order.
+        num_images: images in the training set.
+        objective: total loss and its named parts.
+        settings: numbers of the optimisation.
+        seed: root of all randomness of this run.
+        device: where the network is.
+        checkpoint: scratch file to resume from and to write while running; removed by the caller (`remove_state`) when
+            the results are safe. None: no checkpoints.
+        validate: returns the metric of the validation set, higher is better; called every `validate_every_epochs` epochs.
+        label: name on the progress bar and in messages.
+        show_progress: draw a progress bar with loss, images per second and time left.
+
+    Raises:
+        TrainingError: the loss is not finite (names the images of the batch), or the GPU ran out of memory.
+        Interrupted: SIGINT or SIGTERM arrived; the step was finished and a checkpoint written.
+    """
+    optimizer = make_optimizer(
+        network,
+        learning_rate=settings.learning_rate,
+        head_lr_factor=settings.head_lr_factor,
+        momentum=settings.momentum,
+        weight_decay=settings.weight_decay,
+    )
+    plan = BatchPlan(num_images, settings.batch_size, settings.epochs, seed)
+    scheduler = make_scheduler(optimizer, total_steps=plan.total_steps, power=settings.power)
+    state = State()
+    parts = {"network": network, "optimizer": optimizer, "scheduler": scheduler}
+    if checkpoint is not None and checkpoint.exists():
+        state = _restore(checkpoint, parts, device)
+    plan = BatchPlan(num_images, settings.batch_size, settings.epochs, seed, start_step=state.step)
+    last_saved = time.monotonic()
+
+    network.train()
+    with _stop_requests() as stop, _progress(plan, settings.batch_size, label, show_progress) as bar:
+        for batch in make_loader(plan):
+            torch.manual_seed(derive_seed(seed, "step", state.step))  # dropout
+            values = _step(network, objective, optimizer, batch, settings.precision, device, state.step, label)
+            scheduler.step()
+            state.step += 1
+            for name, value in values.items():
+                state.sums[name] = state.sums.get(name, 0.0) + value
+            bar.update(settings.batch_size)
+            bar.set_postfix(loss=f"{values['loss']:.3f}", refresh=False)
+            if state.step % plan.steps_per_epoch == 0:
+                _finish_epoch(state, plan, optimizer, network, settings, validate)
+            finished = state.step == plan.total_steps
+            if checkpoint is not None and not finished and (stop.is_set or time.monotonic() - last_saved > CHECKPOINT_EVERY_S):
+                _save(checkpoint, parts, state)
+                last_saved = time.monotonic()
+            if stop.is_set and not finished:
+                where = f"; step {state.step} of {plan.total_steps} is saved" if checkpoint is not None else ""
+                raise Interrupted(f"{label}: stopped on request{where}; run the same command again to go on")
+    network.eval()
+    return state
+
+
+def _step(
+    network: SegmentationNetwork,
+    objective: Objective,
+    optimizer: torch.optim.Optimizer,
+    batch: Batch,
+    precision: str,
+    device: torch.device,
+    step: int,
+    label: str,
+) -> dict[str, float]:
+    """Do one optimisation step and return the named values of the loss."""
+    on_device = {key: value.to(device, non_blocking=True) if isinstance(value, Tensor) else value for key, value in batch.items()}
+    on_device["image"] = on_device["image"].contiguous(memory_format=torch.channels_last)
+    mixed = precision == "bf16" and device.type == "cuda"
+    try:
+        with torch.autocast(device.type, dtype=torch.bfloat16, enabled=mixed):
+            logits = network(on_device["image"])
+        loss, parts = objective(logits, on_device)
+        values = {name: float(value) for name, value in parts.items()}
+        if not math.isfinite(values["loss"]):
+            culprits = ", ".join(f"{name} = {value:g}" for name, value in values.items() if not math.isfinite(value))
+            raise TrainingError(
+                f"{label}: the loss is not finite at step {step} ({culprits}); images: {', '.join(batch['image_id'])}. "
+                "Look at these images and their supervision, or lower training.<name>.learning_rate"
+            )
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        optimizer.step()
+    except torch.cuda.OutOfMemoryError as error:
+        raise TrainingError(
+            f"{label}: the GPU ran out of memory with {len(batch['image_id'])} images of {tuple(batch['image'].shape[-2:])} px; "
+            "lower training.<name>.batch_size"
+        ) from error
+    return values
+
+
+def _finish_epoch(
+    state: State,
+    plan: BatchPlan,
+    optimizer: torch.optim.Optimizer,
+    network: SegmentationNetwork,
+    settings: Settings,
+    validate: Validation | None,
+) -> None:
+    """Turn the epoch's sums into a row of the history; validate where asked."""
+    epoch = state.step // plan.steps_per_epoch
+    row = {"epoch": float(epoch), "step": float(state.step), "learning_rate": optimizer.param_groups[0]["lr"]}
+    row.update({name: total / plan.steps_per_epoch for name, total in state.sums.items()})
+    state.sums = {}
+    every = settings.validate_every_epochs
+    if validate is not None and every > 0:
+        row["mIoU_val"] = math.nan
+        if epoch % every == 0 or epoch == settings.epochs:
+            network.eval()
+            row["mIoU_val"] = metric = validate(network)
+            network.train()
+            if metric > state.best_metric:
+                state.best_metric = metric
+                state.best_weights = copy.deepcopy(network.state_dict())
+    state.history.append(row)
+
+
+def _save(path: Path, parts: Mapping[str, Any], state: State) -> None:
+    save_state(path, {**{name: part.state_dict() for name, part in parts.items()}, "state": dict(vars(state))})
+
+
+def _restore(path: Path, parts: Mapping[str, Any], device: torch.device) -> State:
+    saved = load_state(path, device)
+    for name, part in parts.items():
+        part.load_state_dict(saved[name])
+    return State(**saved["state"])
+
+
+class _StopFlag:
+    is_set = False
+
+
+@contextmanager
+def _stop_requests() -> Iterator[_StopFlag]:
+    """Turn SIGINT and SIGTERM into a flag while training, so that a step is never cut in two."""
+    flag = _StopFlag()
+
+    def request(signum: int, frame: object) -> None:
+        flag.is_set = True
+
+    try:
+        previous = {number: signal.signal(number, request) for number in (signal.SIGINT, signal.SIGTERM)}
+    except ValueError:  # not the main thread: the caller handles signals
+        yield flag
+        return
+    try:
+        yield flag
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
+def _progress(plan: BatchPlan, batch_size: int, label: str, show: bool) -> Iterator[Any]:
+    """Show images done, images per second and time left; in a log file, one line every half minute."""
+    total = plan.total_steps * batch_size
+    with tqdm(
+        total=total, initial=plan.start_step * batch_size, desc=label, unit="img", disable=None if show else True, mininterval=1.0
+    ) as bar:
+        yield bar
+
+
+__all__ = ["Interrupted", "Settings", "State", "TrainingError", "remove_state", "train"]

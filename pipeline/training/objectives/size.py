@@ -1,0 +1,26 @@
+"""Losses on the mean prediction of an image: [SIZE] Eqs. 2, 8, 9, 11 and the reverse KL."""
+
+from __future__ import annotations
+
+from pipeline.losses import size as size_losses
+from pipeline.training.objectives import Batch, Prediction, Term, TermFunction
+
+
+def size_term(*, loss: str, weight: float, suppression: float) -> TermFunction:
+    """Return the batch mean of a size loss, plus `suppression` times [SIZE] Eq. 8 where that is not zero.
+
+    Args:
+        loss: a key of `SIZE_LOSSES`.
+        weight: factor of the whole term.
+        suppression: weight of Eq. 8 relative to the size loss.
+    """
+    size_loss = size_losses.SIZE_LOSSES[loss]
+
+    def size(prediction: Prediction, batch: Batch) -> Term:
+        means = size_losses.mean_probs(prediction.probs, batch["valid"])
+        value = size_loss(means, batch["size_targets"]).mean()
+        if suppression > 0:
+            value = value + suppression * size_losses.suppression(means, batch["size_targets"]).mean()
+        return Term(weight * value)
+
+    return size

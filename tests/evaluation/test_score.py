@@ -1,0 +1,71 @@
+"""Scores: whole images at original size, void ignored, whatever size the network sees."""
+
+import numpy as np
+import pytest
+import torch
+
+from pipeline.evaluation.predict import predict_logits
+from pipeline.evaluation.score import score
+
+CPU = torch.device("cpu")
+
+
+class ByColor(torch.nn.Module):
+    """Class 1 where red is strong, class 0 elsewhere; notes the sizes it sees."""
+
+    def __init__(self):
+        super().__init__()
+        self.sizes = []
+
+    def forward(self, image):
+        self.sizes.append(tuple(image.shape[-2:]))
+        return torch.stack([0.5 - image[:, 0], image[:, 0] - 0.5], dim=1)
+
+
+class Pictures:
+    """Two pictures of different sizes; the right half is red and class 1."""
+
+    num_classes = 2
+    ids = ("wide", "tall")
+
+    def __init__(self, void_rows=0):
+        self.void_rows = void_rows
+        self.shapes = {"wide": (20, 40), "tall": (36, 24)}
+
+    def labels(self, image_id):
+        labels = np.zeros(self.shapes[image_id], dtype=np.uint8)
+        labels[:, labels.shape[1] // 2 :] = 1
+        labels[: self.void_rows] = 255
+        return labels
+
+    def image(self, image_id):
+        image = np.zeros((*self.shapes[image_id], 3), dtype=np.uint8)
+        image[:, image.shape[1] // 2 :, 0] = 255
+        return image
+
+
+@pytest.mark.parametrize("resize_px", [None, 32])
+def test_logits_have_the_original_size(resize_px):
+    pictures = Pictures()
+    images = [pictures.image(image_id) for image_id in pictures.ids]
+    logits = predict_logits(ByColor(), images, resize_px=resize_px, device=CPU)
+    assert [tuple(one.shape) for one in logits] == [(2, 20, 40), (2, 36, 24)]
+
+
+def test_own_size_is_padded_to_a_multiple_of_the_stride():
+    network = ByColor()
+    predict_logits(network, [Pictures().image("wide")], resize_px=None, device=CPU)
+    assert network.sizes == [(32, 48)]
+
+
+def test_perfect_prediction_scores_one():
+    assert score(ByColor(), Pictures(), resize_px=None, device=CPU).mean_iou == 1.0
+
+
+def test_every_labelled_pixel_is_counted_once():
+    total = score(ByColor(), Pictures(void_rows=4), resize_px=32, device=CPU).confusion.sum()
+    assert total == 16 * 40 + 32 * 24
+
+
+def test_background_share_counts_predictions():
+    assert score(ByColor(), Pictures(), resize_px=None, device=CPU).background_share == pytest.approx(0.5)

@@ -1,0 +1,148 @@
+"""The loop: learns, repeats itself, resumes exactly, and stops clearly when it cannot go on."""
+
+import os
+import signal
+
+import pytest
+import torch
+
+from pipeline.networks.small import SmallNetwork
+from pipeline.training import loop
+from pipeline.training.loop import Interrupted, Settings, TrainingError, train
+from pipeline.training.objectives import Objective
+
+SETTINGS = Settings(
+    epochs=3,
+    batch_size=2,
+    learning_rate=0.05,
+    head_lr_factor=2.0,
+    momentum=0.9,
+    weight_decay=1e-4,
+    power=0.9,
+    validate_every_epochs=1,
+)
+CPU = torch.device("cpu")
+
+
+def pictures():
+    """Return two pictures whose class is their colour: red left, blue right, and the reverse."""
+    labels = torch.zeros(2, 32, 32, dtype=torch.int64)
+    labels[0, :, 16:] = 1
+    labels[1, :, :16] = 1
+    image = torch.stack([1.0 - labels, torch.zeros(2, 32, 32), labels.float()], dim=1)
+    return image, labels
+
+
+def loader(plan):
+    """Yield the plan's batches of the two pictures."""
+    image, labels = pictures()
+    for batch in plan:
+        chosen = torch.tensor([index for index, _ in batch])
+        noise = torch.stack([torch.rand(3, 32, 32, generator=torch.Generator().manual_seed(seed)) for _, seed in batch])
+        ids = [f"picture-{index}" for index in chosen.tolist()]
+        valid = torch.ones(len(batch), 32, 32, dtype=torch.bool)
+        yield {"image": (image[chosen] + 0.1 * noise).clamp(0, 1), "labels": labels[chosen], "valid": valid, "image_id": ids}
+
+
+def run(settings=SETTINGS, *, seed=1, make_loader=loader, **options):
+    """Train a fresh small network and return it with the final state."""
+    torch.manual_seed(0)
+    network = SmallNetwork(2, width=4)
+    state = train(
+        network, make_loader, 2, Objective({"masks": 1.0}), settings, seed=seed, device=CPU, show_progress=False, **options
+    )
+    return network, state
+
+
+def equal_weights(one, other):
+    """Return whether two networks agree bit by bit."""
+    return all(torch.equal(a, b) for a, b in zip(one.state_dict().values(), other.state_dict().values(), strict=True))
+
+
+def test_two_pictures_are_learned_by_heart():
+    settings = Settings(epochs=60, batch_size=2, learning_rate=0.1, head_lr_factor=1.0, momentum=0.9, weight_decay=0.0, power=0.9)
+    network, _ = run(settings)
+    image, labels = pictures()
+    assert (network(image).argmax(1) == labels).float().mean() > 0.97
+
+
+def test_same_seed_gives_the_same_history_and_weights():
+    (first, one), (second, two) = run(), run()
+    assert one.history == two.history
+    assert equal_weights(first, second)
+
+
+def test_other_seed_gives_another_history():
+    assert run()[1].history != run(seed=2)[1].history
+
+
+def test_history_has_a_row_per_epoch_with_every_term():
+    history = run()[1].history
+    assert [row["epoch"] for row in history] == [1, 2, 3]
+    assert all(row["loss"] == pytest.approx(row["loss_masks"]) for row in history)
+
+
+def test_learning_rate_follows_the_polynomial():
+    rates = [row["learning_rate"] for row in run()[1].history]
+    assert rates == pytest.approx([0.05 * (1 - step / 3) ** 0.9 for step in (1, 2, 3)])
+
+
+@pytest.mark.parametrize("stop_at", [1, 2])
+def test_interrupted_and_resumed_equals_uninterrupted(tmp_path, stop_at):
+    def stopping_loader(plan):
+        for number, batch in enumerate(loader(plan), 1):
+            if number == stop_at:
+                os.kill(os.getpid(), signal.SIGTERM)
+            yield batch
+
+    checkpoint = tmp_path / "c.pt"
+    with pytest.raises(Interrupted, match=f"step {stop_at} of 3 is saved"):
+        run(checkpoint=checkpoint, make_loader=stopping_loader)
+    resumed, after = run(checkpoint=checkpoint)
+    whole, state = run()
+    assert equal_weights(resumed, whole)
+    assert after.history == state.history
+
+
+def test_signal_handlers_are_put_back(tmp_path):
+    before = signal.getsignal(signal.SIGTERM)
+    run()
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_best_weights_are_those_of_the_best_epoch():
+    metrics = iter([0.1, 0.9, 0.5])
+    seen = []
+
+    def validate(network):
+        seen.append({name: value.clone() for name, value in network.state_dict().items()})
+        return next(metrics)
+
+    _, state = run(validate=validate)
+    assert state.best_metric == 0.9
+    assert all(torch.equal(state.best_weights[name], seen[1][name]) for name in seen[1])
+
+
+def test_loss_that_is_not_finite_names_the_images():
+    def broken_loader(plan):
+        for batch in loader(plan):
+            batch["image"][0] = float("nan")
+            yield batch
+
+    with pytest.raises(TrainingError, match=r"not finite at step 0 \(loss = nan.*images: picture-\d, picture-\d"):
+        run(make_loader=broken_loader)
+
+
+def test_out_of_memory_says_what_to_lower(monkeypatch):
+    def exhausted(*args, **kwargs):
+        raise torch.cuda.OutOfMemoryError("out")
+
+    monkeypatch.setattr(loop.Objective, "__call__", exhausted)
+    with pytest.raises(TrainingError, match=r"2 images of .*lower training\.<name>\.batch_size"):
+        run()
+
+
+def test_broken_checkpoint_is_named(tmp_path):
+    (tmp_path / "c.pt").write_bytes(b"not a checkpoint")
+    with pytest.raises(ValueError, match=r"c\.pt: not a complete checkpoint"):
+        run(checkpoint=tmp_path / "c.pt")
