@@ -1,0 +1,64 @@
+"""The numbers printed in the two papers, read from `reports/published.csv`.
+
+One line per number: paper (SIZE or SSL), place ("Table 3"), artefact (id), row, column, value as printed, unit and note.
+Numbers that exist only as curves in the papers are not in this file, and nothing here is estimated from a picture.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+
+from pipeline.report.artifacts import ARTIFACTS
+
+COLUMNS = ["paper", "place", "artefact", "row", "column", "value", "unit", "note"]
+PAPERS = ("SIZE", "SSL")
+UNITS = ("percent", "seconds", "ratio")
+KEY = ["artefact", "row", "column"]
+
+
+def load_published(path: Path) -> pd.DataFrame:
+    """Return the published numbers, checked.
+
+    Args:
+        path: CSV file with the columns of `COLUMNS`.
+
+    Returns:
+        One line per number; `value` is float64 in the printed unit (71.05 percent stays 71.05), all else is text.
+
+    Raises:
+        ValueError: wrong columns, an unknown paper, unit or artefact, a value that is no number, or the same number twice.
+    """
+    frame = pd.read_csv(path, dtype=str, keep_default_na=False)
+    if list(frame.columns) != COLUMNS:
+        raise ValueError(f"{path}: expected columns {COLUMNS}, got {list(frame.columns)}")
+    for column, allowed in (("paper", PAPERS), ("unit", UNITS), ("artefact", tuple(ARTIFACTS))):
+        unknown = sorted(set(frame[column]) - set(allowed))
+        if unknown:
+            raise ValueError(f"{path}: expected {column} to be one of {list(allowed)}, got {unknown}")
+    twice = frame[frame.duplicated(KEY)]
+    if len(twice):
+        raise ValueError(f"{path}: expected one line per artefact, row and column, got {twice[KEY].to_dict('records')} again")
+    values = pd.to_numeric(frame["value"], errors="coerce")
+    if values.isna().any():
+        raise ValueError(f"{path}: expected a number as value, got {frame['value'][values.isna()].tolist()}")
+    return frame.assign(value=values.astype(float))
+
+
+def published_value(frame: pd.DataFrame, artefact: str, row: str, column: str) -> float | None:
+    """Return one published number in its printed unit, or None where the paper prints none.
+
+    Args:
+        frame: from `load_published`.
+        artefact: id, such as `b-tab3`.
+        row: row of the table, such as `P_BL`.
+        column: column of the table, such as `0.3`.
+
+    Raises:
+        ValueError: no such artefact exists, so the question is a spelling mistake.
+    """
+    if artefact not in ARTIFACTS:
+        raise ValueError(f"expected an artefact of {list(ARTIFACTS)}, got {artefact!r}")
+    values = frame.loc[(frame["artefact"] == artefact) & (frame["row"] == row) & (frame["column"] == column), "value"]
+    return float(values.iloc[0]) if len(values) else None

@@ -1,0 +1,66 @@
+"""Pictures of labels."""
+
+import numpy as np
+import pytest
+
+from pipeline.conventions import VOID
+from pipeline.report.overlay import VOID_COLOR, blend, label_colors, panel_grid, soft_colors
+
+PALETTE = [(0, 0, 0), (200, 100, 0), (0, 0, 250)]
+LABELS = np.array([[0, 1], [2, VOID]], np.uint8)
+IMAGE = np.full((2, 2, 3), 100, np.uint8)
+
+
+def test_labels_get_the_colours_of_their_classes():
+    assert label_colors(LABELS, PALETTE).tolist() == [[[0, 0, 0], [200, 100, 0]], [[0, 0, 250], list(VOID_COLOR)]]
+
+
+def test_class_without_colour_is_refused():
+    with pytest.raises(ValueError, match="class 2 has no colour in a palette of 2"):
+        label_colors(LABELS, PALETTE[:2])
+
+
+def test_blend_mixes_photo_and_colour():
+    assert blend(IMAGE, LABELS, PALETTE, alpha=0.5)[0, 1].tolist() == [150, 100, 50]
+
+
+def test_blend_leaves_unlabelled_pixels_as_they_are():
+    assert blend(IMAGE, LABELS, PALETTE)[1, 1].tolist() == [100, 100, 100]
+
+
+def test_blend_ends_at_photo_and_colours():
+    assert np.array_equal(blend(IMAGE, LABELS, PALETTE, alpha=0), IMAGE)
+    assert np.array_equal(blend(IMAGE, LABELS, PALETTE, alpha=1)[0], label_colors(LABELS, PALETTE)[0])
+
+
+def test_blend_refuses_another_size():
+    with pytest.raises(ValueError, match=r"expected shape \(2, 2\)"):
+        blend(IMAGE, LABELS[:1], PALETTE)
+
+
+def test_soft_colours_are_convex_combinations():
+    soft = np.array([0.5, 0.25, 0.25]).reshape(3, 1, 1)
+    assert soft_colors(soft, PALETTE)[0, 0].tolist() == [50, 25, 62]
+
+
+def test_soft_colours_of_certain_labels_are_label_colours():
+    labels = np.array([[0, 1, 2]])
+    assert np.array_equal(soft_colors(np.eye(3)[labels].transpose(2, 0, 1), PALETTE), label_colors(labels, PALETTE))
+
+
+def test_soft_colours_need_a_colour_per_class():
+    with pytest.raises(ValueError, match="expected 2 colours, got 3"):
+        soft_colors(np.full((2, 1, 1), 0.5), PALETTE)
+
+
+def test_grid_has_a_panel_per_picture_and_titles_above():
+    figure = panel_grid([[IMAGE, IMAGE], [IMAGE, None]], ["photo", "mask"], ["a", "b"])
+    assert [len(axis.images) for axis in figure.axes] == [1, 1, 1, 0]
+    assert [axis.get_title() for axis in figure.axes] == ["photo", "mask", "", ""]
+    assert [axis.get_ylabel() for axis in figure.axes] == ["a", "", "b", ""]
+
+
+@pytest.mark.parametrize("rows", [[], [[IMAGE]], [[IMAGE, IMAGE, IMAGE]]])
+def test_grid_refuses_rows_of_another_length(rows):
+    with pytest.raises(ValueError, match="expected rows of 2 panels"):
+        panel_grid(rows, ["a", "b"])

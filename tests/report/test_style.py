@@ -1,0 +1,73 @@
+import matplotlib
+import pandas as pd
+import pytest
+
+from pipeline.report.style import METHOD_STYLE, RELAXATION_STYLE, journal_style, new_figure, save_figure, scale_note, scale_text
+
+
+def runs(**columns):
+    return pd.DataFrame([{"profile": "embedded", "device": "cpu", "seed": 0, **columns}])
+
+
+def drawing():
+    with journal_style():
+        figure = new_figure(2, 2)
+        figure.add_subplot().fill_between([0, 1], [0, 1], label="x")
+        figure.axes[0].imshow([[0, 1], [1, 0]])
+    return figure
+
+
+@pytest.mark.parametrize("suffix", [".svg", ".png"])
+def test_saving_again_gives_the_same_bytes(tmp_path, suffix):
+    for stem in ("one", "two"):
+        save_figure(drawing(), tmp_path / stem)
+    assert (tmp_path / f"one{suffix}").read_bytes() == (tmp_path / f"two{suffix}").read_bytes()
+
+
+def test_files_carry_no_version_and_no_date(tmp_path):
+    save_figure(drawing(), tmp_path / "figure")
+    svg, png = (tmp_path / "figure.svg").read_text(), (tmp_path / "figure.png").read_bytes()
+    assert "<dc:date>" not in svg
+    assert matplotlib.__version__ not in svg
+    assert b"Software" not in png
+
+
+def test_saving_leaves_only_the_two_files(tmp_path):
+    save_figure(drawing(), tmp_path / "new" / "figure")
+    assert sorted(path.name for path in (tmp_path / "new").iterdir()) == ["figure.png", "figure.svg"]
+
+
+def test_a_dot_in_the_name_is_kept(tmp_path):
+    save_figure(drawing(), tmp_path / "noise-0.1")
+    assert (tmp_path / "noise-0.1.svg").exists()
+
+
+def test_the_style_does_not_leak():
+    before = dict(matplotlib.rcParams)
+    drawing()
+    assert dict(matplotlib.rcParams) == before
+
+
+@pytest.mark.parametrize("styles", [METHOD_STYLE, RELAXATION_STYLE])
+def test_no_two_entries_look_the_same(styles):
+    assert len({(style.color, style.marker, style.line) for style in styles.values()}) == len(styles)
+
+
+def test_small_scale_says_it_is_not_comparable():
+    assert scale_text(runs()) == "embedded scale, cpu, seed 0 - not comparable with published numbers"
+
+
+def test_paper_scale_names_its_seeds_only():
+    rows = pd.concat([runs(profile="paper", device="cuda"), runs(profile="paper", device="cuda", seed=1)])
+    assert scale_text(rows) == "paper scale, cuda, seeds 0, 1"
+
+
+def test_no_runs_have_no_scale():
+    with pytest.raises(ValueError, match="expected rows"):
+        scale_text(runs().iloc[:0])
+
+
+def test_the_note_is_part_of_the_figure():
+    figure = drawing()
+    scale_note(figure, runs())
+    assert "not comparable" in figure.get_supxlabel().replace("\n", " ")

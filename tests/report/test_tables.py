@@ -1,0 +1,70 @@
+import pandas as pd
+import pytest
+
+from pipeline.report.tables import write_points, write_table
+
+NAN = float("nan")
+
+
+def markdown(tmp_path, frame, **options):
+    write_table(frame, tmp_path / "table", **options)
+    return (tmp_path / "table.md").read_text()
+
+
+def test_fractions_become_percent_in_both_files(tmp_path):
+    text = markdown(tmp_path, pd.DataFrame({"method": ["a"], "mIoU": [0.71234567]}), fractions=["mIoU"])
+    assert text == "| method | mIoU |\n| --- | ---: |\n| a | 71.23 |\n"
+    assert (tmp_path / "table.csv").read_text() == "method,mIoU\na,71.2346\n"
+
+
+def test_the_standard_deviation_joins_its_mean(tmp_path):
+    frame = pd.DataFrame({"mIoU": [0.5, 0.4], "mIoU std": [0.011, NAN]})
+    assert markdown(tmp_path, frame, fractions=["mIoU"], decimals=1).splitlines()[2:] == ["| 50.0 ± 1.1 |", "| 40.0 |"]
+
+
+def test_the_highest_value_is_bold(tmp_path):
+    text = markdown(tmp_path, pd.DataFrame({"m": [1.0, 3.0, 2.0]}), highest=["m"])
+    assert text.splitlines()[2:] == ["| 1.00 |", "| **3.00** |", "| 2.00 |"]
+
+
+def test_the_lowest_value_is_bold(tmp_path):
+    assert "**1.00**" in markdown(tmp_path, pd.DataFrame({"m": [1.0, 3.0]}), lowest=["m"])
+
+
+def test_values_equal_at_the_shown_precision_are_all_bold(tmp_path):
+    assert markdown(tmp_path, pd.DataFrame({"m": [1.001, 1.002]}), highest=["m"]).count("**1.00**") == 2
+
+
+def test_a_difference_has_its_sign(tmp_path):
+    text = markdown(tmp_path, pd.DataFrame({"difference": [1.0, -2.0]}))
+    assert text.splitlines()[2:] == ["| +1.00 |", "| -2.00 |"]
+
+
+def test_a_missing_number_is_a_dash_and_an_empty_cell(tmp_path):
+    text = markdown(tmp_path, pd.DataFrame({"m": [NAN], "n": [1]}), highest=["m"])
+    assert text.splitlines()[2] == "| - | 1 |"
+    assert (tmp_path / "table.csv").read_text() == "m,n\n,1\n"
+
+
+def test_a_bar_in_a_text_does_not_end_the_cell(tmp_path):
+    assert "KL(v \\|\\| S)" in markdown(tmp_path, pd.DataFrame({"loss": ["KL(v || S)"]}))
+
+
+def test_the_note_stands_below_the_table(tmp_path):
+    assert markdown(tmp_path, pd.DataFrame({"m": [1]}), note="small").endswith("| 1 |\n\nsmall\n")
+
+
+def test_an_unknown_column_is_a_mistake(tmp_path):
+    with pytest.raises(ValueError, match="mIou"):
+        write_table(pd.DataFrame({"mIoU": [1.0]}), tmp_path / "table", highest=["mIou"])
+
+
+def test_the_frame_is_left_as_it_was(tmp_path):
+    frame = pd.DataFrame({"mIoU": [0.5]})
+    write_table(frame, tmp_path / "table", fractions=["mIoU"])
+    assert frame["mIoU"].tolist() == [0.5]
+
+
+def test_points_have_six_significant_digits_and_no_negative_zero(tmp_path):
+    write_points(pd.DataFrame({"series": ["a", "b", "c"], "y": [1 / 3, -0.0, NAN]}), tmp_path / "deep" / "points.csv")
+    assert (tmp_path / "deep" / "points.csv").read_text() == "series,y\na,0.333333\nb,0\nc,\n"
