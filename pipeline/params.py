@@ -1,0 +1,506 @@
+"""`params.yaml` as one validated tree, read once at the entry of a stage.
+
+Unknown keys, wrong types and values out of range stop a stage at once with the key's path, the value and what is allowed.
+`python -m pipeline.params` checks the file, `--schema` rewrites the JSON schema that editors use (`pipeline/params.schema.json`).
+Nothing but stages and command-line tools imports this module: mathematics gets plain numbers.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from ruamel.yaml import YAML, YAMLError
+
+from pipeline import paths
+
+SCHEMA = Path(__file__).with_name("params.schema.json")
+
+Fraction = Annotated[float, Field(ge=0, le=1)]
+Positive = Annotated[float, Field(gt=0)]
+NonNegative = Annotated[float, Field(ge=0)]
+Count = Annotated[int, Field(ge=1)]
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
+
+
+class ParamsError(ValueError):
+    """params.yaml is missing, malformed or says something that is not allowed."""
+
+
+class Section(BaseModel):
+    """Base of every section: no unknown keys, no silent conversions, no later changes."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, use_attribute_docstrings=True)
+
+
+class Synthetic(Section):
+    """How many procedural pictures `source: synthetic` writes, and how large."""
+
+    train: Count
+    """Training images."""
+    val: Count
+    """Validation images."""
+    width_px: Annotated[int, Field(ge=16)] = 96
+    """Nominal picture width in pixels; actual sizes vary around it."""
+    height_px: Annotated[int, Field(ge=16)] = 72
+    """Nominal picture height in pixels."""
+    classes: Annotated[list[str], Field(min_length=1)]
+    """Foreground classes that occur in the pictures, by the reader's names."""
+
+
+class Dataset(Section):
+    """One data set: which reader, where the raw files come from, which part is used."""
+
+    kind: Literal["voc"]
+    """Reader (raw layout)."""
+    source: Annotated[str, Field(min_length=1)]
+    """`synthetic` (procedural pictures in the raw layout), `download`, or the path of an existing copy (never written to)."""
+    synthetic: Synthetic | None = None
+    """Size of the synthetic set; needed when source is `synthetic`."""
+    classes: list[str] | None = None
+    """Foreground classes to keep: images without any are left out, other classes become background. null: all classes."""
+    limit_train: Count | None = None
+    """Use only the first so many training images. null: all."""
+    limit_val: Count | None = None
+    """Use only the first so many validation images. null: all."""
+
+    @model_validator(mode="after")
+    def _synthetic_has_sizes(self) -> Dataset:
+        if self.source == "synthetic" and self.synthetic is None:
+            raise ValueError("source is synthetic, so the key 'synthetic' (train, val) is needed")
+        return self
+
+
+class Noise(Section):
+    """Corruption of exact sizes, [SIZE] Eq. 15."""
+
+    sigma: Annotated[float, Field(ge=0, le=2)]
+    """Standard deviation of the relative error, the default of every size-target supervision that sets no mRE of its own."""
+
+
+class SizeTargets(Section):
+    """Size targets made from masks."""
+
+    mre: Annotated[float, Field(ge=0, le=1.6)] | None = None
+    """Analytic mean relative error as a fraction ([SIZE] Eq. 16). null: from noise.sigma."""
+
+
+class Seeds(Section):
+    """Scribbles or clicks."""
+
+    kind: Literal["scribbles", "clicks"] = "scribbles"
+    """`scribbles`: the set's own, or generated from its masks where it has none; `clicks`: the set's own points."""
+    length_ratio: Fraction = 1.0
+    """Central fraction of each stroke that is kept; 0 keeps one point (a click)."""
+    width_px: Count = 3
+    """Drawn width in pixels at the network's input size."""
+    min_area_fraction: Fraction = 1e-3
+    """Regions smaller than this fraction of the image get no generated scribble."""
+
+
+class Supervision(Section):
+    """What the annotator gives for one data set."""
+
+    dataset: Name
+    """Key of `datasets`."""
+    masks: bool = False
+    """Full masks (full supervision)."""
+    sizes: SizeTargets | None = None
+    """Size targets, or null."""
+    seeds: Seeds | None = None
+    """Scribbles or clicks, or null."""
+
+
+class Network(Section):
+    """A segmentation network."""
+
+    kind: Literal["small", "deeplabv3plus"]
+    """`small`: a compact encoder-decoder for the embedded scale; `deeplabv3plus`: segmentation-models-pytorch."""
+    encoder: Literal["resnet101", "mobilenet_v2"] | None = None
+    """Backbone of deeplabv3plus."""
+    weights: Literal["imagenet"] | None = None
+    """Pre-training of the backbone; null: random."""
+    output_stride: Literal[8, 16] = 16
+    """Stride of the deepest features of deeplabv3plus."""
+    width: Annotated[int, Field(ge=4, le=256)] = 16
+    """Channels of the first layer of the small network."""
+
+    @model_validator(mode="after")
+    def _encoder_fits_kind(self) -> Network:
+        if (self.kind == "deeplabv3plus") != (self.encoder is not None):
+            raise ValueError("'encoder' is needed for deeplabv3plus and only there")
+        return self
+
+
+class Augmentation(Section):
+    """Random changes of training pictures."""
+
+    flip: bool = True
+    """Mirror left-right with probability 1/2."""
+    color_jitter: Fraction = 0.0
+    """Largest relative change of brightness, contrast and saturation (hue: a quarter of it, in turns)."""
+    scale_min: Positive = 0.5
+    """`input: crop` only: smallest short side relative to image_size_px."""
+    scale_max: Positive = 2.0
+    """`input: crop` only: largest short side relative to image_size_px."""
+    blur: bool = False
+    """`input: crop` only: Gaussian blur of radius 0-1 px with probability 1/2."""
+
+
+class Training(Section):
+    """Optimisation of one kind of run: stochastic gradient descent with a polynomial schedule."""
+
+    epochs: Count
+    """Passes over the training images."""
+    batch_size: Annotated[int, Field(ge=2)]
+    """Images per step (the last incomplete batch is dropped)."""
+    learning_rate: Positive
+    """Initial rate of the backbone."""
+    head_lr_factor: Positive = 10.0
+    """Rate of decoder and classifier relative to the backbone."""
+    momentum: Fraction = 0.9
+    """Momentum of SGD."""
+    weight_decay: NonNegative = 5e-4
+    """L2 penalty."""
+    power: Positive = 0.9
+    """Exponent of the polynomial decay, applied at every step."""
+    image_size_px: Annotated[int, Field(ge=32, multiple_of=16)]
+    """Side of the square network input in pixels."""
+    input: Literal["resize", "crop"] = "resize"
+    """`resize`: whole images (required with size targets); `crop`: random scale and crop, whole images in evaluation."""
+    augmentation: Augmentation = Augmentation()
+    """Random changes of training pictures."""
+    precision: Literal["float32", "bf16"] = "float32"
+    """bf16: mixed precision on GPU (ignored on CPU)."""
+    workers: Annotated[int, Field(ge=0)] = 0
+    """Loader processes; 0 loads in the training process."""
+    cache_images: bool = False
+    """Keep decoded pictures in memory (small sets)."""
+    validate_every_epochs: Annotated[int, Field(ge=0)] = 0
+    """Score the validation set every so many epochs and keep the best weights; 0: only the last epoch counts."""
+
+
+class Size(Section):
+    """Size-target loss."""
+
+    loss: Literal["forward_kl", "reverse_kl", "log_barrier", "flat_barrier"]
+    """[SIZE] Eq. 2, its reverse, Eq. 9, Eq. 11."""
+    weight: NonNegative = 1.0
+    """Factor in the total loss."""
+    suppression: NonNegative = 0.0
+    """Weight of the suppression of absent classes, [SIZE] Eq. 8."""
+
+
+class DenseCrf(Section):
+    """Dense CRF loss in the normalisation of rloss: a sum over pixel pairs, mean over images."""
+
+    weight: NonNegative
+    """Published: 2e-9, for the permutohedral lattice; these exact-scale filters need about 1.2e-9 for the same strength."""
+    sigma_rgb: Positive = 15.0
+    """Colour bandwidth on 0-255."""
+    sigma_xy_px: Positive = 100.0
+    """Spatial bandwidth in pixels of the network input."""
+    scale_factor: Annotated[float, Field(gt=0, le=1)] = 0.5
+    """Down-sampling before filtering; sigma_xy_px is scaled with it."""
+    mode: Literal["exact", "nystrom"] = "nystrom"
+    """Filter: all pairs, or a low-rank approximation."""
+    landmarks: Count = 128
+    """Rank of the nystrom filter."""
+
+
+class SelfLabeling(Section):
+    """Soft self-labelling, [SSL] Eq. 6."""
+
+    cross_entropy: Literal["ce", "rce", "cce", "quadratic"]
+    """H between prediction and pseudo-label."""
+    relaxation: Literal["bl", "nq", "q", "cce", "cd", "lq"]
+    """P between neighbouring pseudo-labels."""
+    neighborhood: Literal["grid4", "grid8"] = "grid4"
+    """Who is whose neighbour."""
+    unary_weight: NonNegative = 0.3
+    """eta."""
+    pairwise_weight: NonNegative = 6.0
+    """lambda."""
+    sigma_rgb: Positive = 9.0
+    """Bandwidth of the contrast affinity on 0-255 colours."""
+    entropy_weight: NonNegative = 0.0
+    """Weight of an extra entropy term in the network step."""
+    solver: Name = "paper"
+    """Key of `solver`."""
+    labels: Literal["soft", "hard"] = "soft"
+    """hard: one-hot arg max of the soft solution."""
+
+
+class Objective(Section):
+    """A weighted sum of loss terms; terms left out do not take part."""
+
+    masks: NonNegative | None = None
+    """Weight of cross-entropy on full masks."""
+    seeds: NonNegative | None = None
+    """Weight of partial cross-entropy on seeds (mean over seed pixels of the batch)."""
+    size: Size | None = None
+    """Loss on mean predictions."""
+    dense_crf: DenseCrf | None = None
+    """All-pairs regularisation of predictions."""
+    self_labeling: SelfLabeling | None = None
+    """Pseudo-labels solved at every step."""
+
+    @model_validator(mode="after")
+    def _has_a_term(self) -> Objective:
+        if not self.terms:
+            raise ValueError("an objective needs at least one of masks, seeds, size, dense_crf, self_labeling")
+        return self
+
+    @property
+    def terms(self) -> tuple[str, ...]:
+        """Names of the terms that take part, in the order of this section."""
+        return tuple(name for name, value in self if value is not None)
+
+
+class Solver(Section):
+    """How pseudo-labels are found."""
+
+    kind: Literal["gradient", "random_walker"]
+    """gradient: [SSL] appendix B; random_walker: the exact optimum of the quadratic case."""
+    steps: Count = 200
+    """Gradient steps."""
+    learning_rate: Positive = 0.075
+    """Step size on the energy summed over pixels."""
+    tolerance: NonNegative = 1e-4
+    """Relative change of the energy at the last step below which a solve counts as converged."""
+
+
+class Run(Section):
+    """One training: data set x network x supervision x objective x seed."""
+
+    method: Name
+    """Name of the method in tables and figures."""
+    dataset: Name
+    """Key of `datasets`."""
+    supervision: Name
+    """Key of `supervision`."""
+    network: Name
+    """Key of `networks`."""
+    objective: Name
+    """Key of `objectives`."""
+    training: Name
+    """Key of `training`."""
+    start: Annotated[str, Field(pattern=r"^[a-z0-9_]+/[A-Za-z0-9_.-]+$")] | None = None
+    """`family/run` whose weights this run starts from (two-stage training)."""
+    seed: Annotated[int, Field(ge=0)] = 0
+    """Repetition: change it to get an independent run of the same settings."""
+    score_train: bool = False
+    """Score the training images as well (the dashed curve of [SIZE] Fig. 4)."""
+
+
+class Figures(Section):
+    """What qualitative figures and solver checks show."""
+
+    headline: list[Annotated[str, Field(pattern=r"^[a-z0-9_]+/[A-Za-z0-9_.-]+$")]]
+    """Runs (`family/run`) whose mIoU stands in reports/metrics.json, which `dvc metrics` and `dvc exp show` display."""
+    sample_images: Count = 12
+    """Pictures on a sample sheet of a data set."""
+    panel_run: str
+    """`family/run` whose predictions the pseudo-label panels start from."""
+    panel_objective: Name
+    """Key of `objectives` whose self-labelling weights the panels and the solver check use."""
+    panel_images: Count = 4
+    """Pictures in the pseudo-label panels."""
+    solver_images: Count = 100
+    """Pictures over which solvers are compared with the exact optimum ([SSL] appendix B: 100)."""
+
+
+class Params(Section):
+    """The whole of params.yaml."""
+
+    profile: Name
+    """Name of the scale these values belong to; `python -m pipeline.profile NAME` changes them together."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """Where networks run; not part of a run's identity."""
+    seed: Annotated[int, Field(ge=0)]
+    """Root of all randomness."""
+    noise: Noise
+    """Default corruption of size targets."""
+    datasets: dict[Name, Dataset]
+    """Data sets by name."""
+    supervision: dict[Name, Supervision]
+    """Supervision variants by name."""
+    networks: dict[Name, Network]
+    """Networks by name."""
+    training: dict[Name, Training]
+    """Training settings by name."""
+    solver: dict[Name, Solver]
+    """Pseudo-label solvers by name."""
+    objectives: dict[Name, Objective]
+    """Loss combinations by name."""
+    runs: dict[Name, dict[Name, Run]]
+    """Runs by family and name."""
+    figures: Figures
+    """Settings of figures."""
+
+    @model_validator(mode="after")
+    def _references_exist(self) -> Params:
+        problems = [*_missing_references(self), *_contradictions(self)]
+        if problems:
+            raise ValueError("; ".join(problems))
+        return self
+
+    def run(self, family: str, name: str) -> Run:
+        """Return one run.
+
+        Raises:
+            ParamsError: the family or run is not in params.yaml; the message lists what is.
+        """
+        if family not in self.runs:
+            raise ParamsError(f"runs.{family} is not in params.yaml; families: {', '.join(self.runs)}")
+        if name not in self.runs[family]:
+            raise ParamsError(f"runs.{family}.{name} is not in params.yaml; runs: {', '.join(self.runs[family])}")
+        return self.runs[family][name]
+
+
+def _missing_references(params: Params) -> list[str]:
+    """Name every reference to a key that does not exist."""
+    wanted: list[tuple[str, str, dict[str, Any], str]] = []
+    wanted += [
+        (f"supervision.{key}.dataset", item.dataset, params.datasets, "datasets") for key, item in params.supervision.items()
+    ]
+    wanted += [
+        (f"objectives.{key}.self_labeling.solver", item.self_labeling.solver, params.solver, "solver")
+        for key, item in params.objectives.items()
+        if item.self_labeling is not None
+    ]
+    wanted.append(("figures.panel_objective", params.figures.panel_objective, params.objectives, "objectives"))
+    known_runs = {f"{family}/{name}" for family, runs in params.runs.items() for name in runs}
+    wanted.append(("figures.panel_run", params.figures.panel_run, dict.fromkeys(known_runs), "runs"))
+    wanted += [("figures.headline", run, dict.fromkeys(known_runs), "runs") for run in params.figures.headline]
+    for family, runs in params.runs.items():
+        for name, run in runs.items():
+            at = f"runs.{family}.{name}"
+            wanted += [
+                (f"{at}.dataset", run.dataset, params.datasets, "datasets"),
+                (f"{at}.supervision", run.supervision, params.supervision, "supervision"),
+                (f"{at}.network", run.network, params.networks, "networks"),
+                (f"{at}.objective", run.objective, params.objectives, "objectives"),
+                (f"{at}.training", run.training, params.training, "training"),
+            ]
+            if run.start is not None:
+                wanted.append((f"{at}.start", run.start, dict.fromkeys(known_runs), "runs"))
+    return [
+        f"{key} = {value!r} names nothing in {section} (there: {', '.join(sorted(known))})"
+        for key, value, known, section in wanted
+        if value not in known
+    ]
+
+
+def _contradictions(params: Params) -> list[str]:
+    """Name every run whose objective needs what its supervision does not give, or whose parts do not fit together."""
+    problems = []
+    for family, runs in params.runs.items():
+        for name, run in runs.items():
+            at = f"runs.{family}.{name}"
+            supervision = params.supervision.get(run.supervision)
+            objective = params.objectives.get(run.objective)
+            training = params.training.get(run.training)
+            if supervision is None or objective is None or training is None:
+                continue
+            if supervision.dataset != run.dataset:
+                problems.append(
+                    f"{at}: supervision {run.supervision!r} belongs to data set {supervision.dataset!r}, not {run.dataset!r}"
+                )
+            needs = {"masks": supervision.masks, "seeds": supervision.seeds is not None, "size": supervision.sizes is not None}
+            problems += [
+                f"{at}: objective {run.objective!r} needs {need}, which supervision {run.supervision!r} does not give"
+                for need, given in needs.items()
+                if need in objective.terms and not given
+            ]
+            if "size" in objective.terms and training.input == "crop":
+                problems.append(
+                    f"{at}: size targets hold for whole images; training.{run.training}.input must be 'resize', not 'crop'"
+                )
+    return problems
+
+
+def read_yaml(path: Path) -> Any:
+    """Return the content of a YAML 1.2 file as DVC reads it (so `1e-4` is a number and `off` is a word).
+
+    Raises:
+        ParamsError: the file is missing or not YAML; names the line.
+    """
+    try:
+        return YAML(typ="safe").load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ParamsError(f"{path}: no such file; run from the repository root") from None
+    except YAMLError as error:
+        raise ParamsError(f"{path}: not valid YAML: {error}") from None
+
+
+def load_params(path: Path = paths.PARAMS) -> Params:
+    """Read and validate params.yaml.
+
+    Raises:
+        ParamsError: one line for each problem: the key's path, what is wrong, the value found.
+    """
+    try:
+        return Params.model_validate(read_yaml(path))
+    except ValidationError as error:
+        lines = [_explain(problem) for problem in error.errors()]
+        raise ParamsError(
+            f"{path}: {len(lines)} problem{'s' if len(lines) > 1 else ''}\n" + "\n".join(f"  {line}" for line in lines)
+        ) from None
+
+
+def _explain(problem: Any) -> str:
+    """Say where, what and what was found, for one problem reported by pydantic."""
+    key = ".".join(str(part) for part in problem["loc"] if part != "[key]") or "(whole file)"
+    if problem["type"] == "extra_forbidden":
+        return f"{key}: unknown key; remove it or correct its spelling (known keys: {_known_keys(problem['loc'])})"
+    message = problem["msg"].removeprefix("Value error, ")
+    found = problem["input"]
+    if isinstance(found, dict | list):
+        return f"{key}: {message}"
+    return f"{key}: {message}, got {found!r}"
+
+
+def _known_keys(location: tuple[str | int, ...]) -> str:
+    """List the keys allowed where an unknown one was found."""
+    model: Any = Params
+    for part in location[:-1]:
+        field = getattr(model, "model_fields", {}).get(part)
+        annotation = field.annotation if field is not None else model
+        model = _section_in(annotation) or model
+    return ", ".join(getattr(model, "model_fields", {}))
+
+
+def _section_in(annotation: Any) -> type[Section] | None:
+    """Return the section type inside an annotation such as `dict[str, Run]` or `Size | None`."""
+    if isinstance(annotation, type) and issubclass(annotation, Section):
+        return annotation
+    inner = [_section_in(part) for part in getattr(annotation, "__args__", ())]
+    return next((part for part in inner if part is not None), None)
+
+
+def json_schema() -> str:
+    """Return the JSON schema of params.yaml, as committed beside this module."""
+    return json.dumps(Params.model_json_schema(), indent=1, sort_keys=True) + "\n"
+
+
+def main() -> None:
+    """Check params.yaml, or rewrite its JSON schema."""
+    parser = argparse.ArgumentParser(prog="python -m pipeline.params", description=main.__doc__)
+    parser.add_argument("--schema", action="store_true", help=f"rewrite {SCHEMA.name} from the models")
+    if parser.parse_args().schema:
+        SCHEMA.write_text(json_schema(), encoding="utf-8")
+        return
+    try:
+        params = load_params()
+    except ParamsError as error:
+        raise SystemExit(str(error)) from None
+    count = sum(len(runs) for runs in params.runs.values())
+    print(f"{paths.PARAMS} is valid: profile {params.profile}, {count} runs in {len(params.runs)} families")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,36 @@
+"""Stage `samples@DATASET`: a page of training pictures with masks, scribbles and sizes, to look at before anything is trained."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from pipeline import paths
+from pipeline.datasets.base import DatasetError
+from pipeline.datasets.prepared import PreparedArchive
+from pipeline.params import load_params
+from pipeline.report.sample_sheet import draw_samples, sample_ids
+from pipeline.report.style import save_figure
+from pipeline.stages.common import clear_errors, stage_arguments
+from pipeline.targets.scribbles import generate_scribbles
+from pipeline.targets.sizes import class_sizes
+
+
+def main() -> None:
+    """Run the stage."""
+    name = stage_arguments(__doc__, dataset="key of `datasets` in params.yaml").dataset
+    with clear_errors(DatasetError):
+        params = load_params()
+        archive = PreparedArchive(paths.prepared(name, "train"))
+        ids = sample_ids(archive, params.figures.sample_images)
+        given = archive.scribbles() or {}
+        scribbles = {
+            image_id: given.get(image_id)
+            or generate_scribbles(archive.labels(image_id), min_area_px=9, generator=np.random.default_rng([params.seed, index]))
+            for index, image_id in enumerate(ids)
+        }
+        sizes = {image_id: class_sizes(archive.labels(image_id), archive.num_classes) for image_id in ids}
+        save_figure(draw_samples(archive, scribbles, sizes, len(ids)), paths.samples(name), suffixes=[".png"])
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,80 @@
+"""Which files of the package a module reaches by importing, read from the source without executing it."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Mapping
+from pathlib import Path
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+
+REGISTRIES = ("pipeline.training.objectives", "pipeline.stages.figure")
+"""Modules whose functions each import one variant: only the functions asked for are followed."""
+
+ENTRY = {"pipeline/__init__.py", "pipeline/params.py", "pipeline/paths.py", "pipeline/stages/common.py"}
+"""Files at a stage's entry that cannot change its result: values are tracked as params, places and messages are not results."""
+
+
+def module_file(module: str) -> Path | None:
+    """Return the file of a dotted name inside the package, relative to the repository; None for anything else."""
+    base = Path(*module.split("."))
+    for candidate in (base.with_suffix(".py"), base / "__init__.py"):
+        if (REPOSITORY / candidate).is_file():
+            return candidate
+    return None
+
+
+def imported_modules(path: Path, functions: set[str] | None = None) -> set[str]:
+    """Return the package's modules that `path` imports, type-checking blocks aside.
+
+    `functions` limits imports inside functions to these top-level functions; None follows all of them.
+    """
+    found: set[str] = set()
+
+    def visit(node: ast.AST, depth: int) -> None:
+        for child in ast.iter_child_nodes(node):
+            if isinstance(child, ast.If) and isinstance(child.test, ast.Name) and child.test.id == "TYPE_CHECKING":
+                continue
+            if depth == 0 and isinstance(child, ast.FunctionDef) and functions is not None and child.name not in functions:
+                continue
+            if isinstance(child, ast.Import):
+                found.update(alias.name for alias in child.names)
+            elif isinstance(child, ast.ImportFrom) and child.module is not None:
+                found.add(child.module)
+                found.update(f"{child.module}.{alias.name}" for alias in child.names)
+            visit(child, depth + 1)
+
+    visit(ast.parse((REPOSITORY / path).read_text()), 0)
+    return {name for name in found if name.split(".")[0] == "pipeline" and module_file(name) is not None}
+
+
+def has_code(path: Path) -> bool:
+    """Return whether a file holds more than a docstring and future imports."""
+    return any(
+        not (isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant))
+        and not (isinstance(node, ast.ImportFrom) and node.module == "__future__")
+        for node in ast.parse((REPOSITORY / path).read_text()).body
+    )
+
+
+def reached_files(module: str, selected: Mapping[str, set[str]] | None = None) -> set[str]:
+    """Return all files of the package that running `module` may execute.
+
+    `selected` says which functions of a registry are called; the others' imports are not followed.
+    """
+    selected = selected or {}
+    files: set[str] = set()
+    waiting, seen = [module], set()
+    while waiting:
+        name = waiting.pop()
+        if name in seen:
+            continue
+        seen.add(name)
+        parents = [".".join(name.split(".")[:depth]) for depth in range(1, name.count(".") + 1)]
+        waiting += [parent for parent in parents if module_file(parent) is not None]
+        path = module_file(name)
+        if path is None or not has_code(path):
+            continue
+        files |= {str(path)} - ENTRY
+        waiting += imported_modules(path, selected.get(name, set()) if name in REGISTRIES else None)
+    return files

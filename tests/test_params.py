@@ -1,0 +1,150 @@
+"""params.yaml: the committed file is valid, its schema is in step, and every kind of mistake is named."""
+
+import copy
+import io
+
+import pytest
+from import_graph import REPOSITORY
+from ruamel.yaml import YAML
+
+from pipeline.crf.dense import DENSE_FILTERS
+from pipeline.crf.neighborhoods import NEIGHBORHOODS
+from pipeline.datasets.registry import DATASETS
+from pipeline.losses.cross_entropy import CROSS_ENTROPIES
+from pipeline.losses.relaxations import RELAXATIONS
+from pipeline.losses.size import SIZE_LOSSES
+from pipeline.networks import NETWORKS
+from pipeline.params import (
+    SCHEMA,
+    Dataset,
+    DenseCrf,
+    Network,
+    Objective,
+    ParamsError,
+    SelfLabeling,
+    Size,
+    Solver,
+    json_schema,
+    load_params,
+)
+from pipeline.solver import SOLVERS
+from pipeline.training.objectives import TERMS
+
+COMMITTED = YAML(typ="safe").load((REPOSITORY / "params.yaml").read_text())
+
+
+@pytest.fixture
+def load(tmp_path):
+    """Return a function that writes a tree as params.yaml and loads it."""
+
+    def write_and_load(tree):
+        path = tmp_path / "params.yaml"
+        text = io.StringIO()
+        YAML(typ="safe").dump(tree, text)
+        path.write_text(text.getvalue())
+        return load_params(path)
+
+    return write_and_load
+
+
+def changed(*keys, value):
+    """Return the committed tree with one value replaced or added."""
+    tree = copy.deepcopy(COMMITTED)
+    section = tree
+    for key in keys[:-1]:
+        section = section[key]
+    section[keys[-1]] = value
+    return tree
+
+
+def test_committed_file_is_valid():
+    assert load_params(REPOSITORY / "params.yaml").profile == COMMITTED["profile"]
+
+
+def test_schema_file_is_in_step_with_the_models():
+    assert SCHEMA.read_text() == json_schema(), "run `make schema`"
+
+
+def test_exponents_without_a_point_are_numbers(tmp_path):
+    text = (REPOSITORY / "params.yaml").read_text().replace("learning_rate: 0.075", "learning_rate: 75e-3")
+    (tmp_path / "params.yaml").write_text(text)
+    assert load_params(tmp_path / "params.yaml").solver["paper"].learning_rate == 0.075
+
+
+@pytest.mark.parametrize(
+    ("keys", "value", "message"),
+    [
+        (("noise", "sigme"), 0.1, "noise.sigme: unknown key"),
+        (("training", "size", "epoch"), 3, "training.size.epoch: unknown key"),
+        (("noise", "sigma"), -0.1, "noise.sigma: Input should be greater than or equal to 0, got -0.1"),
+        (("noise", "sigma"), "0.1", "noise.sigma: Input should be a valid number, got '0.1'"),
+        (("training", "size", "epochs"), 1.5, "training.size.epochs: Input should be a valid integer, got 1.5"),
+        (("objectives", "size", "size", "loss"), "kl", "'forward_kl', 'reverse_kl', 'log_barrier' or 'flat_barrier', got 'kl'"),
+        (("training", "size", "image_size_px"), 65, "training.size.image_size_px: Input should be a multiple of 16, got 65"),
+        (("runs", "size_noise", "full", "network"), "vgg", "runs.size_noise.full.network = 'vgg' names nothing in networks"),
+        (("figures", "headline"), ["seeds/none"], "figures.headline = 'seeds/none' names nothing in runs"),
+    ],
+)
+def test_mistake_is_rejected_with_key_and_value(load, keys, value, message):
+    with pytest.raises(ParamsError) as error:
+        load(changed(*keys, value=value))
+    assert message in str(error.value)
+
+
+def test_unknown_key_message_lists_the_known_ones(load):
+    with pytest.raises(ParamsError, match="known keys: kind, steps, learning_rate, tolerance"):
+        load(changed("solver", "paper", "rate", value=1.0))
+
+
+def test_all_problems_are_reported_at_once(load):
+    tree = changed("noise", "sigma", value=-1.0)
+    tree["solver"]["paper"]["steps"] = 0
+    with pytest.raises(ParamsError, match="2 problems"):
+        load(tree)
+
+
+def test_objective_without_its_supervision_is_rejected(load):
+    with pytest.raises(ParamsError, match="needs masks, which supervision 'voc-sizes' does not give"):
+        load(changed("runs", "size_noise", "full", "supervision", value="voc-sizes"))
+
+
+def test_size_targets_on_crops_are_rejected(load):
+    with pytest.raises(ParamsError, match="size targets hold for whole images"):
+        load(changed("training", "size", "input", value="crop"))
+
+
+def test_objective_without_terms_is_rejected(load):
+    with pytest.raises(ParamsError, match="at least one of masks"):
+        load(changed("objectives", "size", value={}))
+
+
+def test_missing_file_names_the_remedy(tmp_path):
+    with pytest.raises(ParamsError, match="run from the repository root"):
+        load_params(tmp_path / "params.yaml")
+
+
+def test_broken_yaml_names_the_line(tmp_path):
+    (tmp_path / "params.yaml").write_text("seed: 0\nnoise: [1\n")
+    with pytest.raises(ParamsError, match="line"):
+        load_params(tmp_path / "params.yaml")
+
+
+@pytest.mark.parametrize(
+    ("model", "field", "registry"),
+    [
+        (Dataset, "kind", DATASETS),
+        (Network, "kind", NETWORKS),
+        (Size, "loss", SIZE_LOSSES),
+        (DenseCrf, "mode", DENSE_FILTERS),
+        (SelfLabeling, "cross_entropy", CROSS_ENTROPIES),
+        (SelfLabeling, "relaxation", RELAXATIONS),
+        (SelfLabeling, "neighborhood", NEIGHBORHOODS),
+        (Solver, "kind", SOLVERS),
+    ],
+)
+def test_allowed_words_equal_the_registry(model, field, registry):
+    assert set(model.model_fields[field].annotation.__args__) == set(registry)
+
+
+def test_objective_fields_equal_the_terms():
+    assert set(Objective.model_fields) == set(TERMS)
