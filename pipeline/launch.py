@@ -1,7 +1,7 @@
 """Bring all DVC stages up to date, several at a time: `python -m pipeline.launch --jobs 2`.
 
-`dvc repro` runs one stage after the other. This starts `dvc repro --single-item` for every stage whose inputs are ready,
-on several worker processes, and leaves the last word to a plain `dvc repro`, whose result it never changes: only the time.
+`dvc repro` runs one stage after the other. This starts `dvc repro --single-item` for stages whose inputs are ready, on several
+workers, and leaves the last word to a plain `dvc repro`, whose result it never changes: only the time.
 On a machine with several GPUs the workers take them in turns.
 """
 
@@ -13,12 +13,14 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence, Set
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from queue import SimpleQueue
 
 from tqdm import tqdm
+
+LARGEST_BATCH = 8
 
 
 @dataclass(frozen=True)
@@ -57,22 +59,48 @@ def stale_tasks(tasks: Iterable[Task], changed: set[str]) -> list[Task]:
     return list(stale.values())
 
 
-def run_task(task: Task, devices: SimpleQueue[str | None]) -> tuple[Task, int, str]:
-    """Run one stage and return its exit status and output."""
-    device = devices.get()
+def run_stages(batch: Sequence[Task], device: str | None) -> tuple[int, str]:
+    """Run stages one after the other in one DVC process; return its exit status and output."""
     environment = dict(os.environ, OMP_NUM_THREADS=os.environ.get("OMP_NUM_THREADS", "1"))
     if device is not None:
         environment["CUDA_VISIBLE_DEVICES"] = device
+    command = ["dvc", "--wait-for-lock", "repro", "--quiet", "--keep-going", "--single-item"]
+    done = subprocess.run(
+        [*command, *(task.address for task in batch)], capture_output=True, text=True, env=environment, check=False
+    )
+    return done.returncode, done.stdout + done.stderr
+
+
+def run_batch(batch: Sequence[Task], devices: SimpleQueue[str | None]) -> dict[str, str]:
+    """Run a batch on a free device and return the output of every stage that failed, by address."""
+    device = devices.get()
     try:
-        command = ["dvc", "--wait-for-lock", "repro", "--quiet", "--single-item", task.address]
-        done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
-        return task, done.returncode, done.stdout + done.stderr
+        status, output = run_stages(batch, device)
+        if status == 0:
+            return {}
+        if len(batch) == 1:
+            return {batch[0].address: output}
+        # Which of them failed? What succeeded is skipped when asked for again.
+        again = {task.address: run_stages([task], device) for task in batch}
+        return {address: output for address, (status, output) in again.items() if status != 0}
     finally:
         devices.put(device)
 
 
-def run_all(tasks: list[Task], jobs: int, gpus: list[str]) -> int:
-    """Run `tasks` with up to `jobs` at a time, each after what it needs; return the number of failures.
+def next_batch(waiting: Mapping[str, Task], busy: Set[str], jobs: int) -> list[Task]:
+    """Return stages whose needs are done, several at once while there are many: starting DVC takes as long as a small stage.
+
+    Args:
+        waiting: stages not yet started, in the order of the graph.
+        busy: addresses of the stages that run now.
+        jobs: number of workers.
+    """
+    ready = [task for task in waiting.values() if not any(need in waiting or need in busy for need in task.needs)]
+    return ready[: max(1, min(len(ready) // (2 * jobs), LARGEST_BATCH))]
+
+
+def run_all(tasks: Sequence[Task], jobs: int, gpus: Sequence[str]) -> int:
+    """Run `tasks` with up to `jobs` batches at a time, each after what it needs; return the number of stages not finished.
 
     What depends on a failed stage is left out; everything else is finished.
     """
@@ -80,30 +108,28 @@ def run_all(tasks: list[Task], jobs: int, gpus: list[str]) -> int:
     for number in range(jobs):
         devices.put(gpus[number % len(gpus)] if gpus else None)
     waiting = {task.address: task for task in tasks}
-    done: set[str] = set()
     failed: set[str] = set()
-    running: dict[Future[tuple[Task, int, str]], str] = {}
+    running: dict[Future[dict[str, str]], list[Task]] = {}
     with ThreadPoolExecutor(jobs) as pool, tqdm(total=len(tasks), desc="stages", unit="stage", mininterval=1.0) as bar:
         while waiting or running:
-            for address, task in list(waiting.items()):
-                open_needs = {need for need in task.needs if need in waiting or need in running.values()}
-                if task.needs & failed:
-                    failed.add(address)
-                    del waiting[address]
-                elif not open_needs and len(running) < jobs:
-                    running[pool.submit(run_task, task, devices)] = address
-                    del waiting[address]
-            if not running:
+            for address in [task.address for task in waiting.values() if task.needs & failed]:
+                failed.add(address)
+                del waiting[address]
+            busy = {task.address for batch in running.values() for task in batch}
+            batch = next_batch(waiting, busy, jobs) if len(running) < jobs else []
+            if batch:
+                running[pool.submit(run_batch, batch, devices)] = batch
+                for task in batch:
+                    del waiting[task.address]
                 continue
             for future in wait(running, return_when=FIRST_COMPLETED).done:
-                task, status, output = future.result()
-                del running[future]
-                bar.update()
-                bar.set_postfix_str(task.address, refresh=False)
-                (failed if status else done).add(task.address)
-                if status:
-                    bar.write(f"\n{task.address} failed:\n{output}", file=sys.stderr)
-    return len(tasks) - len(done)
+                errors = future.result()
+                finished = running.pop(future)
+                failed |= set(errors)
+                bar.update(len(finished) - len(errors))
+                for address, output in errors.items():
+                    bar.write(f"\n{address} failed:\n{output}", file=sys.stderr)
+    return len(failed)
 
 
 def main() -> None:

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torchvision.transforms.v2 import functional as F
+from torch.nn.functional import interpolate, pad
 
 from pipeline.conventions import VOID
 from pipeline.datasets.base import Scribble
@@ -40,6 +40,8 @@ class Jitter:
         """Return `image` (3, H, W) in [0, 1] with changed colours."""
         if self.color == 0:
             return image
+        from torchvision.transforms.v2 import functional as F  # takes longer to load than a small run to train
+
         brightness, contrast, saturation, hue = (_uniform(generator, -self.color, self.color) for _ in range(4))
         image = F.adjust_brightness(image, 1 + brightness)
         image = F.adjust_contrast(image, 1 + contrast)
@@ -121,8 +123,7 @@ class RandomCrop:
 
             def crop(values: Tensor, fill: float) -> Tensor:
                 window = values[..., top : top + self.size_px, left : left + self.size_px]
-                padding = [0, 0, self.size_px - window.shape[-1], self.size_px - window.shape[-2]]
-                return F.pad(window, padding, fill=fill)
+                return pad(window, (0, self.size_px - window.shape[-1], 0, self.size_px - window.shape[-2]), value=fill)
 
             colors = self._blurred(self.jitter.colors(resize_image(image, scaled), generator), generator)
             sample = {"image": crop(colors, 0.0), "valid": crop(torch.ones((1, *scaled)), 0.0)[0] > 0}
@@ -138,19 +139,21 @@ class RandomCrop:
     def _blurred(self, image: Tensor, generator: torch.Generator) -> Tensor:
         if not self.blur or _uniform(generator, 0, 1) >= 0.5:
             return image
+        from torchvision.transforms.v2.functional import gaussian_blur
+
         radius = max(_uniform(generator, 0, 1), 1e-2)
-        return F.gaussian_blur(image, kernel_size=[5, 5], sigma=[radius, radius])
+        return gaussian_blur(image, kernel_size=[5, 5], sigma=[radius, radius])
 
 
 def resize_image(image: NDArray[np.uint8], size: tuple[int, int]) -> Tensor:
     """Return (3, h, w) float32 colours in [0, 1] of a (H, W, 3) uint8 picture, bilinear with anti-aliasing."""
     tensor = torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1))).float() / 255
-    return F.resize(tensor, list(size), antialias=True)
+    return interpolate(tensor[None], size=size, mode="bilinear", align_corners=False, antialias=True)[0]
 
 
 def _nearest(labels: NDArray[np.uint8], size: tuple[int, int]) -> Tensor:
-    tensor = torch.from_numpy(labels.astype(np.int64))[None]
-    return F.resize(tensor, list(size), interpolation=F.InterpolationMode.NEAREST_EXACT)[0]
+    tensor = torch.from_numpy(labels)[None, None]
+    return interpolate(tensor, size=size, mode="nearest-exact")[0, 0].to(torch.int64)
 
 
 def _mirror(sample: Sample) -> Sample:

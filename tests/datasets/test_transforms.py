@@ -1,0 +1,91 @@
+"""Transforms: geometry is shared by all parts of a sample, strokes survive scaling, and a seed says everything."""
+
+from functools import partial
+
+import numpy as np
+import pytest
+import torch
+
+from pipeline.conventions import VOID
+from pipeline.datasets.base import Scribble
+from pipeline.datasets.transforms import Jitter, RandomCrop, WholeImage
+from pipeline.targets.scribbles import rasterize
+
+STROKE = [Scribble(1, ((30.0, 10.0), (38.0, 30.0)))]
+DRAW = partial(rasterize, width_px=1)
+
+
+def picture():
+    """Return a 40 x 48 picture whose right half is red and class 1, and its mask with a void border."""
+    labels = np.zeros((40, 48), dtype=np.uint8)
+    labels[:, 24:] = 1
+    image = np.zeros((40, 48, 3), dtype=np.uint8)
+    image[:, 24:, 0] = 255
+    labels[:, 23:25] = VOID
+    return image, labels
+
+
+def transforms(flip=False, color=0.0):
+    """Return one transform of each policy."""
+    jitter = Jitter(flip=flip, color=color)
+    return {"whole": WholeImage(32, jitter, DRAW), "crop": RandomCrop(32, (0.5, 2.0), True, jitter, DRAW)}
+
+
+@pytest.mark.parametrize("policy", ["whole", "crop"])
+@pytest.mark.parametrize("flip", [False, True])
+def test_masks_and_seeds_follow_the_picture(policy, flip):
+    load = transforms(flip)[policy].load(*picture(), STROKE)
+    for seed in range(10):
+        sample = load(seed)
+        red = sample["image"][0] > 0.9
+        assert (sample["labels"][sample["valid"] & red] != 0).all()
+        on_picture = sample["seeds"] == 1
+        assert (sample["image"][0][on_picture & sample["valid"]] > 0.5).all()
+
+
+@pytest.mark.parametrize("policy", ["whole", "crop"])
+def test_same_seed_gives_the_same_sample(policy):
+    transform = transforms(flip=True, color=0.4)[policy]
+    first, second = transform.load(*picture(), STROKE)(7), transform.load(*picture(), STROKE)(7)
+    assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+@pytest.mark.parametrize("policy", ["whole", "crop"])
+def test_other_seed_gives_another_sample(policy):
+    load = transforms(flip=True, color=0.4)[policy].load(*picture(), STROKE)
+    assert not torch.equal(load(1)["image"], load(2)["image"])
+
+
+@pytest.mark.parametrize("policy", ["whole", "crop"])
+def test_colours_stay_in_range(policy):
+    load = transforms(color=0.5)[policy].load(*picture(), None)
+    for seed in range(10):
+        image = load(seed)["image"]
+        assert image.shape == (3, 32, 32)
+        assert image.min() >= 0
+        assert image.max() <= 1 + 1e-6
+
+
+@pytest.mark.parametrize("policy", ["whole", "crop"])
+def test_without_annotation_a_sample_has_only_the_picture(policy):
+    assert set(transforms()[policy].load(picture()[0], None, None)(0)) == {"image", "valid"}
+
+
+def test_whole_picture_keeps_class_sizes():
+    labels = transforms()["whole"].load(*picture(), None)(0)["labels"]
+    assert (labels == 1).float().mean() == pytest.approx(23 / 48, abs=0.03)
+
+
+def test_padding_is_neither_valid_nor_labelled():
+    transform = RandomCrop(64, (0.5, 0.5), False, Jitter(flip=False), DRAW)
+    sample = transform.load(*picture(), STROKE)(0)
+    assert (~sample["valid"]).any()
+    assert (sample["labels"][~sample["valid"]] == VOID).all()
+    assert (sample["seeds"][~sample["valid"]] == VOID).all()
+
+
+def test_thin_stroke_survives_strong_reduction():
+    image, labels = (np.kron(part, np.ones((8, 8, *[1] * (part.ndim - 2)), dtype=np.uint8)) for part in picture())
+    stroke = [Scribble(1, tuple((8 * x, 8 * y) for x, y in STROKE[0].points))]
+    seeds = transforms()["whole"].load(image, labels, stroke)(0)["seeds"]
+    assert (seeds == 1).sum() >= 10

@@ -1,0 +1,164 @@
+"""The three commands of the user, run for real on a copy of the repository cut down to a few tiny runs.
+
+`dvc repro` makes every artefact, `dvc exp run -S noise.sigma=0.2` reruns only what depends on the noise, `dvc plots diff`
+draws two revisions. One module-wide copy, so that the pipeline is built once.
+"""
+
+import csv
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from import_graph import REPOSITORY
+from ruamel.yaml import YAML
+
+pytestmark = pytest.mark.slow
+
+KEPT = {
+    "size_noise": ["full", "size-mre00", "size-mre16", "size-crf-mre00", "size-crf-mre16", "size-default", "size-crf-default"],
+    "seeds": ["pce-len100"],
+    "potts": ["bl-len100", "nq-len100", "q-len100", "cce-len100", "cd-len100", "lq-len100", "exact-len100"],
+}
+
+
+def shrink(path):
+    """Cut params.yaml down to a few runs of one epoch on a handful of pictures."""
+    yaml = YAML()
+    tree = yaml.load(path.read_text())
+    tree["datasets"]["voc"]["synthetic"].update(train=12, val=6)
+    for settings in tree["training"].values():
+        settings.update(epochs=1, image_size_px=32)
+    tree["solver"]["paper"]["steps"] = 2
+    tree["figures"].update(
+        sample_images=2, panel_images=2, solver_images=2, headline=["size_noise/full", "size_noise/size-default"]
+    )
+    tree["runs"] = {family: {name: tree["runs"][family][name] for name in names} for family, names in KEPT.items()}
+    used = {run["supervision"] for runs in tree["runs"].values() for run in runs.values()}
+    tree["supervision"] = {name: value for name, value in tree["supervision"].items() if name in used}
+    with path.open("w") as file:
+        yaml.dump(tree, file)
+
+
+class Workspace:
+    """A copy of the repository, under git, in which commands are run."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        binaries = str(Path(sys.executable).parent)
+        self.environment = dict(os.environ, PATH=f"{binaries}{os.pathsep}{os.environ['PATH']}", OMP_NUM_THREADS="1")
+        self.environment.update(GIT_AUTHOR_NAME="t", GIT_AUTHOR_EMAIL="t@t", GIT_COMMITTER_NAME="t", GIT_COMMITTER_EMAIL="t@t")
+
+    def run(self, *command: str, fails: bool = False) -> str:
+        """Run a command, check how it ends, and return what it printed."""
+        done = subprocess.run(command, cwd=self.folder, env=self.environment, capture_output=True, text=True, check=False)
+        output = done.stdout + done.stderr
+        assert (done.returncode != 0) == fails, f"{' '.join(command)}\n{output[-3000:]}"
+        return output
+
+    def results(self, family: str) -> dict[str, dict[str, str]]:
+        """Return the rows of a family's results by run."""
+        with (self.folder / f"reports/{family}/results.csv").open(newline="") as file:
+            return {row["run"]: row for row in csv.DictReader(file)}
+
+
+@pytest.fixture(scope="module")
+def workspace(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("repository")
+    tracked = subprocess.run(
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard"],
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.split("\n")
+    for name in filter(None, tracked):
+        if name.endswith("dvc.lock") or not (REPOSITORY / name).is_file():
+            continue
+        target = folder / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(REPOSITORY / name, target)
+    for made in ("figures", "tables", "plots", "metrics", "size_noise", "seeds", "potts", "metrics.json"):
+        path = folder / "reports" / made
+        shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+    shrink(folder / "params.yaml")
+    space = Workspace(folder)
+    space.run("git", "init", "-q")
+    space.run("git", "add", "-A")
+    space.run("git", "commit", "-qm", "start")
+    space.run("python", "-m", "pipeline.launch", "--jobs", "2")
+    space.run("dvc", "repro")
+    space.run("git", "add", "-A")
+    space.run("git", "commit", "-qm", "results")
+    return space
+
+
+@pytest.mark.parametrize("artefact", ["a-fig3", "a-fig4a", "b-fig1", "b-fig2", "b-fig3abc", "b-fig7", "b-tab3", "b-appb1"])
+def test_artefact_is_made_with_its_plotted_numbers(workspace, artefact):
+    reports = workspace.folder / "reports"
+    for name in (f"figures/{artefact}.svg", f"figures/{artefact}.png", f"plots/{artefact}.csv"):
+        assert (reports / name).stat().st_size > 0
+
+
+@pytest.mark.parametrize("artefact", ["b-tab3", "b-appb1"])
+def test_table_is_made_in_both_forms(workspace, artefact):
+    for suffix in ("csv", "md"):
+        assert (workspace.folder / f"reports/tables/{artefact}.{suffix}").stat().st_size > 0
+
+
+def test_every_run_has_its_metrics_file(workspace):
+    for family, names in KEPT.items():
+        for name in names:
+            metrics = json.loads((workspace.folder / f"reports/metrics/{family}/{name}.json").read_text())
+            assert 0 <= metrics["mIoU_val"] <= 1
+
+
+def test_everything_is_up_to_date_afterwards(workspace):
+    assert "up to date" in workspace.run("dvc", "status")
+
+
+def test_reports_are_byte_identical_when_rebuilt(workspace):
+    workspace.run("dvc", "repro", "--force", "--single-item", "figure@a-fig4a")
+    workspace.run("dvc", "repro", "--force", "--single-item", "pipeline/experiments/size_noise/dvc.yaml:train@full")
+    workspace.run("dvc", "repro")
+    assert workspace.run("git", "status", "--porcelain") == ""
+
+
+def test_wrong_value_stops_every_stage_with_its_key(workspace):
+    path = workspace.folder / "params.yaml"
+    text = path.read_text()
+    path.write_text(text.replace("batch_size: 8", "batch_sise: 8", 1))
+    try:
+        output = workspace.run("python", "-m", "pipeline.stages.supervise", "voc-sizes", fails=True)
+    finally:
+        path.write_text(text)
+    assert "batch_sise: unknown key" in output
+    assert "Traceback" not in output
+
+
+def test_experiment_reruns_only_what_depends_on_the_noise_and_can_be_compared(workspace):
+    before = workspace.results("size_noise")
+    output = workspace.run("dvc", "exp", "run", "-S", "noise.sigma=0.2")
+    trained = {
+        line.split("train@")[1].rstrip("':") for line in output.splitlines() if "Running stage" in line and "train@" in line
+    }
+    assert trained == {"size-default", "size-crf-default"}
+    after = workspace.results("size_noise")
+    assert float(after["size-default"]["sigma"]) == 0.2
+    assert {name: row for name, row in after.items() if "default" not in name} == {
+        name: row for name, row in before.items() if "default" not in name
+    }
+    table = workspace.run("dvc", "exp", "show", "--csv", "--only-changed")
+    assert "noise.sigma" in table
+
+    workspace.run("dvc", "plots", "diff", "HEAD", "workspace")
+    page = (workspace.folder / "dvc_plots/index.html").read_text()
+    assert "a-fig4a" in page
+    assert '"rev": "HEAD"' in page
+    assert '"rev": "workspace"' in page
+    assert 'src="http' not in page, "the page must not need a network"
+    workspace.run("git", "checkout", "-q", ".")
+    workspace.run("dvc", "checkout", "-q")

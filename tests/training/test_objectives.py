@@ -1,0 +1,130 @@
+"""Objectives: each term is the published loss with the stated reduction, and combinations add up."""
+
+import pytest
+import torch
+
+from pipeline.conventions import VOID, one_hot
+from pipeline.training.objectives import Objective
+
+SIZE = {"loss": "forward_kl", "weight": 1.0, "suppression": 0.0}
+DENSE_CRF = {"weight": 1e-3, "sigma_rgb": 15.0, "sigma_xy_px": 5.0, "scale_factor": 1.0, "mode": "exact", "landmarks": 8}
+SOLVER = {"kind": "gradient", "steps": 5, "learning_rate": 0.075, "tolerance": 1e-4}
+LABELING = {
+    "cross_entropy": "cce",
+    "relaxation": "q",
+    "neighborhood": "grid4",
+    "unary_weight": 0.3,
+    "pairwise_weight": 6.0,
+    "sigma_rgb": 20.0,
+    "entropy_weight": 0.0,
+    "solver": SOLVER,
+    "labels": "soft",
+}
+TERMS = {"masks": 1.0, "seeds": 1.0, "size": SIZE, "dense_crf": DENSE_CRF, "self_labeling": LABELING}
+
+
+@pytest.fixture()
+def batch():
+    """Return two pictures of 8 x 8 pixels, left half class 0, right half class 1, a few seeds, one void column."""
+    labels = torch.zeros(2, 8, 8, dtype=torch.int64)
+    labels[:, :, 4:] = 1
+    labels[:, :, 0] = VOID
+    seeds = torch.full_like(labels, VOID)
+    seeds[:, 2, 1:3] = 0
+    seeds[0, 5, 6] = 1
+    image = torch.stack([labels.eq(1).float(), torch.zeros(2, 8, 8), labels.ne(1).float()], 1)
+    valid = torch.ones(2, 8, 8, dtype=torch.bool)
+    size_targets = torch.tensor([[0.5, 0.5, 0.0], [0.25, 0.75, 0.0]])
+    return {"image": image, "labels": labels, "seeds": seeds, "valid": valid, "size_targets": size_targets, "image_id": ["a", "b"]}
+
+
+@pytest.fixture()
+def logits():
+    """Return logits of three classes for the two pictures."""
+    return torch.randn(2, 3, 8, 8, generator=torch.Generator().manual_seed(0), requires_grad=True)
+
+
+def test_parts_add_up_to_the_total(logits, batch):
+    total, parts = Objective(TERMS)(logits, batch)
+    assert float(total) == pytest.approx(sum(float(parts[f"loss_{name}"]) for name in TERMS), rel=1e-5)
+
+
+@pytest.mark.parametrize("name", sorted(TERMS))
+def test_every_term_moves_the_network(name, logits, batch):
+    Objective({name: TERMS[name]})(logits, batch)[0].backward()
+    assert logits.grad.abs().sum() > 0
+
+
+@pytest.mark.parametrize("name", ["masks", "seeds"])
+def test_weight_multiplies(name, logits, batch):
+    one = Objective({name: 1.0})(logits, batch)[0]
+    three = Objective({name: 3.0})(logits, batch)[0]
+    torch.testing.assert_close(three, 3 * one)
+
+
+def test_masks_are_averaged_over_labelled_pixels(logits, batch):
+    log_probs = logits.log_softmax(1).movedim(1, -1)
+    known = batch["labels"] != VOID
+    expected = -log_probs[known].gather(1, batch["labels"][known][:, None]).mean()
+    torch.testing.assert_close(Objective({"masks": 1.0})(logits, batch)[0], expected)
+
+
+def test_seeds_are_averaged_over_the_batch_not_per_image(logits, batch):
+    log_probs = logits.log_softmax(1).movedim(1, -1)
+    marked = batch["seeds"] != VOID
+    expected = -log_probs[marked].gather(1, batch["seeds"][marked][:, None]).mean()
+    torch.testing.assert_close(Objective({"seeds": 1.0})(logits, batch)[0], expected)
+
+
+def test_size_loss_is_zero_where_the_mean_meets_the_target(batch):
+    sizes = batch["size_targets"].clamp(min=1e-9)
+    logits = sizes.log()[:, :, None, None].expand(-1, -1, 8, 8).clone()
+    assert float(Objective({"size": SIZE})(logits, batch)[0]) == pytest.approx(0, abs=1e-6)
+
+
+def test_suppression_adds_to_absent_classes_only(logits, batch):
+    plain = Objective({"size": SIZE})(logits, batch)[0]
+    suppressed = Objective({"size": {**SIZE, "suppression": 1.0}})(logits, batch)[0]
+    mean_absent = logits.softmax(1)[:, 2].flatten(1).mean(1)
+    torch.testing.assert_close(suppressed - plain, -torch.log1p(-mean_absent).mean(), rtol=1e-4, atol=1e-5)
+
+
+def test_self_labeling_reports_its_solver(logits, batch):
+    parts = Objective({"self_labeling": LABELING})(logits, batch)[1]
+    assert parts["solver_steps"] == 5
+    assert parts["energy"] > 0
+
+
+def test_self_labeling_leaves_seeds_to_the_seed_term(logits, batch):
+    Objective({"self_labeling": LABELING})(logits, batch)[0].backward()
+    on_seeds = (batch["seeds"] != VOID)[:, None].expand_as(logits)
+    assert (logits.grad[on_seeds] == 0).all()
+
+
+def test_pseudo_labels_are_constants_for_the_network(logits, batch):
+    # With a huge pairwise weight labels differ much from predictions; the gradient is still that of H alone.
+    objective = Objective({"self_labeling": {**LABELING, "cross_entropy": "ce", "labels": "hard"}})
+    objective(logits, batch)[0].backward()
+    free = batch["seeds"] == VOID
+    gradient = logits.grad / 0.3 * free.sum()
+    implied = (logits.detach().softmax(1) - gradient).movedim(1, -1)[free]
+    assert torch.allclose(implied, one_hot(implied.argmax(-1)[None, None], 3)[0, :, 0].T, atol=1e-4)
+
+
+def test_entropy_weight_adds_the_mean_entropy(logits, batch):
+    plain = Objective({"self_labeling": LABELING})(logits, batch)[0]
+    with_entropy = Objective({"self_labeling": {**LABELING, "entropy_weight": 2.0}})(logits, batch)[0]
+    probs = logits.softmax(1)
+    entropy = -(probs * probs.log()).sum(1)[batch["seeds"] == VOID].mean()
+    torch.testing.assert_close(with_entropy - plain, 2 * entropy, rtol=1e-4, atol=1e-5)
+
+
+def test_batch_without_seeds_is_finite(logits, batch):
+    batch["seeds"] = torch.full_like(batch["seeds"], VOID)
+    assert float(Objective({"seeds": 1.0})(logits, batch)[0]) == 0
+
+
+@pytest.mark.parametrize("settings", [{}, {"masks": None}, {"volume": 1.0}])
+def test_no_or_unknown_terms_are_rejected(settings):
+    with pytest.raises(ValueError, match="expected some of masks, seeds, size, dense_crf, self_labeling"):
+        Objective(settings)
