@@ -114,7 +114,7 @@ def draw(panels: Mapping[str, np.ndarray], class_names: list[str] | None = None)
     for axes, title in zip(grid[0], titles, strict=True):
         axes.set_title(title, fontsize=7)
     if class_names:
-        figure.legend(handles=_legend(panels, class_names), loc="outside lower center", ncols=8, handlelength=1.0)
+        figure.legend(handles=_legend(panels, class_names), loc="outside upper center", ncols=8, handlelength=1.0)
     return figure
 
 
