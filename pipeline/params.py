@@ -74,18 +74,11 @@ class Dataset(Section):
         return self
 
 
-class Noise(Section):
-    """Corruption of exact sizes, [SIZE] Eq. 15."""
-
-    sigma: Annotated[float, Field(ge=0, le=2)]
-    """Standard deviation of the relative error, the default of every size-target supervision that sets no mRE of its own."""
-
-
 class SizeTargets(Section):
     """Size targets made from masks."""
 
     mre: Annotated[float, Field(ge=0, le=1.6)] | None = None
-    """Analytic mean relative error as a fraction ([SIZE] Eq. 16). null: from noise.sigma."""
+    """Analytic mean relative error as a fraction ([SIZE] Eq. 16). null: noise.sigma, for variants under noise.supervision."""
 
 
 class Seeds(Section):
@@ -112,6 +105,15 @@ class Supervision(Section):
     """Size targets, or null."""
     seeds: Seeds | None = None
     """Scribbles or clicks, or null."""
+
+
+class Noise(Section):
+    """Corruption of exact sizes, [SIZE] Eq. 15."""
+
+    sigma: Annotated[float, Field(ge=0, le=2)]
+    """Standard deviation of the relative error of all size targets that set no mRE of their own."""
+    supervision: dict[Name, Supervision]
+    """Supervision variants whose size targets take this sigma, by name; only they are made anew when sigma changes."""
 
 
 class Network(Section):
@@ -327,7 +329,7 @@ class Params(Section):
     datasets: dict[Name, Dataset]
     """Data sets by name."""
     supervision: dict[Name, Supervision]
-    """Supervision variants by name."""
+    """Supervision variants by name; those at noise.sigma are under `noise`."""
     networks: dict[Name, Network]
     """Networks by name."""
     training: dict[Name, Training]
@@ -348,6 +350,11 @@ class Params(Section):
             raise ValueError("; ".join(problems))
         return self
 
+    @property
+    def supervisions(self) -> dict[str, Supervision]:
+        """All supervision variants by name, with those at noise.sigma."""
+        return {**self.supervision, **self.noise.supervision}
+
     def run(self, family: str, name: str) -> Run:
         """Return one run.
 
@@ -365,7 +372,7 @@ def _missing_references(params: Params) -> list[str]:
     """Name every reference to a key that does not exist."""
     wanted: list[tuple[str, str, dict[str, Any], str]] = []
     wanted += [
-        (f"supervision.{key}.dataset", item.dataset, params.datasets, "datasets") for key, item in params.supervision.items()
+        (f"supervision.{key}.dataset", item.dataset, params.datasets, "datasets") for key, item in params.supervisions.items()
     ]
     wanted += [
         (f"objectives.{key}.self_labeling.solver", item.self_labeling.solver, params.solver, "solver")
@@ -381,7 +388,7 @@ def _missing_references(params: Params) -> list[str]:
             at = f"runs.{family}.{name}"
             wanted += [
                 (f"{at}.dataset", run.dataset, params.datasets, "datasets"),
-                (f"{at}.supervision", run.supervision, params.supervision, "supervision"),
+                (f"{at}.supervision", run.supervision, params.supervisions, "supervision"),
                 (f"{at}.network", run.network, params.networks, "networks"),
                 (f"{at}.objective", run.objective, params.objectives, "objectives"),
                 (f"{at}.training", run.training, params.training, "training"),
@@ -397,11 +404,25 @@ def _missing_references(params: Params) -> list[str]:
 
 def _contradictions(params: Params) -> list[str]:
     """Name every run whose objective needs what its supervision does not give, or whose parts do not fit together."""
-    problems = []
+    problems = [
+        f"supervision.{name}.sizes needs an mre; a variant at noise.sigma belongs under noise.supervision"
+        for name, variant in params.supervision.items()
+        if variant.sizes is not None and variant.sizes.mre is None
+    ]
+    problems += [
+        f"noise.supervision.{name} needs sizes without an mre; a variant with an mre of its own belongs under supervision"
+        for name, variant in params.noise.supervision.items()
+        if variant.sizes is None or variant.sizes.mre is not None
+    ]
+    problems += [
+        f"noise.supervision.{name} also stands under supervision"
+        for name in params.noise.supervision
+        if name in params.supervision
+    ]
     for family, runs in params.runs.items():
         for name, run in runs.items():
             at = f"runs.{family}.{name}"
-            supervision = params.supervision.get(run.supervision)
+            supervision = params.supervisions.get(run.supervision)
             objective = params.objectives.get(run.objective)
             training = params.training.get(run.training)
             if supervision is None or objective is None or training is None:

@@ -104,8 +104,18 @@ def test_all_problems_are_reported_at_once(load):
 
 
 def test_objective_without_its_supervision_is_rejected(load):
-    with pytest.raises(ParamsError, match="needs masks, which supervision 'voc-sizes' does not give"):
+    with pytest.raises(ParamsError, match=r"needs masks, which supervision 'voc-sizes' does not give"):
         load(changed("runs", "size_noise", "full", "supervision", value="voc-sizes"))
+
+
+def test_variant_without_mre_belongs_under_noise(load):
+    with pytest.raises(ParamsError, match="sizes needs an mre"):
+        load(changed("supervision", "voc-sizes-mre08", value={"dataset": "voc", "sizes": {}}))
+
+
+def test_variant_with_mre_does_not_belong_under_noise(load):
+    with pytest.raises(ParamsError, match="needs sizes without an mre"):
+        load(changed("noise", "supervision", "voc-sizes", value={"dataset": "voc", "sizes": {"mre": 0.1}}))
 
 
 def test_size_targets_on_crops_are_rejected(load):

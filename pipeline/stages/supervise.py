@@ -1,4 +1,4 @@
-"""Stage `supervise@VARIANT`: make what an annotator gives for the training images of a data set.
+"""Stages `supervise@VARIANT` and `corrupt@VARIANT`: make what an annotator gives for the training images of a data set.
 
 Size targets come from the masks and are corrupted by [SIZE] Eq. 15; scribbles are the set's own, or drawn from the masks
 where it has none, and shortened to the asked ratio. The folder holds sizes.csv and / or seeds.json, and summary.json with
@@ -73,10 +73,10 @@ def make_seeds(archive: PreparedArchive, variant: str, spec: Seeds, seed: int) -
 
 def main() -> None:
     """Run the stage."""
-    variant = stage_arguments(__doc__, variant="key of `supervision` in params.yaml").variant
+    variant = stage_arguments(__doc__, variant="key of `supervision` or `noise.supervision` in params.yaml").variant
     with clear_errors(DatasetError):
         params = load_params()
-        spec = params.supervision[variant]
+        spec = params.supervisions[variant]
         archive = PreparedArchive(paths.prepared(spec.dataset, "train"))
         summary: dict[str, Any] = {"dataset": spec.dataset, "images": len(archive.ids), "seed": params.seed, "masks": spec.masks}
         if spec.sizes is not None:

@@ -70,7 +70,7 @@ class Job:
             "network": self.params.networks[self.run.network].model_dump(),
             "training": self.training.model_dump(),
             "objective": self.objective(),
-            "supervision": self.params.supervision[self.run.supervision].model_dump(),
+            "supervision": self.params.supervisions[self.run.supervision].model_dump(),
         }
 
     def files(self) -> list[Path]:
@@ -85,7 +85,7 @@ class Job:
 def make_dataset(job: Job) -> AttachedImages:
     """Join the training pictures with the run's supervision."""
     archive = PreparedArchive(paths.prepared(job.run.dataset, "train"))
-    supervision = job.params.supervision[job.run.supervision]
+    supervision = job.params.supervisions[job.run.supervision]
     training, augmentation = job.training, job.training.augmentation
     jitter = Jitter(flip=augmentation.flip, color=augmentation.color_jitter)
     draw = partial(rasterize, width_px=supervision.seeds.width_px if supervision.seeds else 3)

@@ -146,6 +146,7 @@ def test_experiment_reruns_only_what_depends_on_the_noise_and_can_be_compared(wo
         line.split("train@")[1].rstrip("':") for line in output.splitlines() if "Running stage" in line and "train@" in line
     }
     assert trained == {"size-default", "size-crf-default"}
+    assert "Running stage 'supervise@" not in output
     after = workspace.results("size_noise")
     assert float(after["size-default"]["sigma"]) == 0.2
     assert {name: row for name, row in after.items() if "default" not in name} == {

@@ -23,7 +23,7 @@ LABELING = {
 TERMS = {"masks": 1.0, "seeds": 1.0, "size": SIZE, "dense_crf": DENSE_CRF, "self_labeling": LABELING}
 
 
-@pytest.fixture()
+@pytest.fixture
 def batch():
     """Return two pictures of 8 x 8 pixels, left half class 0, right half class 1, a few seeds, one void column."""
     labels = torch.zeros(2, 8, 8, dtype=torch.int64)
@@ -35,10 +35,17 @@ def batch():
     image = torch.stack([labels.eq(1).float(), torch.zeros(2, 8, 8), labels.ne(1).float()], 1)
     valid = torch.ones(2, 8, 8, dtype=torch.bool)
     size_targets = torch.tensor([[0.5, 0.5, 0.0], [0.25, 0.75, 0.0]])
-    return {"image": image, "labels": labels, "seeds": seeds, "valid": valid, "size_targets": size_targets, "image_id": ["a", "b"]}
+    return {
+        "image": image,
+        "labels": labels,
+        "seeds": seeds,
+        "valid": valid,
+        "size_targets": size_targets,
+        "image_id": ["a", "b"],
+    }
 
 
-@pytest.fixture()
+@pytest.fixture
 def logits():
     """Return logits of three classes for the two pictures."""
     return torch.randn(2, 3, 8, 8, generator=torch.Generator().manual_seed(0), requires_grad=True)
@@ -46,7 +53,7 @@ def logits():
 
 def test_parts_add_up_to_the_total(logits, batch):
     total, parts = Objective(TERMS)(logits, batch)
-    assert float(total) == pytest.approx(sum(float(parts[f"loss_{name}"]) for name in TERMS), rel=1e-5)
+    assert total.item() == pytest.approx(sum(float(parts[f"loss_{name}"]) for name in TERMS), rel=1e-5)
 
 
 @pytest.mark.parametrize("name", sorted(TERMS))
