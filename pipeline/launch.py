@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -17,8 +18,11 @@ from collections.abc import Iterable, Mapping, Sequence, Set
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from queue import SimpleQueue
+from threading import Event
 
 from tqdm import tqdm
+
+from pipeline import paths
 
 LARGEST_BATCH = 8
 
@@ -60,26 +64,30 @@ def stale_tasks(tasks: Iterable[Task], changed: set[str]) -> list[Task]:
 
 
 def run_stages(batch: Sequence[Task], device: str | None) -> tuple[int, str]:
-    """Run stages one after the other in one DVC process; return its exit status and output."""
+    """Run stages one after the other in one DVC process; return its exit status and output.
+
+    While they run, the output grows in .scratch/logs, in a file named after the first stage.
+    """
     environment = dict(os.environ, OMP_NUM_THREADS=os.environ.get("OMP_NUM_THREADS", "1"))
     if device is not None:
         environment["CUDA_VISIBLE_DEVICES"] = device
-    command = ["dvc", "--wait-for-lock", "repro", "--quiet", "--keep-going", "--single-item"]
-    done = subprocess.run(
-        [*command, *(task.address for task in batch)], capture_output=True, text=True, env=environment, check=False
-    )
-    return done.returncode, done.stdout + done.stderr
+    log = paths.SCRATCH / "logs" / f"{re.sub('[^A-Za-z0-9_.-]+', '-', batch[0].address)}.log"
+    log.parent.mkdir(parents=True, exist_ok=True)
+    command = ["dvc", "--wait-for-lock", "repro", "--quiet", "--single-item", *(task.address for task in batch)]
+    with log.open("w") as output:
+        status = subprocess.run(command, stdout=output, stderr=subprocess.STDOUT, env=environment, check=False).returncode
+    return status, log.read_text(errors="replace")
 
 
-def run_batch(batch: Sequence[Task], devices: SimpleQueue[str | None]) -> dict[str, str]:
+def run_batch(batch: Sequence[Task], devices: SimpleQueue[str | None], stopping: Event) -> dict[str, str]:
     """Run a batch on a free device and return the output of every stage that failed, by address."""
     device = devices.get()
     try:
         status, output = run_stages(batch, device)
         if status == 0:
             return {}
-        if len(batch) == 1:
-            return {batch[0].address: output}
+        if len(batch) == 1 or stopping.is_set():
+            return {task.address: output for task in batch}
         # Which of them failed? What succeeded is skipped when asked for again.
         again = {task.address: run_stages([task], device) for task in batch}
         return {address: output for address, (status, output) in again.items() if status != 0}
@@ -110,6 +118,7 @@ def run_all(tasks: Sequence[Task], jobs: int, gpus: Sequence[str]) -> int:
     waiting = {task.address: task for task in tasks}
     failed: set[str] = set()
     running: dict[Future[dict[str, str]], list[Task]] = {}
+    stopping = Event()
     with ThreadPoolExecutor(jobs) as pool, tqdm(total=len(tasks), desc="stages", unit="stage", mininterval=1.0) as bar:
         while waiting or running:
             for address in [task.address for task in waiting.values() if task.needs & failed]:
@@ -118,11 +127,18 @@ def run_all(tasks: Sequence[Task], jobs: int, gpus: Sequence[str]) -> int:
             busy = {task.address for batch in running.values() for task in batch}
             batch = next_batch(waiting, busy, jobs) if len(running) < jobs else []
             if batch:
-                running[pool.submit(run_batch, batch, devices)] = batch
+                running[pool.submit(run_batch, batch, devices, stopping)] = batch
                 for task in batch:
                     del waiting[task.address]
                 continue
-            for future in wait(running, return_when=FIRST_COMPLETED).done:
+            try:
+                done = wait(running, return_when=FIRST_COMPLETED).done
+            except KeyboardInterrupt:  # the stages got the signal too: they save what they have and end
+                stopping.set()
+                bar.write("stopping; what is finished is kept", file=sys.stderr)
+                pool.shutdown(cancel_futures=True)
+                raise
+            for future in done:
                 errors = future.result()
                 finished = running.pop(future)
                 failed |= set(errors)
@@ -143,7 +159,10 @@ def main() -> None:
     started = time.monotonic()
     changed = changed_addresses()
     stale = stale_tasks(all_tasks(), changed) if changed else []
-    unfinished = run_all(stale, arguments.jobs, [gpu for gpu in arguments.gpus.split(",") if gpu])
+    try:
+        unfinished = run_all(stale, arguments.jobs, [gpu for gpu in arguments.gpus.split(",") if gpu])
+    except KeyboardInterrupt:
+        sys.exit("stopped; the same command goes on from here")
     print(f"{len(stale)} stages, {unfinished} unfinished, {time.monotonic() - started:.0f} s")
     sys.exit(1 if unfinished else 0)
 

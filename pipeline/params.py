@@ -89,7 +89,7 @@ class Seeds(Section):
     length_ratio: Fraction = 1.0
     """Central fraction of each stroke that is kept; 0 keeps one point (a click)."""
     width_px: Count = 3
-    """Drawn width in pixels at the network's input size."""
+    """Width of strokes and diameter of clicks in pixels at the network's input size."""
     min_area_fraction: Fraction = 1e-3
     """Regions smaller than this fraction of the image get no generated scribble."""
 
@@ -143,7 +143,7 @@ class Augmentation(Section):
     flip: bool = True
     """Mirror left-right with probability 1/2."""
     color_jitter: Fraction = 0.0
-    """Largest relative change of brightness, contrast and saturation (hue: a quarter of it, in turns)."""
+    """Largest relative change of brightness, contrast and saturation."""
     scale_min: Positive = 0.5
     """`input: crop` only: smallest short side relative to image_size_px."""
     scale_max: Positive = 2.0
@@ -209,7 +209,7 @@ class DenseCrf(Section):
     """Down-sampling before filtering; sigma_xy_px is scaled with it."""
     mode: Literal["exact", "nystrom"] = "nystrom"
     """Filter: all pairs, or a low-rank approximation."""
-    landmarks: Count = 128
+    landmarks: Annotated[int, Field(ge=1, le=4096)] = 128
     """Rank of the nystrom filter."""
 
 
@@ -305,8 +305,10 @@ class Figures(Section):
     """Runs (`family/run`) whose mIoU stands in reports/metrics.json, which `dvc metrics` and `dvc exp show` display."""
     sample_images: Count = 12
     """Pictures on a sample sheet of a data set."""
-    panel_run: str
-    """`family/run` whose predictions the pseudo-label panels start from."""
+    panel_run: Annotated[str, Field(pattern=r"^seeds/[A-Za-z0-9_.-]+$")]
+    """Run of the family `seeds` whose predictions the pseudo-label panels start from."""
+    panel_supervision: Name
+    """Supervision of that run."""
     panel_objective: Name
     """Key of `objectives` whose self-labelling weights the panels and the solver check use."""
     panel_images: Count = 4
@@ -418,6 +420,14 @@ def _contradictions(params: Params) -> list[str]:
         f"noise.supervision.{name} also stands under supervision"
         for name in params.noise.supervision
         if name in params.supervision
+    ]
+    panel_run = params.runs.get("seeds", {}).get(params.figures.panel_run.split("/")[1])
+    if panel_run is not None and panel_run.supervision != params.figures.panel_supervision:
+        problems.append(f"figures.panel_supervision: figures.panel_run has supervision {panel_run.supervision!r}")
+    problems += [
+        f"runs.{family}: either all runs have a start or none; its pipeline declares the dependency for all"
+        for family, runs in params.runs.items()
+        if len({run.start is None for run in runs.values()}) > 1
     ]
     for family, runs in params.runs.items():
         for name, run in runs.items():

@@ -1,7 +1,7 @@
 """Put a scale into params.yaml: `python -m pipeline.profile paper`, and `embedded` to come back.
 
-A profile is an overlay in pipeline/profiles: its values replace those of params.yaml, all others and the comments stay. Every
-value is then visible, tracked and open to `dvc exp run -S`. All profiles name the same keys, so each undoes the other.
+A profile is an overlay in pipeline/profiles. First the values of `embedded` are put into params.yaml, then those of the profile
+asked for; what neither names stays, and so do comments. Every value is then visible, tracked and open to `dvc exp run -S`.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from ruamel.yaml import YAML
 
 from pipeline import paths
 from pipeline.files import write_atomically
-from pipeline.params import Params, read_yaml
+from pipeline.params import load_params
 from pipeline.stages.common import clear_errors
 
 PROFILES = Path(__file__).with_name("profiles")
@@ -42,11 +42,14 @@ def main() -> None:
         yaml.width = 4096
         yaml.representer.add_representer(type(None), lambda writer, _: writer.represent_scalar("tag:yaml.org,2002:null", "null"))
         base = yaml.load(paths.PARAMS.read_text(encoding="utf-8"))
-        overlay(base, yaml.load((PROFILES / f"{name}.yaml").read_text(encoding="utf-8")))
+        for profile in dict.fromkeys(["embedded", name]):
+            overlay(base, yaml.load((PROFILES / f"{profile}.yaml").read_text(encoding="utf-8")))
         text = io.StringIO()
         yaml.dump(base, text)
+        trial = paths.SCRATCH / "params.yaml"
+        write_atomically(trial, text.getvalue().encode())
+        load_params(trial)
         write_atomically(paths.PARAMS, text.getvalue().encode())
-        Params.model_validate(read_yaml(paths.PARAMS))
         print(f"{paths.PARAMS} now holds the profile {name}")
 
 

@@ -12,7 +12,8 @@ REGISTRIES = ("pipeline.training.objectives", "pipeline.stages.figure")
 """Modules whose functions each import one variant: only the functions asked for are followed."""
 
 ENTRY = {"pipeline/__init__.py", "pipeline/params.py", "pipeline/paths.py", "pipeline/stages/common.py"}
-"""Files at a stage's entry that cannot change its result: values are tracked as params, places and messages are not results."""
+"""Files at a stage's entry that cannot change its result: values are tracked as params (a test pins the defaults), places and
+messages are not results."""
 
 
 def module_file(module: str) -> Path | None:

@@ -16,14 +16,18 @@ from pipeline.losses.size import SIZE_LOSSES
 from pipeline.networks import NETWORKS
 from pipeline.params import (
     SCHEMA,
+    Augmentation,
     Dataset,
     DenseCrf,
     Network,
     Objective,
     ParamsError,
+    Run,
+    Seeds,
     SelfLabeling,
     Size,
     Solver,
+    Training,
     json_schema,
     load_params,
 )
@@ -158,3 +162,68 @@ def test_allowed_words_equal_the_registry(model, field, registry):
 
 def test_objective_fields_equal_the_terms():
     assert set(Objective.model_fields) == set(TERMS)
+
+
+def test_defaults_are_pinned():
+    """A default that stands nowhere in params.yaml is tracked by nothing: DVC would keep the old results."""
+    defaults = {
+        f"{model.__name__}.{name}": field.default
+        for model in (Augmentation, DenseCrf, Network, Objective, Run, Seeds, SelfLabeling, Size, Solver, Training)
+        for name, field in model.model_fields.items()
+        if not field.is_required()
+    }
+    assert defaults == {
+        "Augmentation.flip": True,
+        "Augmentation.color_jitter": 0.0,
+        "Augmentation.scale_min": 0.5,
+        "Augmentation.scale_max": 2.0,
+        "Augmentation.blur": False,
+        "DenseCrf.sigma_rgb": 15.0,
+        "DenseCrf.sigma_xy_px": 100.0,
+        "DenseCrf.scale_factor": 0.5,
+        "DenseCrf.mode": "nystrom",
+        "DenseCrf.landmarks": 128,
+        "Network.encoder": None,
+        "Network.weights": None,
+        "Network.output_stride": 16,
+        "Network.width": 16,
+        "Objective.masks": None,
+        "Objective.seeds": None,
+        "Objective.size": None,
+        "Objective.dense_crf": None,
+        "Objective.self_labeling": None,
+        "Run.start": None,
+        "Run.seed": 0,
+        "Run.score_train": False,
+        "Seeds.kind": "scribbles",
+        "Seeds.length_ratio": 1.0,
+        "Seeds.width_px": 3,
+        "Seeds.min_area_fraction": 1e-3,
+        "SelfLabeling.neighborhood": "grid4",
+        "SelfLabeling.unary_weight": 0.3,
+        "SelfLabeling.pairwise_weight": 6.0,
+        "SelfLabeling.sigma_rgb": 9.0,
+        "SelfLabeling.entropy_weight": 0.0,
+        "SelfLabeling.solver": "paper",
+        "SelfLabeling.labels": "soft",
+        "Size.weight": 1.0,
+        "Size.suppression": 0.0,
+        "Solver.steps": 200,
+        "Solver.learning_rate": 0.075,
+        "Solver.tolerance": 1e-4,
+        "Training.head_lr_factor": 10.0,
+        "Training.momentum": 0.9,
+        "Training.weight_decay": 5e-4,
+        "Training.power": 0.9,
+        "Training.input": "resize",
+        "Training.augmentation": Augmentation(),
+        "Training.precision": "float32",
+        "Training.workers": 0,
+        "Training.cache_images": False,
+        "Training.validate_every_epochs": 0,
+    }, "write the new value into params.yaml instead, or force every training: dvc repro --force"
+
+
+def test_family_with_and_without_start_is_rejected(load):
+    with pytest.raises(ParamsError, match="either all runs have a start or none"):
+        load(changed("runs", "seeds", "pce-len000", "start", value="seeds/pce-len100"))

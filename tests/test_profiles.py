@@ -46,6 +46,7 @@ def test_profile_gives_valid_params(workspace, name):
 
 @pytest.mark.parametrize("name", PROFILES)
 def test_embedded_brings_the_committed_file_back(workspace, name):
+    workspace("paper")
     workspace(name)
     workspace("embedded")
     assert workspace.path.read_text() == (REPOSITORY / "params.yaml").read_text()

@@ -33,6 +33,7 @@ class DeepLabV3Plus(SegmentationNetwork):
                 encoder_output_stride=output_stride,
                 decoder_channels=256,
                 decoder_atrous_rates=ASPP_RATES[output_stride],
+                decoder_aspp_separable=False,  # dense convolutions, as in the code base of both papers
                 classes=num_classes,
             )
         except OSError as error:

@@ -158,6 +158,8 @@ def scale_text(results: pd.DataFrame) -> str:
     devices = ", ".join(sorted(set(results["device"].astype(str))))
     seeds = sorted(set(results["seed"].astype(int)))
     text = f"{' and '.join(profiles)} scale, {devices}, seed{'s' * (len(seeds) > 1)} {', '.join(map(str, seeds))}"
+    if "seeds_generated" in results and results["seeds_generated"].astype(str).eq("True").any():
+        text += ", scribbles generated from masks"
     return text if profiles == ["paper"] else f"{text} - not comparable with published numbers"
 
 

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from typing import TypeVar
 
 from pipeline.params import ParamsError
+
+Item = TypeVar("Item")
 
 
 def stage_arguments(description: str | None, **positional: str) -> argparse.Namespace:
@@ -18,12 +21,28 @@ def stage_arguments(description: str | None, **positional: str) -> argparse.Name
     return parser.parse_args()
 
 
+def lookup(section: Mapping[str, Item], name: str, where: str) -> Item:
+    """Return an entry of a section of params.yaml.
+
+    Raises:
+        ParamsError: there is no such entry; lists what is there.
+    """
+    if name not in section:
+        raise ParamsError(f"{where}.{name} is not in params.yaml; there: {', '.join(section)}")
+    return section[name]
+
+
 @contextmanager
 def clear_errors(*expected: type[Exception]) -> Iterator[None]:
-    """End the process with the message alone for errors whose message is written for the user."""
-    handled: tuple[type[Exception], ...] = (ParamsError, OSError, *expected)
+    """End the process with the message alone for errors whose message is written for the user.
+
+    Args:
+        expected: besides ValueError (which ParamsError is) and OSError.
+    """
+    handled: tuple[type[Exception], ...] = (ValueError, OSError, *expected)
     try:
         yield
     except handled as error:
-        print(f"error: {error}", file=sys.stderr)
+        remedy = "; `dvc repro` makes it" if isinstance(error, FileNotFoundError) else ""
+        print(f"error: {error}{remedy}", file=sys.stderr)
         raise SystemExit(1) from None

@@ -24,7 +24,7 @@ from pipeline.evaluation.score import Score, score
 from pipeline.files import write_csv, write_json
 from pipeline.networks import NETWORKS
 from pipeline.params import Params, load_params
-from pipeline.stages.common import clear_errors, stage_arguments
+from pipeline.stages.common import clear_errors, lookup, stage_arguments
 from pipeline.stages.device import select_device
 from pipeline.training.checkpoint import load_state
 
@@ -73,6 +73,7 @@ def describe(family: str, name: str, record: dict[str, Any], params: Params) -> 
         "mre_all": sizes.get("mre_all"),
         "mre_foreground": sizes.get("mre_foreground"),
         "length_ratio": seeds.get("length_ratio"),
+        "seeds_generated": seeds.get("generated", False),
         "cross_entropy": labeling.get("cross_entropy"),
         "relaxation": labeling.get("relaxation"),
         "neighborhood": labeling.get("neighborhood"),
@@ -138,7 +139,7 @@ def main() -> None:
     with clear_errors(DatasetError):
         params = load_params()
         device = select_device(params.device)
-        runs = params.runs[family]
+        runs = lookup(params.runs, family, "runs")
         prune(family, set(runs))
         shutil.rmtree(paths.metrics(family, "any").parent, ignore_errors=True)
         archives: dict[str, DecodedArchive] = {}

@@ -110,7 +110,7 @@ ARTEFACTS: dict[str, Callable[[], None]] = {
 def main() -> None:
     """Run the stage."""
     artefact = stage_arguments(__doc__, artefact=f"one of {', '.join(ARTEFACTS)}").artefact
-    with clear_errors(ValueError):
+    with clear_errors():
         if artefact not in ARTEFACTS:
             raise ValueError(f"expected one of {', '.join(ARTEFACTS)}, got {artefact!r}")
         ARTEFACTS[artefact]()

@@ -13,14 +13,14 @@ from pipeline.datasets.base import DatasetError
 from pipeline.datasets.prepared import write_prepared
 from pipeline.datasets.registry import DATASETS
 from pipeline.params import load_params
-from pipeline.stages.common import clear_errors, stage_arguments
+from pipeline.stages.common import clear_errors, lookup, stage_arguments
 
 
 def main() -> None:
     """Run the stage."""
     name = stage_arguments(__doc__, dataset="key of `datasets` in params.yaml").dataset
     with clear_errors(DatasetError):
-        spec = load_params().datasets[name]
+        spec = lookup(load_params().datasets, name, "datasets")
         source = json.loads(paths.raw_source(name).read_text())
         dataset = DATASETS[source["kind"]](paths.raw(name) / source["root"])
         for split, limit in (("train", spec.limit_train), ("val", spec.limit_val)):

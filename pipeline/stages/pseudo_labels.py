@@ -56,7 +56,8 @@ def problems(params: Params, spec: SelfLabeling, count: int, device: torch.devic
     network_spec = dict(record["network"], weights=None)
     network = NETWORKS[network_spec.pop("kind")](archive.num_classes, **network_spec).to(device).eval()
     network.load_state_dict(load_state(paths.weights(family, name), device))
-    draw = partial(rasterize, width_px=record["supervision"]["seeds"]["width_px"])
+    width_px = record["supervision"]["seeds"]["width_px"]
+    draw = partial(rasterize, width_px=width_px, click_width_px=width_px)
     transform = WholeImage(record["training"]["image_size_px"], Jitter(flip=False), draw)
     strokes = read_scribbles(paths.seeds(record["run"]["supervision"]))
     for image_id in archive.ids[:count]:
@@ -92,6 +93,7 @@ def solve_panels(params: Params, spec: SelfLabeling, device: torch.device) -> di
                 relaxation=relaxation,
                 steps=solver.steps,
                 learning_rate=solver.learning_rate,
+                tolerance=solver.tolerance,
                 valid=sample["valid"],
                 **weights_of(spec),
             ).labels[0]
@@ -127,7 +129,7 @@ def compare_solvers(params: Params, spec: SelfLabeling, device: torch.device) ->
     rows = []
     scale = scale_of(params)
     count = params.figures.solver_images
-    learning_rate = params.solver[spec.solver].learning_rate
+    settings = params.solver[spec.solver]
     for problem in tqdm(problems(params, spec, count, device), total=count, desc="solvers", unit="img", disable=None):
         given = (problem.log_probs, problem.sample["seeds"], problem.affinity)
         valid = valid_mask(problem.sample["seeds"]) | problem.sample["valid"]
@@ -139,7 +141,8 @@ def compare_solvers(params: Params, spec: SelfLabeling, device: torch.device) ->
                 cross_entropy="quadratic",
                 relaxation="q",
                 steps=steps,
-                learning_rate=learning_rate,
+                learning_rate=settings.learning_rate,
+                tolerance=settings.tolerance,
                 valid=valid,
                 **weights_of(spec),
             )

@@ -7,6 +7,7 @@ and cannot tell the three apart.
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 from pathlib import Path
@@ -16,7 +17,7 @@ from pipeline.datasets.base import DatasetError
 from pipeline.datasets.registry import DATASETS
 from pipeline.files import write_json
 from pipeline.params import Dataset, load_params
-from pipeline.stages.common import clear_errors, stage_arguments
+from pipeline.stages.common import clear_errors, lookup, stage_arguments
 
 
 def write_synthetic(spec: Dataset, folder: Path, seed: int) -> None:
@@ -28,7 +29,8 @@ def write_synthetic(spec: Dataset, folder: Path, seed: int) -> None:
     from pipeline.datasets.synthetic import make_scenes
 
     reader = DATASETS[spec.kind]
-    assert spec.synthetic is not None  # params guarantee it; this tells the type checker
+    if spec.synthetic is None:
+        raise DatasetError("params.yaml: source is synthetic, so the data set needs the section 'synthetic'")
     unknown = [name for name in spec.synthetic.classes if name not in reader.class_names]
     if unknown:
         raise DatasetError(
@@ -43,12 +45,22 @@ def write_synthetic(spec: Dataset, folder: Path, seed: int) -> None:
     reader.write(folder, scenes)
 
 
+def fingerprint(root: Path) -> str:
+    """Return a digest of the names, sizes and modification times of all files below `root`."""
+    digest = hashlib.sha256()
+    for path in sorted(root.rglob("*")):
+        if path.is_file():
+            status = path.stat()
+            digest.update(f"{path.relative_to(root)} {status.st_size} {status.st_mtime_ns}\n".encode())
+    return digest.hexdigest()
+
+
 def main() -> None:
     """Run the stage."""
     name = stage_arguments(__doc__, dataset="key of `datasets` in params.yaml").dataset
     with clear_errors(DatasetError):
         params = load_params()
-        spec = params.datasets[name]
+        spec = lookup(params.datasets, name, "datasets")
         final = paths.raw(name)
         folder = final.with_name(f".{name}.tmp")
         shutil.rmtree(folder, ignore_errors=True)
@@ -63,7 +75,10 @@ def main() -> None:
         else:
             root = Path(spec.source).expanduser().absolute()
         DATASETS[spec.kind](folder / root).verify()
-        write_json(folder / paths.raw_source(name).name, {"kind": spec.kind, "source": spec.source, "root": str(root)})
+        note = {"kind": spec.kind, "source": spec.source, "root": str(root)}
+        if root.is_absolute():  # files that DVC does not see: a change of any of them must show
+            note["files"] = fingerprint(root)
+        write_json(folder / paths.raw_source(name).name, note)
         shutil.rmtree(final, ignore_errors=True)
         os.replace(folder, final)
 

@@ -10,7 +10,7 @@ from pipeline.datasets.prepared import PreparedArchive
 from pipeline.params import load_params
 from pipeline.report.sample_sheet import draw_samples, sample_ids
 from pipeline.report.style import save_figure
-from pipeline.stages.common import clear_errors, stage_arguments
+from pipeline.stages.common import clear_errors, lookup, stage_arguments
 from pipeline.targets.scribbles import generate_scribbles
 from pipeline.targets.sizes import class_sizes
 
@@ -20,6 +20,7 @@ def main() -> None:
     name = stage_arguments(__doc__, dataset="key of `datasets` in params.yaml").dataset
     with clear_errors(DatasetError):
         params = load_params()
+        lookup(params.datasets, name, "datasets")
         archive = PreparedArchive(paths.prepared(name, "train"))
         ids = sample_ids(archive, params.figures.sample_images)
         given = archive.scribbles() or {}

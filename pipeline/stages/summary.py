@@ -18,7 +18,7 @@ def main() -> None:
         for family in sorted({run.split("/")[0] for run in params.figures.headline}):
             with paths.results(family).open(newline="") as file:
                 scores.update({f"{family}/{row['run']}": round(float(row["mIoU_val"]), 4) for row in csv.DictReader(file)})
-        write_json(paths.SUMMARY, {"mIoU": {run.split("/")[1]: scores[run] for run in params.figures.headline}})
+        write_json(paths.SUMMARY, {"mIoU": {run: scores[run] for run in params.figures.headline}})
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ from pipeline.datasets.prepared import PreparedArchive
 from pipeline.files import write_json
 from pipeline.metrics.size_error import mean_relative_error
 from pipeline.params import Seeds, load_params
-from pipeline.stages.common import clear_errors, stage_arguments
+from pipeline.stages.common import clear_errors, lookup, stage_arguments
 from pipeline.targets.corruption import mre_from_sigma, perturb, sigma_from_mre
 from pipeline.targets.scribbles import generate_scribbles, rasterize, shorten, write_scribbles
 from pipeline.targets.sizes import class_sizes, write_size_targets
@@ -64,7 +64,7 @@ def make_seeds(archive: PreparedArchive, variant: str, spec: Seeds, seed: int) -
             smallest = round(spec.min_area_fraction * width * height)
             full = generate_scribbles(archive.labels(image_id), min_area_px=smallest, generator=generator)
         strokes[image_id] = [shorten(stroke, spec.length_ratio) for stroke in full]
-        raster = rasterize(strokes[image_id], (width, height), (width, height), width_px=spec.width_px)
+        raster = rasterize(strokes[image_id], (width, height), (width, height), spec.width_px, spec.width_px)
         drawn += int((raster != VOID).sum())
         total += raster.size
     write_scribbles(paths.seeds(variant), strokes)
@@ -76,7 +76,7 @@ def main() -> None:
     variant = stage_arguments(__doc__, variant="key of `supervision` or `noise.supervision` in params.yaml").variant
     with clear_errors(DatasetError):
         params = load_params()
-        spec = params.supervisions[variant]
+        spec = lookup(params.supervisions, variant, "supervision")
         archive = PreparedArchive(paths.prepared(spec.dataset, "train"))
         summary: dict[str, Any] = {"dataset": spec.dataset, "images": len(archive.ids), "seed": params.seed, "masks": spec.masks}
         if spec.sizes is not None:

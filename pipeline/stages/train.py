@@ -88,14 +88,16 @@ def make_dataset(job: Job) -> AttachedImages:
     supervision = job.params.supervisions[job.run.supervision]
     training, augmentation = job.training, job.training.augmentation
     jitter = Jitter(flip=augmentation.flip, color=augmentation.color_jitter)
-    draw = partial(rasterize, width_px=supervision.seeds.width_px if supervision.seeds else 3)
+    width_px = supervision.seeds.width_px if supervision.seeds is not None else 1
+    draw = partial(rasterize, width_px=width_px, click_width_px=width_px)
     transform: WholeImage | RandomCrop = WholeImage(training.image_size_px, jitter, draw)
     if training.input == "crop":
         scale = (augmentation.scale_min, augmentation.scale_max)
         transform = RandomCrop(training.image_size_px, scale, augmentation.blur, jitter, draw)
     size_targets = None
     if supervision.sizes is not None:
-        size_targets = read_size_targets(paths.size_targets(job.run.supervision))[1]
+        path = paths.size_targets(job.run.supervision)
+        size_targets = read_size_targets(path, class_names=archive.class_names, known_ids=set(archive.ids))[1]
     return AttachedImages(
         archive,
         transform,
@@ -114,7 +116,10 @@ def make_network(job: Job, num_classes: int, seed: int) -> SegmentationNetwork:
     """
     torch.manual_seed(derive_seed(seed, "network"))
     spec = job.params.networks[job.run.network]
-    network = NETWORKS[spec.kind](num_classes, **spec.model_dump(exclude={"kind"}))
+    settings = spec.model_dump(exclude={"kind"})
+    if job.run.start is not None:
+        settings["weights"] = None  # those of the run it starts from are loaded below
+    network = NETWORKS[spec.kind](num_classes, **settings)
     if job.run.start is not None:
         path = paths.weights(*job.run.start.split("/"))
         try:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import copy
 import math
 import signal
+import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -251,8 +252,9 @@ def _stop_requests() -> Iterator[_StopFlag]:
 def _progress(plan: BatchPlan, batch_size: int, label: str, show: bool) -> Iterator[Any]:
     """Show images done, images per second and time left; in a log file, one line every half minute."""
     total = plan.total_steps * batch_size
+    interval_s = 1.0 if sys.stderr.isatty() else 30.0
     with tqdm(
-        total=total, initial=plan.start_step * batch_size, desc=label, unit="img", disable=None if show else True, mininterval=1.0
+        total=total, initial=plan.start_step * batch_size, desc=label, unit="img", disable=not show, mininterval=interval_s
     ) as bar:
         yield bar
 

@@ -127,15 +127,36 @@ def test_reports_are_byte_identical_when_rebuilt(workspace):
     assert workspace.run("git", "status", "--porcelain") == ""
 
 
-def test_wrong_value_stops_every_stage_with_its_key(workspace):
+STAGES = {
+    "raw": "voc",
+    "prepare": "voc",
+    "samples": "voc",
+    "supervise": "voc-sizes",
+    "train": "size_noise/full",
+    "evaluate": "seeds",
+    "pseudo_labels": None,
+    "summary": None,
+}
+
+
+@pytest.mark.parametrize("stage", sorted(STAGES))
+def test_wrong_value_stops_every_stage_with_its_key(workspace, stage):
     path = workspace.folder / "params.yaml"
     text = path.read_text()
     path.write_text(text.replace("batch_size: 8", "batch_sise: 8", 1))
     try:
-        output = workspace.run("python", "-m", "pipeline.stages.supervise", "voc-sizes", fails=True)
+        argument = [STAGES[stage]] if STAGES[stage] else []
+        output = workspace.run("python", "-m", f"pipeline.stages.{stage}", *argument, fails=True)
     finally:
         path.write_text(text)
     assert "batch_sise: unknown key" in output
+    assert "Traceback" not in output
+
+
+@pytest.mark.parametrize("stage", ["raw", "prepare", "supervise", "evaluate"])
+def test_unknown_name_is_answered_with_the_known_ones(workspace, stage):
+    output = workspace.run("python", "-m", f"pipeline.stages.{stage}", "nothing", fails=True)
+    assert "nothing is not in params.yaml; there:" in output
     assert "Traceback" not in output
 
 

@@ -128,7 +128,7 @@ def test_entropy_weight_adds_the_mean_entropy(logits, batch):
 
 def test_batch_without_seeds_is_finite(logits, batch):
     batch["seeds"] = torch.full_like(batch["seeds"], VOID)
-    assert float(Objective({"seeds": 1.0})(logits, batch)[0]) == 0
+    assert Objective({"seeds": 1.0})(logits, batch)[0].item() == 0
 
 
 @pytest.mark.parametrize("settings", [{}, {"masks": None}, {"volume": 1.0}])
