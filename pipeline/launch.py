@@ -156,6 +156,8 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="stages at a time (default: number of cores)")
     parser.add_argument("--gpus", default="", help="comma-separated GPU numbers that the workers take in turns")
     arguments = parser.parse_args()
+    if arguments.jobs < 1:
+        parser.error(f"--jobs: expected at least 1, got {arguments.jobs}")
     started = time.monotonic()
     changed = changed_addresses()
     stale = stale_tasks(all_tasks(), changed) if changed else []
