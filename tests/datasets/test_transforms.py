@@ -44,6 +44,20 @@ def test_masks_and_seeds_follow_the_picture(policy, flip):
 
 
 @pytest.mark.parametrize("policy", ["whole", "crop"])
+def test_strokes_stay_on_what_they_mark(policy):
+    image = np.zeros((60, 80, 3), dtype=np.uint8)
+    image[20:32, 10:22] = 255  # one bright square, marked in its middle
+    load = transforms(flip=True)[policy].load(image, None, [Scribble(1, ((13.0, 26.0), (19.0, 26.0)))])
+    marked = 0
+    for seed in range(20):
+        sample = load(seed)
+        on_stroke = sample["seeds"] == 1
+        marked += int(on_stroke.sum())
+        assert (sample["image"][0][on_stroke] > 0.5).all()
+    assert marked > 0
+
+
+@pytest.mark.parametrize("policy", ["whole", "crop"])
 def test_same_seed_gives_the_same_sample(policy):
     transform = transforms(flip=True, color=0.4)[policy]
     first, second = transform.load(*picture(), STROKE)(7), transform.load(*picture(), STROKE)(7)

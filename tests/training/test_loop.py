@@ -104,6 +104,28 @@ def test_interrupted_and_resumed_equals_uninterrupted(tmp_path, stop_at):
     assert after.history == state.history
 
 
+def test_dropout_repeats_itself_after_an_interruption(tmp_path):
+    def train_with_dropout(make_loader):
+        torch.manual_seed(0)
+        network = SmallNetwork(2, width=4)
+        network.context.append(torch.nn.Dropout(0.5))
+        torch.manual_seed(int(torch.randint(1000, ())) + len(list(tmp_path.iterdir())))  # state of the process must not matter
+        options = {"seed": 1, "device": CPU, "show_progress": False, "checkpoint": tmp_path / "c.pt"}
+        train(network, make_loader, 2, Objective({"masks": 1.0}), SETTINGS, **options)
+        return network
+
+    def stopping_loader(plan):
+        for number, batch in enumerate(loader(plan), 1):
+            if number == 2:
+                os.kill(os.getpid(), signal.SIGTERM)
+            yield batch
+
+    whole = train_with_dropout(loader)
+    with pytest.raises(Interrupted):
+        train_with_dropout(stopping_loader)
+    assert equal_weights(train_with_dropout(loader), whole)
+
+
 def test_signal_handlers_are_put_back(tmp_path):
     before = signal.getsignal(signal.SIGTERM)
     run()
