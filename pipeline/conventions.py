@@ -58,31 +58,9 @@ def one_hot(labels: Tensor, num_classes: int) -> Tensor:
     return (encoded * valid.unsqueeze(-1)).movedim(-1, 1).float()
 
 
-def masked_mean(values: Tensor, mask: Tensor) -> Tensor:
-    """Return the mean of each image's `values` over its `mask`; 0 for an image whose mask is empty.
-
-    Args:
-        values: (B, H, W).
-        mask: (B, H, W) bool.
-
-    Returns:
-        (B,). Entries outside the mask get zero gradient even where they are not finite.
-    """
-    total = values.where(mask, values.new_zeros(())).flatten(1).sum(1)
-    return total / mask.flatten(1).sum(1).clamp(min=1)
-
-
 def check_shape(name: str, tensor: Tensor, shape: tuple[int | None, ...]) -> None:
     """Raise ValueError unless `tensor` has `shape`, where None stands for any length."""
     matches = tensor.ndim == len(shape) and all(want in (None, have) for want, have in zip(shape, tensor.shape, strict=True))
     if not matches:
         wanted = ", ".join("any" if want is None else str(want) for want in shape)
         raise ValueError(f"{name}: expected shape ({wanted}), got {tuple(tensor.shape)}")
-
-
-def check_simplex(name: str, distribution: Tensor, dim: int = 1, tolerance: float = 1e-4) -> None:
-    """Raise ValueError unless `distribution` is non-negative and sums to 1 along `dim`, to `tolerance`."""
-    lowest = float(distribution.min())
-    worst = float((distribution.sum(dim) - 1).abs().max())
-    if lowest < -tolerance or worst > tolerance:
-        raise ValueError(f"{name}: expected distributions (>= 0, sum 1), got minimum {lowest:.3g} and sums off by {worst:.3g}")

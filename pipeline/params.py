@@ -24,6 +24,8 @@ Positive = Annotated[float, Field(gt=0)]
 NonNegative = Annotated[float, Field(ge=0)]
 Count = Annotated[int, Field(ge=1)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
+RunName = Annotated[str, Field(pattern=r"^[a-z0-9_]+/[A-Za-z0-9_.-]+$")]
+"""family/run"""
 
 
 class ParamsError(ValueError):
@@ -54,14 +56,16 @@ class Synthetic(Section):
 class Dataset(Section):
     """One data set: which reader, where the raw files come from, which part is used."""
 
-    kind: Literal["voc"]
+    kind: Literal["voc", "coco", "acdc", "cityscapes", "ade20k", "natural_scene", "folder"]
     """Reader (raw layout)."""
     source: Annotated[str, Field(min_length=1)]
     """`synthetic` (procedural pictures in the raw layout), `download`, or the path of an existing copy (never written to)."""
     synthetic: Synthetic | None = None
     """Size of the synthetic set; needed when source is `synthetic`."""
     classes: list[str] | None = None
-    """Foreground classes to keep: images without any are left out, other classes become background. null: all classes."""
+    """Foreground classes to prepare; other classes become background. null: all classes."""
+    images: Literal["containing", "all"] = "containing"
+    """With `classes`: keep only images that contain one of them, or all."""
     limit_train: Count | None = None
     """Use only the first so many training images. null: all."""
     limit_val: Count | None = None
@@ -74,24 +78,53 @@ class Dataset(Section):
         return self
 
 
-class SizeTargets(Section):
-    """Size targets made from masks."""
+class Subset(Section):
+    """A view of a data set: some classes against the rest. Nothing is copied."""
 
+    classes: Annotated[list[str], Field(min_length=1)]
+    """Foreground classes, which become 1, 2, ... in this order; all others become background."""
+    images: Literal["containing", "all"] = "containing"
+    """Only images that contain at least one of the classes, or all images (negatives included)."""
+
+
+class SizeTargets(Section):
+    """Size targets of the training images."""
+
+    source: Literal["exact", "mean", "annotations"] = "exact"
+    """`exact`: from masks, corrupted by `mre`; `mean`: each class's average size over the training images that contain it
+    ([SIZE] Fig. 6); `annotations`: a file of the annotation tool."""
     mre: Annotated[float, Field(ge=0, le=1.6)] | None = None
-    """Analytic mean relative error as a fraction ([SIZE] Eq. 16). null: noise.sigma, for variants under noise.supervision."""
+    """Analytic mean relative error as a fraction ([SIZE] Eq. 16). null: noise.sigma."""
+    file: str | None = None
+    """`source: annotations`: the file. null: answers of a simulated annotator, said wherever their numbers are shown."""
+    combine: Literal["median", "mean"] = "median"
+    """`source: annotations`: how several annotators are combined."""
 
 
 class Seeds(Section):
-    """Scribbles or clicks."""
+    """Pixels with a label: strokes, clicks, or regions."""
 
-    kind: Literal["scribbles", "clicks"] = "scribbles"
-    """`scribbles`: the set's own, or generated from its masks where it has none; `clicks`: the set's own points."""
+    kind: Literal["scribbles", "clicks", "drawn", "erosion", "blocks"] = "scribbles"
+    """`scribbles`: the set's own, or generated from its masks where it has none; `clicks`: the set's own points;
+    `drawn`: the set's own scribbles as pictures; `erosion`: eroded objects, background unlabelled ([SIZE] section 3.6);
+    `blocks`: eroded regions of all classes ([SSL] Table 6)."""
     length_ratio: Fraction = 1.0
     """Central fraction of each stroke that is kept; 0 keeps one point (a click)."""
     width_px: Count = 3
     """Width of strokes and diameter of clicks in pixels at the network's input size."""
     min_area_fraction: Fraction = 1e-3
     """Regions smaller than this fraction of the image get no generated scribble."""
+    block_ratio: Annotated[float, Field(gt=0, le=1)] = 0.5
+    """`blocks`: largest share of labelled pixels."""
+    iterations: Count = 10
+    """`erosion`: most erosions of an object."""
+
+
+class ClassLabels(Section):
+    """Image-level class labels (classification)."""
+
+    corrupted: Fraction = 0.0
+    """Share of training images whose label is replaced by a random one ([SSL] Fig. 3d, eta)."""
 
 
 class Supervision(Section):
@@ -99,12 +132,23 @@ class Supervision(Section):
 
     dataset: Name
     """Key of `datasets`."""
+    subset: Subset | None = None
+    """Part of the data set that training and evaluation see. null: all of it."""
     masks: bool = False
     """Full masks (full supervision)."""
+    tags: bool = False
+    """Which classes occur in an image."""
     sizes: SizeTargets | None = None
     """Size targets, or null."""
     seeds: Seeds | None = None
-    """Scribbles or clicks, or null."""
+    """Scribbles, clicks or regions, or null."""
+    labels: ClassLabels | None = None
+    """Class labels of whole images, or null."""
+
+    @property
+    def view(self) -> dict[str, Any]:
+        """The subset as arguments of `PreparedArchive`."""
+        return {} if self.subset is None else self.subset.model_dump()
 
 
 class Noise(Section):
@@ -112,28 +156,33 @@ class Noise(Section):
 
     sigma: Annotated[float, Field(ge=0, le=2)]
     """Standard deviation of the relative error of all size targets that set no mRE of their own."""
-    supervision: dict[Name, Supervision]
-    """Supervision variants whose size targets take this sigma, by name; only they are made anew when sigma changes."""
 
 
 class Network(Section):
-    """A segmentation network."""
+    """A segmentation network or a classifier."""
 
-    kind: Literal["small", "deeplabv3plus"]
-    """`small`: a compact encoder-decoder for the embedded scale; `deeplabv3plus`: segmentation-models-pytorch."""
-    encoder: Literal["resnet101", "mobilenet_v2"] | None = None
-    """Backbone of deeplabv3plus."""
-    weights: Literal["imagenet"] | None = None
-    """Pre-training of the backbone; null: random."""
+    kind: Literal["small", "deeplabv3plus", "wideresnet38", "segmenter", "small_segmenter", "classifier", "small_classifier"]
+    """See `pipeline.networks`; the kinds called small serve the embedded scale."""
+    encoder: Literal["resnet101", "mobilenet_v2", "vit_base_patch16_384"] | None = None
+    """Backbone of deeplabv3plus (the first two) and segmenter (the last)."""
+    weights: str | None = None
+    """Pre-training of the backbone: a name of `pipeline.stages.weights`, or the path of a state dict. null: random."""
     output_stride: Literal[8, 16] = 16
     """Stride of the deepest features of deeplabv3plus."""
     width: Annotated[int, Field(ge=4, le=256)] = 16
-    """Channels of the first layer of the small network."""
+    """Channels of the first layer of wideresnet38 (64 as published) and of the small kinds."""
+    freeze_batch_norm: bool = False
+    """Keep the encoder's batch normalisation as it is."""
+    freeze_stem: bool = False
+    """Keep the first layers of wideresnet38 as they are."""
+    drop_path: Fraction = 0.0
+    """Stochastic depth of transformers."""
 
     @model_validator(mode="after")
     def _encoder_fits_kind(self) -> Network:
-        if (self.kind == "deeplabv3plus") != (self.encoder is not None):
-            raise ValueError("'encoder' is needed for deeplabv3plus and only there")
+        fitting = {"deeplabv3plus": ("resnet101", "mobilenet_v2"), "segmenter": ("vit_base_patch16_384",)}.get(self.kind, (None,))
+        if self.encoder not in fitting:
+            raise ValueError(f"encoder of {self.kind}: expected {' or '.join(map(str, fitting))}, got {self.encoder}")
         return self
 
 
@@ -169,8 +218,10 @@ class Training(Section):
     """L2 penalty."""
     power: Positive = 0.9
     """Exponent of the polynomial decay, applied at every step."""
-    image_size_px: Annotated[int, Field(ge=32, multiple_of=16)]
-    """Side of the square network input in pixels."""
+    schedule: Literal["polynomial", "cosine"] = "polynomial"
+    """Decay of the learning rate to zero."""
+    image_size_px: Annotated[int, Field(ge=32)]
+    """Side of the square network input in pixels; a multiple of 16 for segmentation."""
     input: Literal["resize", "crop"] = "resize"
     """`resize`: whole images (required with size targets); `crop`: random scale and crop, whole images in evaluation."""
     augmentation: Augmentation = Augmentation()
@@ -189,11 +240,50 @@ class Size(Section):
     """Size-target loss."""
 
     loss: Literal["forward_kl", "reverse_kl", "log_barrier", "flat_barrier"]
-    """[SIZE] Eq. 2, its reverse, Eq. 9, Eq. 11."""
+    """[SIZE] Eq. 2, its reverse, Eq. 9, Eq. 11. The barriers use only which classes are present: tags are enough."""
     weight: NonNegative = 1.0
     """Factor in the total loss."""
     suppression: NonNegative = 0.0
     """Weight of the suppression of absent classes, [SIZE] Eq. 8."""
+
+
+class Barrier(Section):
+    """Size barrier of the medical literature ([SIZE] Eq. 17 with squared suppression of absent classes)."""
+
+    object_min: Fraction
+    """Least share of the image that a present object covers."""
+    object_max: Fraction
+    """Largest share of the image that a present object covers."""
+    weight: NonNegative = 1.0
+    """Factor in the total loss."""
+
+
+class Potts(Section):
+    """Relaxed Potts loss on the prediction itself, minimised by gradient descent on the network ([SSL] Eq. 4)."""
+
+    relaxation: Literal["bl", "nq", "q", "cce", "cd", "lq"] = "bl"
+    """P between neighbouring predictions."""
+    neighborhood: Literal["grid4", "grid8", "sparse"] = "grid8"
+    """Who is whose neighbour; `sparse` adds random long-range edges to the 4-grid."""
+    weight: NonNegative = 100.0
+    """Factor of the mean over pairs."""
+    sigma_rgb: Positive | None = None
+    """Bandwidth of the contrast affinity on 0-255 colours. null: each image's own mean contrast."""
+
+
+class Proposals(Section):
+    """Hard labels found by graph cuts now and then, and a robust loss towards them (robust trust region)."""
+
+    every_epochs: Count = 5
+    """Labels are found anew every so many epochs, on whole images without augmentation."""
+    unary_weight: Positive = 0.05
+    """Weight of -ln of the prediction in the energy."""
+    pairwise_weight: Positive = 100.0
+    """Weight of the contrast-sensitive Potts term on the 8-grid."""
+    epsilon: Annotated[float, Field(gt=0, lt=1)] = 0.944
+    """Share of wrong proposals that the robust loss expects."""
+    weight: NonNegative = 1.0
+    """Factor in the total loss."""
 
 
 class DenseCrf(Section):
@@ -207,8 +297,8 @@ class DenseCrf(Section):
     """Spatial bandwidth in pixels of the network input."""
     scale_factor: Annotated[float, Field(gt=0, le=1)] = 0.5
     """Down-sampling before filtering; sigma_xy_px is scaled with it."""
-    mode: Literal["exact", "nystrom"] = "nystrom"
-    """Filter: all pairs, or a low-rank approximation."""
+    mode: Literal["exact", "nystrom", "lattice"] = "nystrom"
+    """Filter: all pairs, a low-rank approximation, or the published permutohedral lattice."""
     landmarks: Annotated[int, Field(ge=1, le=4096)] = 128
     """Rank of the nystrom filter."""
 
@@ -220,8 +310,12 @@ class SelfLabeling(Section):
     """H between prediction and pseudo-label."""
     relaxation: Literal["bl", "nq", "q", "cce", "cd", "lq"]
     """P between neighbouring pseudo-labels."""
-    neighborhood: Literal["grid4", "grid8"] = "grid4"
-    """Who is whose neighbour."""
+    neighborhood: Literal["grid4", "grid8", "dense"] = "grid4"
+    """Who is whose neighbour; `dense`: all pairs with bandwidths sigma_rgb and sigma_xy_px (relaxation q only)."""
+    sigma_xy_px: Positive = 100.0
+    """`dense`: spatial bandwidth in pixels of the network input."""
+    landmarks: Annotated[int, Field(ge=1, le=4096)] = 128
+    """`dense`: rank of the filter."""
     unary_weight: NonNegative = 0.3
     """eta."""
     pairwise_weight: NonNegative = 6.0
@@ -245,6 +339,14 @@ class Objective(Section):
     """Weight of partial cross-entropy on seeds (mean over seed pixels of the batch)."""
     size: Size | None = None
     """Loss on mean predictions."""
+    barrier: Barrier | None = None
+    """Bounds on mean predictions."""
+    image_labels: Literal["ce", "rce", "cce"] | None = None
+    """Cross-entropy with the soft class label of the whole image ([SSL] Fig. 3d)."""
+    potts: Potts | None = None
+    """Nearest-neighbour or sparse regularisation of predictions."""
+    proposals: Proposals | None = None
+    """Hard proposals by graph cuts."""
     dense_crf: DenseCrf | None = None
     """All-pairs regularisation of predictions."""
     self_labeling: SelfLabeling | None = None
@@ -253,7 +355,7 @@ class Objective(Section):
     @model_validator(mode="after")
     def _has_a_term(self) -> Objective:
         if not self.terms:
-            raise ValueError("an objective needs at least one of masks, seeds, size, dense_crf, self_labeling")
+            raise ValueError(f"an objective needs at least one of {', '.join(type(self).model_fields)}")
         return self
 
     @property
@@ -265,12 +367,13 @@ class Objective(Section):
 class Solver(Section):
     """How pseudo-labels are found."""
 
-    kind: Literal["gradient", "random_walker"]
-    """gradient: [SSL] appendix B; random_walker: the exact optimum of the quadratic case."""
-    steps: Count = 200
-    """Gradient steps."""
-    learning_rate: Positive = 0.075
-    """Step size on the energy summed over pixels."""
+    kind: Literal["gradient", "fast", "random_walker", "graph_cut"]
+    """gradient: [SSL] appendix B; fast: this project's own (the optimum for H_Q + P_Q); random_walker: that optimum by a direct
+    solve, for small pictures; graph_cut: hard labels (H_CE + P_BL)."""
+    steps: Count | None = None
+    """Most steps, or sweeps of graph_cut. null: the solver's own number."""
+    learning_rate: Positive | None = None
+    """Step size on the energy summed over pixels. null: the solver's own."""
     tolerance: NonNegative = 1e-4
     """Relative change of the energy at the last step below which a solve counts as converged."""
 
@@ -290,18 +393,32 @@ class Run(Section):
     """Key of `objectives`."""
     training: Name
     """Key of `training`."""
-    start: Annotated[str, Field(pattern=r"^[a-z0-9_]+/[A-Za-z0-9_.-]+$")] | None = None
+    start: RunName | None = None
     """`family/run` whose weights this run starts from (two-stage training)."""
-    seed: Annotated[int, Field(ge=0)] = 0
-    """Repetition: change it to get an independent run of the same settings."""
     score_train: bool = False
     """Score the training images as well (the dashed curve of [SIZE] Fig. 4)."""
+
+    @property
+    def variant(self) -> str:
+        """Place of its supervision: `dataset/supervision`."""
+        return f"{self.dataset}/{self.supervision}"
+
+
+class Panels(Section):
+    """Predictions of three runs side by side on the same validation images."""
+
+    runs: Annotated[list[RunName], Field(min_length=3, max_length=3)]
+    """`family/run`, all of one data set and subset."""
+    ids: list[str] | None = None
+    """Validation images to show. null: the first `count`."""
+    count: Count = 4
+    """How many images to show when `ids` is null."""
 
 
 class Figures(Section):
     """What qualitative figures and solver checks show."""
 
-    headline: list[Annotated[str, Field(pattern=r"^[a-z0-9_]+/[A-Za-z0-9_.-]+$")]]
+    headline: list[RunName]
     """Runs (`family/run`) whose mIoU stands in reports/metrics.json, which `dvc metrics` and `dvc exp show` display."""
     sample_images: Count = 12
     """Pictures on a sample sheet of a data set."""
@@ -311,10 +428,14 @@ class Figures(Section):
     """Supervision of that run."""
     panel_objective: Name
     """Key of `objectives` whose self-labelling weights the panels and the solver check use."""
+    panel_dense_objective: Name
+    """Key of `objectives` with the dense neighbourhood, for the comparison with the nearest one."""
     panel_images: Count = 4
     """Pictures in the pseudo-label panels."""
     solver_images: Count = 100
     """Pictures over which solvers are compared with the exact optimum ([SSL] appendix B: 100)."""
+    panels: dict[Name, Panels]
+    """Qualitative figures by artefact."""
 
 
 class Params(Section):
@@ -326,12 +447,14 @@ class Params(Section):
     """Where networks run; not part of a run's identity."""
     seed: Annotated[int, Field(ge=0)]
     """Root of all randomness."""
+    repetitions: Count = 1
+    """Independent trainings of every run; with more than one, every number is a mean with its standard deviation."""
     noise: Noise
     """Default corruption of size targets."""
     datasets: dict[Name, Dataset]
     """Data sets by name."""
     supervision: dict[Name, Supervision]
-    """Supervision variants by name; those at noise.sigma are under `noise`."""
+    """Supervision variants by name."""
     networks: dict[Name, Network]
     """Networks by name."""
     training: dict[Name, Training]
@@ -352,11 +475,6 @@ class Params(Section):
             raise ValueError("; ".join(problems))
         return self
 
-    @property
-    def supervisions(self) -> dict[str, Supervision]:
-        """All supervision variants by name, with those at noise.sigma."""
-        return {**self.supervision, **self.noise.supervision}
-
     def run(self, family: str, name: str) -> Run:
         """Return one run.
 
@@ -374,7 +492,7 @@ def _missing_references(params: Params) -> list[str]:
     """Name every reference to a key that does not exist."""
     wanted: list[tuple[str, str, dict[str, Any], str]] = []
     wanted += [
-        (f"supervision.{key}.dataset", item.dataset, params.datasets, "datasets") for key, item in params.supervisions.items()
+        (f"supervision.{key}.dataset", item.dataset, params.datasets, "datasets") for key, item in params.supervision.items()
     ]
     wanted += [
         (f"objectives.{key}.self_labeling.solver", item.self_labeling.solver, params.solver, "solver")
@@ -382,15 +500,21 @@ def _missing_references(params: Params) -> list[str]:
         if item.self_labeling is not None
     ]
     wanted.append(("figures.panel_objective", params.figures.panel_objective, params.objectives, "objectives"))
+    wanted.append(("figures.panel_dense_objective", params.figures.panel_dense_objective, params.objectives, "objectives"))
     known_runs = {f"{family}/{name}" for family, runs in params.runs.items() for name in runs}
     wanted.append(("figures.panel_run", params.figures.panel_run, dict.fromkeys(known_runs), "runs"))
     wanted += [("figures.headline", run, dict.fromkeys(known_runs), "runs") for run in params.figures.headline]
+    wanted += [
+        (f"figures.panels.{artefact}.runs", run, dict.fromkeys(known_runs), "runs")
+        for artefact, panels in params.figures.panels.items()
+        for run in panels.runs
+    ]
     for family, runs in params.runs.items():
         for name, run in runs.items():
             at = f"runs.{family}.{name}"
             wanted += [
                 (f"{at}.dataset", run.dataset, params.datasets, "datasets"),
-                (f"{at}.supervision", run.supervision, params.supervisions, "supervision"),
+                (f"{at}.supervision", run.supervision, params.supervision, "supervision"),
                 (f"{at}.network", run.network, params.networks, "networks"),
                 (f"{at}.objective", run.objective, params.objectives, "objectives"),
                 (f"{at}.training", run.training, params.training, "training"),
@@ -406,21 +530,7 @@ def _missing_references(params: Params) -> list[str]:
 
 def _contradictions(params: Params) -> list[str]:
     """Name every run whose objective needs what its supervision does not give, or whose parts do not fit together."""
-    problems = [
-        f"supervision.{name}.sizes needs an mre; a variant at noise.sigma belongs under noise.supervision"
-        for name, variant in params.supervision.items()
-        if variant.sizes is not None and variant.sizes.mre is None
-    ]
-    problems += [
-        f"noise.supervision.{name} needs sizes without an mre; a variant with an mre of its own belongs under supervision"
-        for name, variant in params.noise.supervision.items()
-        if variant.sizes is None or variant.sizes.mre is not None
-    ]
-    problems += [
-        f"noise.supervision.{name} also stands under supervision"
-        for name in params.noise.supervision
-        if name in params.supervision
-    ]
+    problems = []
     panel_run = params.runs.get("seeds", {}).get(params.figures.panel_run.split("/")[1])
     if panel_run is not None and panel_run.supervision != params.figures.panel_supervision:
         problems.append(f"figures.panel_supervision: figures.panel_run has supervision {panel_run.supervision!r}")
@@ -429,10 +539,17 @@ def _contradictions(params: Params) -> list[str]:
         for family, runs in params.runs.items()
         if len({run.start is None for run in runs.values()}) > 1
     ]
+    all_runs = [run for runs in params.runs.values() for run in runs.values() if run.objective in params.objectives]
+    segmenting = {run.training for run in all_runs if "image_labels" not in params.objectives[run.objective].terms}
+    problems += [
+        f"training.{name}.image_size_px: segmentation needs a multiple of 16, got {training.image_size_px}"
+        for name, training in params.training.items()
+        if name in segmenting and training.image_size_px % 16 != 0
+    ]
     for family, runs in params.runs.items():
         for name, run in runs.items():
             at = f"runs.{family}.{name}"
-            supervision = params.supervisions.get(run.supervision)
+            supervision = params.supervision.get(run.supervision)
             objective = params.objectives.get(run.objective)
             training = params.training.get(run.training)
             if supervision is None or objective is None or training is None:
@@ -441,13 +558,22 @@ def _contradictions(params: Params) -> list[str]:
                 problems.append(
                     f"{at}: supervision {run.supervision!r} belongs to data set {supervision.dataset!r}, not {run.dataset!r}"
                 )
-            needs = {"masks": supervision.masks, "seeds": supervision.seeds is not None, "size": supervision.sizes is not None}
+            gives_sizes = supervision.sizes is not None
+            takes_tags = objective.size is not None and objective.size.loss in ("log_barrier", "flat_barrier")
+            needs = {
+                "masks": supervision.masks,
+                "seeds": supervision.seeds is not None,
+                "proposals": supervision.seeds is not None,
+                "size": gives_sizes or (takes_tags and supervision.tags),
+                "barrier": gives_sizes or supervision.tags,
+                "image_labels": supervision.labels is not None,
+            }
             problems += [
                 f"{at}: objective {run.objective!r} needs {need}, which supervision {run.supervision!r} does not give"
                 for need, given in needs.items()
                 if need in objective.terms and not given
             ]
-            if "size" in objective.terms and training.input == "crop":
+            if {"size", "barrier"} & set(objective.terms) and training.input == "crop":
                 problems.append(
                     f"{at}: size targets hold for whole images; training.{run.training}.input must be 'resize', not 'crop'"
                 )

@@ -10,7 +10,12 @@ from pathlib import Path
 
 PARAMS = Path("params.yaml")
 PUBLISHED = Path("reports/published.csv")
+TEST_SCORES = Path("reports/voc_test_scores.csv")
+"""Scores that the evaluation server of PASCAL VOC returned, entered by hand."""
+DATA_STATISTICS = Path("reports/data.json")
+"""Images and classes per image of each data set."""
 SUMMARY = Path("reports/metrics.json")
+ARTEFACTS_PIPELINE = Path("reports/dvc.yaml")
 SCRATCH = Path(".scratch")
 """Ignored by git and DVC: checkpoints of unfinished runs. Safe to delete when nothing is running."""
 
@@ -31,7 +36,7 @@ def prepared(dataset: str, split: str) -> Path:
 
 
 def supervision(variant: str) -> Path:
-    """Return the folder of one supervision variant; `size_targets`, `seeds` and `supervision_summary` lie in it."""
+    """Return the folder of one supervision variant, named `dataset/variant`; all that follows lies in it."""
     return Path("data/supervision") / variant
 
 
@@ -40,9 +45,29 @@ def size_targets(variant: str) -> Path:
     return supervision(variant) / "sizes.csv"
 
 
+def tags(variant: str) -> Path:
+    """Return the table of tags: one row per image, one column per class, 1 where the class occurs."""
+    return supervision(variant) / "tags.csv"
+
+
 def seeds(variant: str) -> Path:
     """Return the scribbles or clicks of a variant as poly-lines per image."""
     return supervision(variant) / "seeds.json"
+
+
+def seed_regions(variant: str) -> Path:
+    """Return the seeds of a variant that are regions, one picture per image."""
+    return supervision(variant) / "seeds.zip"
+
+
+def class_labels(variant: str) -> Path:
+    """Return the table of soft class labels: one row per image, one column per class."""
+    return supervision(variant) / "labels.csv"
+
+
+def annotation_errors(variant: str) -> Path:
+    """Return the relative error of every annotated size, one row per image and class."""
+    return supervision(variant) / "annotations.csv"
 
 
 def supervision_summary(variant: str) -> Path:
@@ -50,8 +75,18 @@ def supervision_summary(variant: str) -> Path:
     return supervision(variant) / "summary.json"
 
 
+def pretrained(network: str) -> Path:
+    """Return the folder of a network's pre-trained weights; empty but for a note if it starts from random ones."""
+    return Path("models/pretrained") / network
+
+
+def pretrained_weights(network: str) -> Path:
+    """Return the encoder's weights inside `pretrained(network)`."""
+    return pretrained(network) / "encoder.safetensors"
+
+
 def model(family: str, run: str) -> Path:
-    """Return the folder of one trained run."""
+    """Return the folder of one trained run; one folder per repetition lies in it."""
     return Path("models") / family / run
 
 
@@ -65,14 +100,14 @@ def code(family: str) -> Path:
     return Path("data/code") / f"{family}.txt"
 
 
-def weights(family: str, run: str, which: str = "last") -> Path:
+def weights(family: str, run: str, repetition: int, which: str = "last") -> Path:
     """Return the network weights after the last epoch, or of the epoch that validated best (`which="best"`)."""
-    return model(family, run) / f"{which}.pt"
+    return model(family, run) / str(repetition) / f"{which}.pt"
 
 
-def history(family: str, run: str) -> Path:
-    """Return the per-epoch losses of one run."""
-    return model(family, run) / "history.csv"
+def history(family: str, run: str, repetition: int) -> Path:
+    """Return the per-epoch losses of one repetition of a run."""
+    return model(family, run) / str(repetition) / "history.csv"
 
 
 def run_record(family: str, run: str) -> Path:
@@ -95,9 +130,9 @@ def curves(family: str) -> Path:
     return Path("reports") / family / "curves.csv"
 
 
-def panels(family: str) -> Path:
-    """Return the pictures and soft labels that qualitative figures are drawn from."""
-    return Path("models") / f"{family}_panels.npz"
+def panels(artefact: str) -> Path:
+    """Return the pictures, predictions or soft labels that a qualitative figure is drawn from."""
+    return Path("models/panels") / f"{artefact}.npz"
 
 
 def solver_check(family: str) -> Path:
@@ -125,6 +160,9 @@ def plotted(artefact: str) -> Path:
     return Path("reports/plots") / f"{artefact}.csv"
 
 
-def checkpoint(family: str, run: str, digest: str) -> Path:
-    """Return the scratch file an unfinished run resumes from; `digest` identifies settings, code and data."""
-    return SCRATCH / "checkpoints" / f"{family}-{run}-{digest}.pt"
+def unfinished(family: str, run: str, repetition: int, digest: str) -> Path:
+    """Return the scratch folder of one repetition: what it resumes from, and what is finished until the whole run is.
+
+    `digest` identifies settings, code and data.
+    """
+    return SCRATCH / "runs" / f"{family}-{run}-{repetition}-{digest}"

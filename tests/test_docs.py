@@ -3,7 +3,8 @@
 import re
 
 import pytest
-from import_graph import REPOSITORY, module_file
+
+from pipeline.import_graph import REPOSITORY, module_file
 
 PAGES = [REPOSITORY / "README.md", *sorted((REPOSITORY / "docs").glob("*.md"))]
 

@@ -5,8 +5,9 @@ import sys
 
 import pytest
 import yaml
-from import_graph import REPOSITORY, imported_modules, reached_files
 from ruamel.yaml import YAML
+
+from pipeline.import_graph import REPOSITORY, imported_modules, reached_files
 
 PARAMS = YAML(typ="safe").load((REPOSITORY / "params.yaml").read_text())
 

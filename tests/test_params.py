@@ -4,29 +4,36 @@ import copy
 import io
 
 import pytest
-from import_graph import REPOSITORY
 from ruamel.yaml import YAML
 
 from pipeline.crf.dense import DENSE_FILTERS
 from pipeline.crf.neighborhoods import NEIGHBORHOODS
 from pipeline.datasets.registry import DATASETS
+from pipeline.import_graph import REPOSITORY
 from pipeline.losses.cross_entropy import CROSS_ENTROPIES
 from pipeline.losses.relaxations import RELAXATIONS
 from pipeline.losses.size import SIZE_LOSSES
-from pipeline.networks import NETWORKS
+from pipeline.networks import CLASSIFIERS, NETWORKS
 from pipeline.params import (
     SCHEMA,
     Augmentation,
+    Barrier,
+    ClassLabels,
     Dataset,
     DenseCrf,
     Network,
     Objective,
     ParamsError,
+    Potts,
+    Proposals,
     Run,
     Seeds,
     SelfLabeling,
     Size,
+    SizeTargets,
     Solver,
+    Subset,
+    Supervision,
     Training,
     json_schema,
     load_params,
@@ -84,7 +91,7 @@ def test_exponents_without_a_point_are_numbers(tmp_path):
         (("noise", "sigma"), "0.1", "noise.sigma: Input should be a valid number, got '0.1'"),
         (("training", "size", "epochs"), 1.5, "training.size.epochs: Input should be a valid integer, got 1.5"),
         (("objectives", "size", "size", "loss"), "kl", "'forward_kl', 'reverse_kl', 'log_barrier' or 'flat_barrier', got 'kl'"),
-        (("training", "size", "image_size_px"), 65, "training.size.image_size_px: Input should be a multiple of 16, got 65"),
+        (("training", "size", "image_size_px"), 65, "training.size.image_size_px: segmentation needs a multiple of 16, got 65"),
         (("runs", "size_noise", "full", "network"), "vgg", "runs.size_noise.full.network = 'vgg' names nothing in networks"),
         (("figures", "headline"), ["seeds/none"], "figures.headline = 'seeds/none' names nothing in runs"),
     ],
@@ -112,16 +119,6 @@ def test_objective_without_its_supervision_is_rejected(load):
         load(changed("runs", "size_noise", "full", "supervision", value="voc-sizes"))
 
 
-def test_variant_without_mre_belongs_under_noise(load):
-    with pytest.raises(ParamsError, match="sizes needs an mre"):
-        load(changed("supervision", "voc-sizes-mre08", value={"dataset": "voc", "sizes": {}}))
-
-
-def test_variant_with_mre_does_not_belong_under_noise(load):
-    with pytest.raises(ParamsError, match="needs sizes without an mre"):
-        load(changed("noise", "supervision", "voc-sizes", value={"dataset": "voc", "sizes": {"mre": 0.1}}))
-
-
 def test_size_targets_on_crops_are_rejected(load):
     with pytest.raises(ParamsError, match="size targets hold for whole images"):
         load(changed("training", "size", "input", value="crop"))
@@ -147,12 +144,14 @@ def test_broken_yaml_names_the_line(tmp_path):
     ("model", "field", "registry"),
     [
         (Dataset, "kind", DATASETS),
-        (Network, "kind", NETWORKS),
+        (Network, "kind", [*NETWORKS, *CLASSIFIERS]),
         (Size, "loss", SIZE_LOSSES),
         (DenseCrf, "mode", DENSE_FILTERS),
         (SelfLabeling, "cross_entropy", CROSS_ENTROPIES),
         (SelfLabeling, "relaxation", RELAXATIONS),
-        (SelfLabeling, "neighborhood", NEIGHBORHOODS),
+        (SelfLabeling, "neighborhood", (set(NEIGHBORHOODS) - {"sparse"}) | {"dense"}),
+        (Potts, "neighborhood", NEIGHBORHOODS),
+        (Potts, "relaxation", RELAXATIONS),
         (Solver, "kind", SOLVERS),
     ],
 )
@@ -164,11 +163,32 @@ def test_objective_fields_equal_the_terms():
     assert set(Objective.model_fields) == set(TERMS)
 
 
+MODELS = (
+    Augmentation,
+    Barrier,
+    ClassLabels,
+    DenseCrf,
+    Network,
+    Objective,
+    Potts,
+    Proposals,
+    Run,
+    Seeds,
+    SelfLabeling,
+    Size,
+    SizeTargets,
+    Solver,
+    Subset,
+    Supervision,
+    Training,
+)
+
+
 def test_defaults_are_pinned():
     """A default that stands nowhere in params.yaml is tracked by nothing: DVC would keep the old results."""
     defaults = {
         f"{model.__name__}.{name}": field.default
-        for model in (Augmentation, DenseCrf, Network, Objective, Run, Seeds, SelfLabeling, Size, Solver, Training)
+        for model in MODELS
         for name, field in model.model_fields.items()
         if not field.is_required()
     }
@@ -178,6 +198,8 @@ def test_defaults_are_pinned():
         "Augmentation.scale_min": 0.5,
         "Augmentation.scale_max": 2.0,
         "Augmentation.blur": False,
+        "Barrier.weight": 1.0,
+        "ClassLabels.corrupted": 0.0,
         "DenseCrf.sigma_rgb": 15.0,
         "DenseCrf.sigma_xy_px": 100.0,
         "DenseCrf.scale_factor": 0.5,
@@ -187,19 +209,38 @@ def test_defaults_are_pinned():
         "Network.weights": None,
         "Network.output_stride": 16,
         "Network.width": 16,
+        "Network.freeze_batch_norm": False,
+        "Network.freeze_stem": False,
+        "Network.drop_path": 0.0,
         "Objective.masks": None,
         "Objective.seeds": None,
         "Objective.size": None,
+        "Objective.barrier": None,
+        "Objective.image_labels": None,
+        "Objective.potts": None,
+        "Objective.proposals": None,
         "Objective.dense_crf": None,
         "Objective.self_labeling": None,
+        "Potts.relaxation": "bl",
+        "Potts.neighborhood": "grid8",
+        "Potts.weight": 100.0,
+        "Potts.sigma_rgb": None,
+        "Proposals.every_epochs": 5,
+        "Proposals.unary_weight": 0.05,
+        "Proposals.pairwise_weight": 100.0,
+        "Proposals.epsilon": 0.944,
+        "Proposals.weight": 1.0,
         "Run.start": None,
-        "Run.seed": 0,
         "Run.score_train": False,
         "Seeds.kind": "scribbles",
         "Seeds.length_ratio": 1.0,
         "Seeds.width_px": 3,
-        "Seeds.min_area_fraction": 1e-3,
+        "Seeds.min_area_fraction": 0.001,
+        "Seeds.block_ratio": 0.5,
+        "Seeds.iterations": 10,
         "SelfLabeling.neighborhood": "grid4",
+        "SelfLabeling.sigma_xy_px": 100.0,
+        "SelfLabeling.landmarks": 128,
         "SelfLabeling.unary_weight": 0.3,
         "SelfLabeling.pairwise_weight": 6.0,
         "SelfLabeling.sigma_rgb": 9.0,
@@ -208,13 +249,25 @@ def test_defaults_are_pinned():
         "SelfLabeling.labels": "soft",
         "Size.weight": 1.0,
         "Size.suppression": 0.0,
-        "Solver.steps": 200,
-        "Solver.learning_rate": 0.075,
-        "Solver.tolerance": 1e-4,
+        "SizeTargets.source": "exact",
+        "SizeTargets.mre": None,
+        "SizeTargets.file": None,
+        "SizeTargets.combine": "median",
+        "Solver.steps": None,
+        "Solver.learning_rate": None,
+        "Solver.tolerance": 0.0001,
+        "Subset.images": "containing",
+        "Supervision.subset": None,
+        "Supervision.masks": False,
+        "Supervision.tags": False,
+        "Supervision.sizes": None,
+        "Supervision.seeds": None,
+        "Supervision.labels": None,
         "Training.head_lr_factor": 10.0,
         "Training.momentum": 0.9,
-        "Training.weight_decay": 5e-4,
+        "Training.weight_decay": 0.0005,
         "Training.power": 0.9,
+        "Training.schedule": "polynomial",
         "Training.input": "resize",
         "Training.augmentation": Augmentation(),
         "Training.precision": "float32",

@@ -8,14 +8,14 @@ import torch
 from torch import Tensor
 
 from pipeline.conventions import check_shape, valid_mask
-from pipeline.crf.neighborhoods import Offsets, edge_windows
+from pipeline.crf.neighborhoods import Offsets, edge_windows, neighbor
 
 
 def contrast_affinity(image: Tensor, valid: Tensor, offsets: Offsets, sigma_rgb: float) -> Tensor:
-    """Return w_pq = exp(-|I_p - I_q|^2 / (2 sigma_rgb^2)) / |offset| of each edge.
+    """Return w_pq = exp(-|I_p - I_q|^2 / (2 sigma_rgb^2)) / l of each edge.
 
-    The division is by the Euclidean length of the edge: 1 along rows and columns, sqrt(2) for the diagonals of the
-    8-grid, so that the length of a boundary depends less on its direction.
+    l is 1 along rows and columns and sqrt(2) for the diagonals of the 8-grid, so that the length of a boundary depends less
+    on its direction. It is 1 for longer edges, which measure no boundary.
 
     Args:
         image: (B, 3, H, W) in [0, 1]; compared as 0-255 colours.
@@ -35,12 +35,65 @@ def contrast_affinity(image: Tensor, valid: Tensor, offsets: Offsets, sigma_rgb:
     if not sigma_rgb > 0:
         raise ValueError(f"sigma_rgb: expected a number above 0, got {sigma_rgb}")
     colors = image.to(torch.promote_types(image.dtype, torch.float32)) * (255 / (math.sqrt(2) * sigma_rgb))
-    affinity = colors.new_zeros(batch, len(offsets), height, width)
-    for edge, (dy, dx) in enumerate(offsets):
-        first, second = edge_windows((dy, dx), height, width)
-        weight = (-(colors[first] - colors[second]).square().sum(1)).exp() / math.hypot(dy, dx)
-        affinity[:, edge][first] = weight.where(valid[first] & valid[second], weight.new_zeros(()))
-    return affinity
+    return _gaussian_weights(_color_distances(colors, offsets), _edge_mask(valid, offsets), offsets)
+
+
+def adaptive_affinity(image: Tensor, valid: Tensor, offsets: Offsets) -> Tensor:
+    """Return `contrast_affinity` with the bandwidth of each image set by its own contrast, as the published grid CRF does.
+
+    sigma^2 is the mean of |I_p - I_q|^2 over the edges of the image; 1 where that is 0. The scale of colours cancels.
+
+    Args:
+        image: (B, 3, H, W), colours of any scale.
+        valid: (B, H, W) bool.
+        offsets: E pairs (dy, dx).
+
+    Returns:
+        (B, E, H, W) in [0, 1], as `contrast_affinity`.
+
+    Raises:
+        ValueError: if the shapes do not fit together.
+    """
+    check_shape("image", image, (None, 3, None, None))
+    batch, _, height, width = image.shape
+    check_shape("valid", valid, (batch, height, width))
+    distances = _color_distances(image.to(torch.promote_types(image.dtype, torch.float32)), offsets)
+    joined = _edge_mask(valid, offsets)
+    total = distances.where(joined, distances.new_zeros(())).sum((1, 2, 3))
+    variance = total / joined.sum((1, 2, 3)).clamp(min=1)
+    variance = variance.where(variance > 0, torch.ones_like(variance))
+    return _gaussian_weights(distances / (2 * variance.view(-1, 1, 1, 1)), joined, offsets)
+
+
+def trust_region_affinity(image: Tensor, valid: Tensor, offsets: Offsets) -> Tensor:
+    """Return `adaptive_affinity` times (number of valid pixels) / (number of edges) of each image.
+
+    So a sum over edges is comparable to a sum over pixels, whatever the neighbourhood: the scaling of the published graph
+    cuts, to go with pairwise weight 100.
+
+    Args:
+        image: (B, 3, H, W), colours of any scale.
+        valid: (B, H, W) bool.
+        offsets: E pairs (dy, dx).
+
+    Returns:
+        (B, E, H, W) >= 0.
+
+    Raises:
+        ValueError: if the shapes do not fit together.
+    """
+    ratio = valid.flatten(1).sum(1) / edge_count(valid, offsets).clamp(min=1)
+    affinity = adaptive_affinity(image, valid, offsets)
+    return affinity * ratio.to(affinity.dtype).view(-1, 1, 1, 1)
+
+
+def edge_count(valid: Tensor, offsets: Offsets) -> Tensor:
+    """Return the number of edges with both ends valid; (B,) int64 for `valid` (B, H, W) bool.
+
+    >>> edge_count(torch.tensor([[[True, True, False]]]), ((0, 1), (1, 0))).tolist()
+    [1]
+    """
+    return _edge_mask(valid, offsets).sum((1, 2, 3))
 
 
 def without_seed_edges(affinity: Tensor, seeds: Tensor, offsets: Offsets) -> Tensor:
@@ -67,3 +120,25 @@ def without_seed_edges(affinity: Tensor, seeds: Tensor, offsets: Offsets) -> Ten
         first, second = edge_windows(offset, height, width)
         kept[:, edge][first].masked_fill_(seeded[first] & seeded[second], 0)
     return kept
+
+
+def _edge_mask(valid: Tensor, offsets: Offsets) -> Tensor:
+    """Return (B, E, H, W) bool: both ends inside and valid."""
+    return torch.stack([valid & neighbor(valid, offset) for offset in offsets], dim=1)
+
+
+def _color_distances(image: Tensor, offsets: Offsets) -> Tensor:
+    """Return |I_p - I_q|^2 of each edge, (B, E, H, W); 0 outside."""
+    batch, _, height, width = image.shape
+    distances = image.new_zeros(batch, len(offsets), height, width)
+    for edge, offset in enumerate(offsets):
+        first, second = edge_windows(offset, height, width)
+        distances[:, edge][first] = (image[first] - image[second]).square().sum(1)
+    return distances
+
+
+def _gaussian_weights(exponents: Tensor, joined: Tensor, offsets: Offsets) -> Tensor:
+    """Return exp(-exponents) / l where joined, else 0."""
+    lengths = [math.hypot(dy, dx) if max(abs(dy), abs(dx)) == 1 else 1.0 for dy, dx in offsets]
+    weights = (-exponents).exp() / exponents.new_tensor(lengths).view(-1, 1, 1)
+    return weights.where(joined, weights.new_zeros(()))

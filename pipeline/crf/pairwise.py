@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from pipeline.conventions import check_shape
+from pipeline.crf.affinity import adaptive_affinity, contrast_affinity, edge_count
 from pipeline.crf.neighborhoods import Offsets, edge_windows
-from pipeline.losses.relaxations import EdgeTerms
+from pipeline.losses.relaxations import EDGE_TERMS, EdgeTerms
 
 
 def pairwise_energy(labels: Tensor, affinity: Tensor, offsets: Offsets, relaxation: Callable[..., Tensor]) -> Tensor:
@@ -104,6 +106,63 @@ def pairwise_energy_and_gradient(
         own[first].addcmul_(weight, terms.square_p_slope, value=2)
         own[second].addcmul_(weight, terms.square_q_slope, value=2)
     return energy, gradient.addcmul_(own.unsqueeze(1), labels)
+
+
+def potts_loss(
+    probs: Tensor,
+    image: Tensor,
+    valid: Tensor,
+    *,
+    offsets: Offsets,
+    relaxation: str = "bl",
+    sigma_rgb: float | None = None,
+) -> Tensor:
+    """Return the relaxed Potts model of predictions as a loss for gradient descent on a network ([SSL] Table 4, "GD").
+
+    L = sum_{ij in N} w_ij P(S_i, S_j) / |N|, over the edges N with both ends valid. With `sigma_rgb` None, the 8-grid and
+    P_BL this is the published grid CRF loss, to which its weight 100 belongs.
+
+    Args:
+        probs: (B, C, H, W) on the simplex, S; any floating type, computed at least in float32.
+        image: (B, 3, H, W) in [0, 1]; it receives no gradient.
+        valid: (B, H, W) bool.
+        offsets: E pairs (dy, dx), an entry of `NEIGHBORHOODS`.
+        relaxation: P, a key of `RELAXATIONS`.
+        sigma_rgb: bandwidth of `contrast_affinity` on 0-255 colours; None for `adaptive_affinity`.
+
+    Returns:
+        (B,), >= 0; 0 for an image without edges. Value and gradient cost one pass over the edges.
+
+    Raises:
+        ValueError: if the relaxation is unknown, the bandwidth not positive, or the shapes do not fit together.
+    """
+    if relaxation not in EDGE_TERMS:
+        raise ValueError(f"relaxation: expected one of {', '.join(EDGE_TERMS)}, got {relaxation!r}")
+    check_shape("probs", probs, (None, None, None, None))
+    check_shape("image", image, (probs.shape[0], 3, *probs.shape[2:]))
+    with torch.no_grad():
+        affinity = (
+            adaptive_affinity(image, valid, offsets) if sigma_rgb is None else contrast_affinity(image, valid, offsets, sigma_rgb)
+        )
+        affinity = affinity / edge_count(valid, offsets).clamp(min=1).view(-1, 1, 1, 1)
+    probs = probs.to(torch.promote_types(probs.dtype, torch.float32))
+    return _PairwiseEnergy.apply(probs, affinity.to(probs.dtype), offsets, EDGE_TERMS[relaxation])
+
+
+class _PairwiseEnergy(torch.autograd.Function):
+    """`pairwise_energy` that keeps its gradient for the backward pass instead of a graph over all edges."""
+
+    @staticmethod
+    def forward(ctx: Any, labels: Tensor, affinity: Tensor, offsets: Offsets, edge_terms: Callable[..., EdgeTerms]) -> Tensor:
+        energy, gradient = pairwise_energy_and_gradient(labels, affinity, offsets, edge_terms)
+        ctx.save_for_backward(gradient)
+        return energy
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor, None, None, None]:
+        (gradient,) = ctx.saved_tensors
+        return upstream.view(-1, 1, 1, 1) * gradient, None, None, None
 
 
 def _check(labels: Tensor, affinity: Tensor, offsets: Offsets) -> torch.Size:

@@ -5,7 +5,7 @@ Only what the annotator gave is attached: masks reach a sample only under full s
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -21,7 +21,9 @@ Vary = Callable[[int], dict[str, Any]]
 class Transform(Protocol):
     """See `pipeline.datasets.transforms`."""
 
-    def load(self, image: NDArray[np.uint8], labels: NDArray[np.uint8] | None, scribbles: Sequence[Scribble] | None, /) -> Vary:
+    def load(
+        self, image: NDArray[np.uint8], rasters: Mapping[str, NDArray[np.uint8]], scribbles: Sequence[Scribble] | None, /
+    ) -> Vary:
         """Do once what is the same for every seed; return the rest as a function."""
 
 
@@ -33,7 +35,8 @@ class AttachedImages:
         transform: from a decoded picture and its annotation to tensors.
         masks: attach ground-truth masks.
         scribbles: image id -> strokes, or None.
-        size_targets: image id -> (C,) class fractions, or None.
+        rasters: name -> image id -> (H, W) class index or `VOID`: seeds that are regions, or proposals.
+        vectors: name -> image id -> (C,): size targets, tags, soft class labels.
         cache: keep loaded pictures in memory.
 
     Raises:
@@ -47,22 +50,53 @@ class AttachedImages:
         *,
         masks: bool = False,
         scribbles: Mapping[str, Sequence[Scribble]] | None = None,
-        size_targets: Mapping[str, NDArray[np.float64]] | None = None,
+        rasters: Mapping[str, Mapping[str, NDArray[np.uint8]]] | None = None,
+        vectors: Mapping[str, Mapping[str, NDArray[np.float64]]] | None = None,
         cache: bool = False,
     ) -> None:
         self.archive = archive
         self.transform = transform
         self.masks = masks
         self.scribbles = scribbles
-        self.size_targets = size_targets
+        self.rasters = dict(rasters or {})
+        self.vectors = dict(vectors or {})
         self._loaded: dict[str, Vary] | None = {} if cache else None
-        for name, given in (("size targets", size_targets), ("scribbles", scribbles)):
-            missing = [image_id for image_id in archive.ids if given is not None and image_id not in given]
-            if missing:
-                raise DatasetError(
-                    f"{name}: {len(missing)} of {len(archive.ids)} images have none, the first is {missing[0]}; "
-                    "the supervision was made for other images: run `dvc repro` so that it is made anew"
-                )
+        attached: dict[str, Mapping[str, Any]] = {**self.rasters, **self.vectors}
+        if scribbles is not None:
+            attached["scribbles"] = scribbles
+        for name, given in attached.items():
+            self._check(name, given)
+
+    def attach_rasters(self, name: str, rasters: Mapping[str, NDArray[np.uint8]]) -> None:
+        """Attach or exchange rasters of that name; what was kept in memory is loaded anew.
+
+        Raises:
+            DatasetError: an image has no entry; names it.
+        """
+        self._check(name, rasters)
+        self.rasters[name] = rasters
+        if self._loaded is not None:
+            self._loaded = {}
+
+    def annotated(
+        self, draw: Callable[[Sequence[Scribble], tuple[int, int], tuple[int, int]], NDArray[np.uint8]]
+    ) -> Iterator[tuple[str, NDArray[np.uint8], NDArray[np.uint8]]]:
+        """Yield id, picture (H, W, 3) and seeds (H, W) of every image at its own size, strokes drawn by `draw`."""
+        for image_id in self.archive.ids:
+            picture = self.archive.image(image_id)
+            size = (picture.shape[1], picture.shape[0])
+            if self.scribbles is not None:
+                yield image_id, picture, draw(self.scribbles[image_id], size, size)
+            else:
+                yield image_id, picture, self.rasters["seeds"][image_id]
+
+    def _check(self, name: str, given: Mapping[str, Any]) -> None:
+        missing = [image_id for image_id in self.archive.ids if image_id not in given]
+        if missing:
+            raise DatasetError(
+                f"{name.replace('_', ' ')}: {len(missing)} of {len(self.archive.ids)} images have none, the first is "
+                f"{missing[0]}; the supervision was made for other images: run `dvc repro` so that it is made anew"
+            )
 
     def __len__(self) -> int:
         return len(self.archive.ids)
@@ -72,16 +106,18 @@ class AttachedImages:
         index, seed = key
         image_id = self.archive.ids[index]
         sample = self._load(image_id)(seed)
-        if self.size_targets is not None:
-            sample["size_targets"] = self.size_targets[image_id].astype(np.float32)
+        for name, vectors in self.vectors.items():
+            sample[name] = vectors[image_id].astype(np.float32)
         return {**sample, "image_id": image_id}
 
     def _load(self, image_id: str) -> Vary:
         if self._loaded is not None and image_id in self._loaded:
             return self._loaded[image_id]
-        labels = self.archive.labels(image_id) if self.masks else None
+        rasters = {name: given[image_id] for name, given in self.rasters.items()}
+        if self.masks:
+            rasters["labels"] = self.archive.labels(image_id)
         strokes = None if self.scribbles is None else self.scribbles[image_id]
-        loaded = self.transform.load(self.archive.image(image_id), labels, strokes)
+        loaded = self.transform.load(self.archive.image(image_id), rasters, strokes)
         if self._loaded is not None:
             self._loaded[image_id] = loaded
         return loaded

@@ -10,9 +10,10 @@ from __future__ import annotations
 import io
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar, Literal
 
 import numpy as np
 from PIL import Image
@@ -20,6 +21,8 @@ from PIL import Image
 from pipeline.conventions import VOID
 from pipeline.files import write_atomically
 
+UNREADABLE = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)
+"""What Pillow raises for a file that it cannot decode."""
 VOID_COLOR = (224, 224, 192)
 """Colour of void pixels in palettes, as in PASCAL VOC."""
 
@@ -52,6 +55,10 @@ class Scene:
         official: part of the official lists (masks with void borders) rather than of an extension set.
         scribbles: strokes of this image, or None where the set has none.
         clicks: clicks of this image, or None where the set has none.
+        instances: (H, W) int32, number of the object that each pixel belongs to, 0 for none; None where objects of one class
+            are not told apart.
+        class_index: class of the whole picture in a classification set.
+        group: name of the volume that the picture is a slice of.
     """
 
     image_id: str
@@ -60,20 +67,33 @@ class Scene:
     official: bool = True
     scribbles: tuple[Scribble, ...] | None = None
     clicks: tuple[Scribble, ...] | None = None
+    instances: np.ndarray | None = None
+    class_index: int | None = None
+    group: str | None = None
 
 
 class RawDataset(ABC):
     """Reader of one raw layout. The class attributes are its datasheet."""
 
     name: str
+    task: Literal["segmentation", "classification"] = "segmentation"
     class_names: tuple[str, ...]
-    """Class 0 is the background."""
+    has_background: bool = True
+    """Class 0 is the background; False: every class is a thing or a stuff of its own."""
     palette: tuple[tuple[int, int, int], ...]
     """One RGB colour per class."""
+    title: str
+    """Name for people."""
     licence: str
     citation: str
     homepage: str
     splits: tuple[str, ...] = ("train", "val")
+    published: ClassVar[Mapping[str, int]] = {}
+    """Images per split in the complete set."""
+    obtain: str
+    """How to get a copy, in one or two sentences."""
+    layout: str
+    """The folder tree that the reader expects under `root`."""
 
     def __init__(self, root: Path) -> None:
         self.root = Path(root)
@@ -92,15 +112,46 @@ class RawDataset(ABC):
 
     @abstractmethod
     def image_path(self, image_id: str) -> Path:
-        """Return where the photo lies."""
+        """Return the file that holds the photo."""
 
-    @abstractmethod
     def read_labels(self, image_id: str) -> np.ndarray:
-        """Return the mask: (H, W) uint8, class index or `VOID`."""
+        """Return the mask: (H, W) uint8, class index or `VOID`.
+
+        Raises:
+            DatasetError: broken or missing file, or a classification set.
+        """
+        raise DatasetError(f"{self.root}: {self.name} is a {self.task} set, which has no masks")
+
+    def read_class(self, image_id: str) -> int:
+        """Return the class index of the whole image in a classification set.
+
+        Raises:
+            DatasetError: a segmentation set.
+        """
+        raise DatasetError(f"{self.root}: {self.name} is a {self.task} set; its images have masks, not one class each")
+
+    def classes_in(self, image_id: str, labels: np.ndarray) -> list[int]:
+        """Return the classes that the image is known to hold, ascending: those of its mask `labels`."""
+        present = np.flatnonzero(np.bincount(labels.ravel(), minlength=256))
+        return [int(index) for index in present if index != VOID]
+
+    def image_bytes(self, image_id: str) -> tuple[bytes, str]:
+        """Return the photo as an encoded file and its suffix (".jpg" or ".png"): the file's own bytes where it is one."""
+        path = self.image_path(image_id)
+        require(path, "restore the photo from the original archive, or take its id out of the list")
+        return path.read_bytes(), path.suffix.lower()
 
     def read_image(self, image_id: str) -> np.ndarray:
         """Return the photo: (H, W, 3) uint8."""
         return read_photo(self.image_path(image_id))
+
+    def group(self, image_id: str) -> str | None:
+        """Return the volume that the image is a slice of, or None if the set has single images."""
+        return None
+
+    def read_sizes(self, image_id: str) -> np.ndarray | None:
+        """Return annotated class sizes, (C,) fractions of the image that sum to 1, or None where there are none."""
+        return None
 
     def read_scribbles(self, image_id: str) -> list[Scribble] | None:
         """Return the strokes of one image (perhaps none: []), or None if the set has no strokes at all."""
@@ -124,10 +175,46 @@ class RawDataset(ABC):
             splits: scenes per split; the keys are among `cls.splits`.
         """
 
+    def check_pairs(self, labels_path: Callable[[str], Path]) -> None:
+        """Check that each image is in one split only, that photo and mask are there, and that they are equally large.
+
+        Args:
+            labels_path: image id -> file of its mask.
+
+        Raises:
+            DatasetError: the first fault found.
+        """
+        seen: dict[str, str] = {}
+        for split in self.splits:
+            for image_id in self.ids(split):
+                if image_id in seen:
+                    raise DatasetError(f"{self.root}: image {image_id} is in {seen[image_id]} and in {split}; take it out of one")
+                seen[image_id] = split
+                photo, mask = self.image_path(image_id), labels_path(image_id)
+                photo_size, mask_size = picture_size(photo), picture_size(mask)
+                if photo_size != mask_size:
+                    raise DatasetError(
+                        f"{mask}: is {mask_size[0]}x{mask_size[1]} pixels, but its photo {photo.name} is "
+                        f"{photo_size[0]}x{photo_size[1]}; restore both from the original archive"
+                    )
+
     def check_split(self, split: str) -> None:
         """Raise DatasetError unless `split` is one of `splits`."""
         if split not in self.splits:
             raise DatasetError(f"{self.root}: {self.name} has no split '{split}'; choose one of {', '.join(self.splits)}")
+
+
+def color_map(count: int) -> tuple[tuple[int, int, int], ...]:
+    """Return the VOC colour map: bits 3j, 3j+1, 3j+2 of the class index set bit 7-j of red, green, blue.
+
+    >>> color_map(3)
+    ((0, 0, 0), (128, 0, 0), (0, 128, 0))
+    """
+
+    def channel(index: int, offset: int) -> int:
+        return sum(((index >> (3 * j + offset)) & 1) << (7 - j) for j in range(3))
+
+    return tuple((channel(index, 0), channel(index, 1), channel(index, 2)) for index in range(count))
 
 
 def require(path: Path, remedy: str) -> Path:
@@ -171,7 +258,7 @@ def decode_photo(content: bytes, name: str) -> np.ndarray:
     try:
         with Image.open(io.BytesIO(content)) as image:
             return np.asarray(image.convert("RGB"))
-    except (OSError, SyntaxError, ValueError) as error:
+    except UNREADABLE as error:
         raise DatasetError(f"{name}: cannot be read as an image ({error}); restore the file from the original archive") from error
 
 
@@ -196,7 +283,7 @@ def decode_mask(content: bytes, num_classes: int, name: str) -> np.ndarray:
     try:
         with Image.open(io.BytesIO(content)) as image:
             mode, labels = image.mode, np.asarray(image)
-    except (OSError, SyntaxError, ValueError) as error:
+    except UNREADABLE as error:
         raise DatasetError(f"{name}: cannot be read as a mask ({error}); restore the file from the original archive") from error
     if mode not in ("P", "L"):
         raise DatasetError(f"{name}: mask has mode {mode}, not P (palette) or L; use the original PNG, whose values are classes")
@@ -221,7 +308,7 @@ def picture_size(path: Path) -> tuple[int, int]:
     try:
         with Image.open(path) as image:
             return image.size
-    except (OSError, SyntaxError, ValueError) as error:
+    except UNREADABLE as error:
         raise DatasetError(f"{path}: cannot be read as an image ({error}); restore the file from the original archive") from error
 
 
@@ -234,6 +321,14 @@ def encode_mask(labels: np.ndarray, palette: Sequence[tuple[int, int, int]]) -> 
     image.putpalette(colors.tobytes())
     buffer = io.BytesIO()
     image.save(buffer, format="PNG", optimize=False, compress_level=6)
+    return buffer.getvalue()
+
+
+def encode_photo(image: np.ndarray, form: Literal["JPEG", "PNG"]) -> bytes:
+    """Return a picture, (H, W, 3) or (H, W) uint8, as a file."""
+    buffer = io.BytesIO()
+    settings = {"quality": 95} if form == "JPEG" else {"optimize": False, "compress_level": 6}
+    Image.fromarray(np.ascontiguousarray(image, np.uint8)).save(buffer, format=form, **settings)
     return buffer.getvalue()
 
 

@@ -1,78 +1,124 @@
-"""Fetch published archives and unpack them into the raw layout.
+"""Data sets that can be fetched without an account: their published archives, and how the raw layout is made of them.
 
-Archives are checked against their published checksums and stay in a folder of their own, so that nothing is fetched twice.
-A data set is assembled in a temporary folder beside its place and renamed when complete.
+Archives stay in a folder of their own, so that nothing is fetched twice. A data set is assembled in a temporary folder beside its
+place and renamed when complete.
 """
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
-import tarfile
-import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 
 from pipeline.datasets.base import DatasetError, read_list, require, write_mask
-from pipeline.datasets.voc import Voc
+from pipeline.datasets.fetch import Archive, assembled, fetch, unpack
+from pipeline.datasets.registry import DATASETS
+from pipeline.datasets.voc import RASTER_FOLDER, Voc
 
-TIMEOUT_S = 60
+LOG = logging.getLogger(__name__)
+
+ARCHIVES: dict[str, Archive] = {
+    "voc": Archive(
+        "https://thor.robots.ox.ac.uk/pascal/VOC/voc2012/VOCtrainval_11-May-2012.tar", "md5:6cd6e144f989b92b3379bac3b3de84fd"
+    ),
+    "sbd": Archive(
+        "https://www2.eecs.berkeley.edu/Research/Projects/CS/vision/grouping/semantic_contours/benchmark.tgz",
+        "md5:82b4d87ceb2ed10f6038a1cba92111cb",
+    ),
+    "voc_scribbles": Archive("https://cs.uwaterloo.ca/~m62tang/rloss/pascal_2012_scribble.zip"),
+    "voc_masks": Archive("https://www.dropbox.com/s/oeu149j8qtbs1x0/SegmentationClassAug.zip?dl=1"),
+    "coco_train": Archive(
+        "http://images.cocodataset.org/zips/train2014.zip",
+        "sha256:ede4087e640bddba550e090eae701092534b554b42b05ac33f0300b984b31775",
+    ),
+    "coco_val": Archive(
+        "http://images.cocodataset.org/zips/val2014.zip",
+        "sha256:fe9be816052049c34717e077d9e34aa60814a55679f804cd043e3cbee3b9fde0",
+    ),
+    "coco_annotations": Archive(
+        "http://images.cocodataset.org/annotations/annotations_trainval2014.zip",
+        "sha256:031296bbc80c45a1d1f76bf9a90ead27e94e99ec629208449507a4917a3bf009",
+    ),
+    "ade20k": Archive(
+        "http://data.csail.mit.edu/places/ADEchallenge/ADEChallengeData2016.zip", "sha1:219e1696abb36c8ba3a3afe7fb2f4b4606a897c7"
+    ),
+}
+"""Checksums as public code states them: VOC and SBD in torchvision, COCO in TensorFlow Datasets, ADE20K in GluonCV. `voc_masks`,
+the ready-made SegmentationClassAug, serves when SBD's own server does not answer."""
 
 
-class Archive(NamedTuple):
-    """One published file."""
-
-    url: str
-    md5: str
-
-    @property
-    def file_name(self) -> str:
-        """Last part of the address."""
-        return self.url.rsplit("/", 1)[-1]
-
-
-VOC_ARCHIVE = Archive(
-    "https://thor.robots.ox.ac.uk/pascal/VOC/voc2012/VOCtrainval_11-May-2012.tar", "6cd6e144f989b92b3379bac3b3de84fd"
-)
-SBD_ARCHIVE = Archive(
-    "https://www2.eecs.berkeley.edu/Research/Projects/CS/vision/grouping/semantic_contours/benchmark.tgz",
-    "82b4d87ceb2ed10f6038a1cba92111cb",
-)
-
-
-def download_voc(root: Path, archives: Path, *, voc: Archive = VOC_ARCHIVE, sbd: Archive = SBD_ARCHIVE) -> None:
+def download_voc(root: Path, archives: Path, sources: Mapping[str, Archive] = ARCHIVES) -> None:
     """Make `root`/VOCdevkit from VOC 2012 (2 GB) and SBD (1.4 GB): official masks, SBD masks as PNG, and the list train_aug.
 
     The list is VOC train, then the images of SBD (train and val) that VOC has neither in train nor in val: 10,582 ids. An
-    image with an official mask keeps it. Does nothing if VOCdevkit is there.
+    image with an official mask keeps it. ScribbleSup's scribbles are added if they can be had; otherwise a warning says so,
+    and scribbles are generated from masks later. Does nothing if VOCdevkit is there.
 
     Args:
         root: folder to make; it holds VOCdevkit afterwards.
         archives: folder that keeps the downloaded files; files put there by hand are used.
-        voc: the VOC archive.
-        sbd: the SBD archive.
+        sources: `voc`, `sbd`, `voc_scribbles` and `voc_masks`.
 
     Raises:
         DatasetError: no connection, a wrong checksum, or an archive of another form. Nothing half-made is left.
     """
-    final = Path(root) / "VOCdevkit"
+    final = root / "VOCdevkit"
     if final.exists():
         return
-    files = [fetch(archive, archives) for archive in (voc, sbd)]
-    final.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=final.parent, prefix=".unpacking-", suffix=".tmp") as folder:
-        work = Path(folder)
-        for file in files:
-            unpack(file, work)
-        base = require(work / "VOCdevkit" / "VOC2012", f"{files[0]} holds no VOC 2012; delete it and run again")
-        _add_sbd(base, require(work / "benchmark_RELEASE" / "dataset", f"{files[1]} holds no SBD; delete it and run again"))
-        os.replace(work / "VOCdevkit", final)
+    voc, (masks, is_sbd) = fetch(sources["voc"], archives), _fetch_masks(archives, sources)
+    scribbles = _fetch_scribbles(archives, sources)
+    with assembled(final) as work:
+        unpack(voc, work)
+        base = require(work / final.name / "VOC2012", f"{voc} holds no VOC 2012; delete it and run again")
+        unpack(masks, work)
+        if is_sbd:
+            _add_sbd(base, require(work / "benchmark_RELEASE" / "dataset", f"{masks} holds no SBD; delete it and run again"))
+        else:
+            _add_ready_masks(base, require(work / "SegmentationClassAug", f"{masks} holds no masks; delete it and run again"))
+        if scribbles is not None:
+            unpack(scribbles, work)
+            require(work / RASTER_FOLDER, f"{scribbles} holds no {RASTER_FOLDER}; delete it and run again")
+            os.replace(work / RASTER_FOLDER, work / final.name / RASTER_FOLDER)
 
 
-DOWNLOADS: dict[str, Callable[[Path, Path], None]] = {"voc": download_voc}
+def download_coco(root: Path, archives: Path, sources: Mapping[str, Archive] = ARCHIVES) -> None:
+    """Make `root`/{train2014, val2014, annotations} from COCO 2014 (20 GB). Does nothing if they are there.
+
+    Args:
+        root: folder to make.
+        archives: folder that keeps the downloaded files; files put there by hand are used.
+        sources: `coco_train`, `coco_val` and `coco_annotations`.
+
+    Raises:
+        DatasetError: no connection, a wrong checksum, or an archive of another form. Nothing half-made is left.
+    """
+    parts = {"train2014": "coco_train", "val2014": "coco_val", "annotations": "coco_annotations"}
+    missing = {folder: source for folder, source in parts.items() if not (root / folder).exists()}
+    files = {folder: fetch(sources[source], archives) for folder, source in missing.items()}
+    for folder, file in files.items():
+        _extract(file, root / folder)
+
+
+def download_ade20k(root: Path, archives: Path, sources: Mapping[str, Archive] = ARCHIVES) -> None:
+    """Make `root`/ADEChallengeData2016 (1 GB). Does nothing if it is there.
+
+    Args:
+        root: folder to make.
+        archives: folder that keeps the downloaded files; files put there by hand are used.
+        sources: `ade20k`.
+
+    Raises:
+        DatasetError: no connection, a wrong checksum, or an archive of another form. Nothing half-made is left.
+    """
+    if not (root / "ADEChallengeData2016").exists():
+        _extract(fetch(sources["ade20k"], archives), root / "ADEChallengeData2016")
+
+
+DOWNLOADS: dict[str, Callable[[Path, Path], None]] = {"voc": download_voc, "coco": download_coco, "ade20k": download_ade20k}
 """(root, archives) -> None by the key `kind` of params.yaml."""
 
 
@@ -85,49 +131,14 @@ def download(kind: str, folder: Path, archives: Path | None = None) -> None:
         archives: where downloaded files are kept; None: `.archives` beside `folder`.
 
     Raises:
-        DatasetError: the kind cannot be downloaded, or one of the reasons of its function.
+        DatasetError: the set cannot be downloaded without an account (says how to get it), or one of the reasons of its
+            function.
     """
     if kind not in DOWNLOADS:
         known = ", ".join(DOWNLOADS)
-        raise DatasetError(f"{folder}: '{kind}' cannot be downloaded, only {known}; set `source` to the path of a copy")
+        how = DATASETS[kind].obtain if kind in DATASETS else "no such data set"
+        raise DatasetError(f"{folder}: '{kind}' cannot be downloaded, only {known}. How to get it: {how}")
     DOWNLOADS[kind](folder, archives or folder.parent / ".archives")
-
-
-def fetch(archive: Archive, folder: Path) -> Path:
-    """Return the path of an archive in `folder`, downloaded if it is not there, with the right checksum in any case.
-
-    Raises:
-        DatasetError: the server cannot be reached, or the checksum is wrong.
-    """
-    import pooch
-
-    downloader = pooch.HTTPDownloader(progressbar=False, timeout=TIMEOUT_S)
-    try:
-        path = pooch.retrieve(archive.url, f"md5:{archive.md5}", fname=archive.file_name, path=folder, downloader=downloader)
-    except ValueError as error:
-        raise DatasetError(
-            f"{archive.url}: the file received has not the published checksum md5:{archive.md5}; run again, "
-            f"or fetch it by other means into {folder}"
-        ) from error
-    except OSError as error:  # every exception of requests is one
-        raise DatasetError(
-            f"{archive.url}: download failed ({error}); check the connection and run again, put the file into {folder} by hand, "
-            "or set `source` of the data set to the path of an existing copy"
-        ) from error
-    return Path(path)
-
-
-def unpack(file: Path, folder: Path) -> None:
-    """Extract a tar archive, refusing members that point outside `folder`.
-
-    Raises:
-        DatasetError: broken archive or unsafe member.
-    """
-    try:
-        with tarfile.open(file) as archive:
-            archive.extractall(folder, filter="data")
-    except (tarfile.TarError, EOFError, OSError) as error:
-        raise DatasetError(f"{file}: cannot be extracted ({error}); free some disk space, or delete it and run again") from error
 
 
 def read_sbd_mask(path: Path) -> np.ndarray:
@@ -145,20 +156,59 @@ def read_sbd_mask(path: Path) -> np.ndarray:
         raise DatasetError(f"{path}: holds no GTcls.Segmentation ({error!r}); delete the SBD archive and run again") from error
 
 
+def _fetch_masks(archives: Path, sources: Mapping[str, Archive]) -> tuple[Path, bool]:
+    """Return SBD's archive and True, or the ready-made masks and False if SBD cannot be had."""
+    try:
+        return fetch(sources["sbd"], archives), True
+    except DatasetError as error:
+        try:
+            ready = fetch(sources["voc_masks"], archives)
+        except DatasetError:
+            raise error from None
+        LOG.warning("%s. Taking the ready-made masks of %s", error, sources["voc_masks"].url)
+        return ready, False
+
+
+def _fetch_scribbles(archives: Path, sources: Mapping[str, Archive]) -> Path | None:
+    """Return the archive of drawn scribbles, or None with a warning if it cannot be had."""
+    try:
+        return fetch(sources["voc_scribbles"], archives)
+    except DatasetError as error:
+        LOG.warning("%s. Going on without the published scribbles: they will be generated from masks", error)
+        return None
+
+
+def _extract(file: Path, final: Path) -> None:
+    """Extract an archive that holds a folder of the name of `final`, and put that in its place."""
+    with assembled(final) as work:
+        unpack(file, work)
+        require(work / final.name, f"{file} holds no {final.name}; delete it and run again")
+
+
 def _add_sbd(base: Path, sbd: Path) -> None:
-    """Write SegmentationClassAug and train_aug.txt into `base`, the folder VOC2012."""
-    lists = base / "ImageSets" / "Segmentation"
-    train, val = read_list(lists / "train.txt"), read_list(lists / "val.txt")
-    official = set(train) | set(val)
-    extra = sorted((set(read_list(sbd / "train.txt")) | set(read_list(sbd / "val.txt"))) - official)
+    """Write SegmentationClassAug and train_aug.txt into `base`, the folder VOC2012, from SBD's MATLAB files."""
     extended = base / "SegmentationClassAug"
     extended.mkdir()
-    for image_id in (*train, *val):
-        mask = require(base / "SegmentationClass" / f"{image_id}.png", "VOC is incomplete; delete its archive and run again")
-        shutil.copyfile(mask, extended / mask.name)
-    for image_id in extra:
+    for image_id in _extend(base, {*read_list(sbd / "train.txt"), *read_list(sbd / "val.txt")}):
         photo = base / "JPEGImages" / f"{image_id}.jpg"
         if not photo.exists():
             shutil.copyfile(require(sbd / "img" / photo.name, "SBD is incomplete; delete its archive and run again"), photo)
         write_mask(extended / f"{image_id}.png", read_sbd_mask(sbd / "cls" / f"{image_id}.mat"), Voc.palette)
+
+
+def _add_ready_masks(base: Path, masks: Path) -> None:
+    """Put ready-made masks into `base` as SegmentationClassAug and write train_aug.txt."""
+    os.replace(masks, base / "SegmentationClassAug")
+    _extend(base, {mask.stem for mask in (base / "SegmentationClassAug").glob("*.png")})
+
+
+def _extend(base: Path, available: set[str]) -> list[str]:
+    """Write train_aug.txt and copy official masks into SegmentationClassAug; return the ids that extend the official ones."""
+    lists = base / "ImageSets" / "Segmentation"
+    train, val = read_list(lists / "train.txt"), read_list(lists / "val.txt")
+    extra = sorted(available - {*train, *val})
+    for image_id in (*train, *val):
+        mask = require(base / "SegmentationClass" / f"{image_id}.png", "VOC is incomplete; delete its archive and run again")
+        shutil.copyfile(mask, base / "SegmentationClassAug" / mask.name)
     (lists / "train_aug.txt").write_text("".join(f"{image_id}\n" for image_id in (*train, *extra)))
+    return extra

@@ -2,13 +2,18 @@
 
 An uncompressed zip with the same bytes whenever it is rebuilt from the same data:
 
-    index.csv              id,width,height, in the order of the split
-    meta.json              kind, split, class_names, palette, counts
+    index.csv              id,width,height,classes in the order of the split; `classes` are the class indices of the image,
+                           separated by spaces (void left out); then `class` in a classification set and `group` in a set
+                           of volumes
+    meta.json              format, kind, task, split, has_background, class_names, palette, counts
     images/<id>.jpg|png    the photo's own bytes
-    labels/<id>.png        palette PNG, class index or void
+    labels/<id>.png        palette PNG, class index or void; none in a classification set
     scribbles.json         strokes per image, where the set has any
     clicks.json            clicks per image, where the set has any
+    sizes.json             annotated class sizes per image, where the set has any
     scribbles/<id>.png     drawn scribbles, where the set has any
+
+A reader may open it as a *view*: some of the classes, renumbered, and the images that hold them.
 """
 
 from __future__ import annotations
@@ -21,7 +26,7 @@ import tempfile
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
@@ -37,12 +42,24 @@ from pipeline.datasets.base import (
     scribbles_to_json,
 )
 
+FORMAT = 2
+"""Number of the form described above; archives of another form are refused."""
+BACKGROUND_COLOR = (0, 0, 0)
+Images = Literal["containing", "all"]
+"""Which images a selection of classes keeps: those that hold a pixel of at least one of them, or all."""
+
 TIMESTAMP = (1980, 1, 1, 0, 0, 0)
 """The same for every entry, so that equal data give equal bytes."""
 
 
 def write_prepared(
-    path: Path, dataset: RawDataset, split: str, *, classes: Sequence[str] | None = None, limit: int | None = None
+    path: Path,
+    dataset: RawDataset,
+    split: str,
+    *,
+    classes: Sequence[str] | None = None,
+    images: Images = "containing",
+    limit: int | None = None,
 ) -> dict[str, Any]:
     """Read one split, check every file, and write it as one archive.
 
@@ -50,66 +67,32 @@ def write_prepared(
         path: archive to write; it appears only when complete.
         dataset: reader.
         split: "train" or "val".
-        classes: foreground classes to keep, which become 1..n in the given order. Images without a pixel of any are left
-            out; other classes become background (0) in masks, scribbles and clicks; void stays void. None: all classes.
+        classes: classes to keep, as in `PreparedArchive`; the archive gets smaller. None: all classes.
+        images: with `classes`, keep the images that hold a pixel of at least one ("containing"), or all.
         limit: keep the first so many images. None: all.
 
     Returns:
         Counts: "images", "pixels" and "images_with" (per class name), "void_pixels", "images_with_void",
-        "images_without_background", "strokes", "clicks".
+        "images_without_background" (sets with a background), "strokes", "clicks". In a classification set "images" and
+        "images_with".
 
     Raises:
         DatasetError: a broken or missing file (named), an unknown class, or no image left.
     """
-    lookup, names, palette = _class_selection(dataset, classes)
+    selection = select_classes(dataset, classes, images, f"{dataset.root}: {dataset.name}")
     path.parent.mkdir(parents=True, exist_ok=True)
-    counter = _Counter(len(names))
-    rows: list[tuple[str, int, int]] = []
-    strokes: dict[str, list[Scribble]] = {}
-    clicks: dict[str, list[Scribble]] = {}
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
     try:
         with os.fdopen(handle, "wb") as file, zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
+            writer = _Writer(archive, dataset, selection)
             for image_id in dataset.ids(split):
-                if limit is not None and len(rows) >= limit:
+                if limit is not None and len(writer.rows) >= limit:
                     break
-                original = dataset.read_labels(image_id)
-                labels = lookup[original]
-                if classes is not None and not np.any((labels > 0) & (labels != VOID)):
-                    continue
-                image_path = dataset.image_path(image_id)
-                image = dataset.read_image(image_id)
-                height, width = labels.shape
-                if image.shape[:2] != (height, width):
-                    raise DatasetError(
-                        f"{image_path}: photo is {image.shape[1]}x{image.shape[0]} pixels, but its mask is {width}x{height}; "
-                        "restore both from the original archive"
-                    )
-                _add(archive, f"images/{image_id}{image_path.suffix.lower()}", image_path.read_bytes())
-                _add(archive, f"labels/{image_id}.png", encode_mask(labels, palette))
-                raster = dataset.read_scribble_raster(image_id)
-                if raster is not None:
-                    _add(archive, f"scribbles/{image_id}.png", encode_mask(lookup[raster], palette))
-                for kept, found in ((strokes, dataset.read_scribbles(image_id)), (clicks, dataset.read_clicks(image_id))):
-                    if found is not None:
-                        kept[image_id] = [Scribble(int(lookup[stroke.class_index]), stroke.points) for stroke in found]
-                counter.add(labels)
-                rows.append((image_id, width, height))
-            if not rows:
+                writer.add(image_id)
+            if not writer.rows:
                 wanted = "" if classes is None else f" with a pixel of {', '.join(classes)}"
                 raise DatasetError(f"{dataset.root}: split {split} has no image{wanted}; check `classes` of the data set")
-            counts = counter.result(names) | {
-                "strokes": sum(map(len, strokes.values())),
-                "clicks": sum(map(len, clicks.values())),
-            }
-            for name, annotation in (("scribbles.json", strokes), ("clicks.json", clicks)):
-                if annotation:
-                    _add(archive, name, scribbles_to_json(annotation).encode())
-            index = io.StringIO()
-            csv.writer(index, lineterminator="\n").writerows([("id", "width", "height"), *rows])
-            _add(archive, "index.csv", index.getvalue().encode())
-            meta = {"kind": dataset.name, "split": split, "class_names": names, "palette": palette, "counts": counts}
-            _add(archive, "meta.json", json.dumps(meta, indent=1, sort_keys=True).encode())
+            counts = writer.finish(split)
         os.chmod(temporary, 0o644)
         os.replace(temporary, path)
     finally:
@@ -117,41 +100,138 @@ def write_prepared(
     return counts
 
 
+class Selection(NamedTuple):
+    """A choice of classes and of images.
+
+    Attributes:
+        lookup: (256,) uint8, old pixel value -> new one; void stays void.
+        class_names: names of the classes kept.
+        palette: one RGB colour per class kept.
+        has_background: class 0 is the background.
+        wanted: old indices of the classes that an image must hold one of, or None for every image.
+    """
+
+    lookup: np.ndarray
+    class_names: tuple[str, ...]
+    palette: tuple[tuple[int, int, int], ...]
+    has_background: bool
+    wanted: frozenset[int] | None
+
+    def renumber(self, classes: Sequence[int]) -> list[int]:
+        """Return the new numbers of old classes, ascending, each once."""
+        return sorted({int(self.lookup[index]) for index in classes})
+
+    def keeps(self, classes: Sequence[int]) -> bool:
+        """Return whether an image that holds these old classes is kept."""
+        return self.wanted is None or not self.wanted.isdisjoint(classes)
+
+
+def select_classes(source: RawDataset | PreparedArchive, classes: Sequence[str] | None, images: Images, where: str) -> Selection:
+    """Return the selection of some classes of a data set.
+
+    In a segmentation set the classes become 1..n in the given order and all others become background (class 0), which a set
+    without background gets anew. In a classification set the classes become 0..n-1.
+
+    Args:
+        source: what has class_names, palette, has_background and task.
+        classes: names, or None for everything as it is.
+        images: which images are kept.
+        where: stands in errors.
+
+    Raises:
+        DatasetError: not one or more different foreground classes, or all images of a classification set.
+        ValueError: `images` is neither of the two.
+    """
+    if images not in ("containing", "all"):
+        raise ValueError(f"images: expected 'containing' or 'all', got {images!r}")
+    lookup = np.arange(256, dtype=np.uint8)
+    if classes is None:
+        return Selection(lookup, tuple(source.class_names), tuple(source.palette), source.has_background, None)
+    names = list(source.class_names)
+    foreground = names[1:] if source.has_background else names
+    if not classes or len(set(classes)) != len(classes) or not set(classes) <= set(foreground):
+        raise DatasetError(
+            f"{where}: classes {list(classes)} must be one or more different foreground classes; "
+            f"choose from {', '.join(foreground)}"
+        )
+    chosen = [names.index(name) for name in classes]
+    kept, colors = tuple(classes), tuple(source.palette[index] for index in chosen)
+    wanted = frozenset(chosen) if images == "containing" else None
+    if source.task == "classification":
+        if images == "all":
+            raise DatasetError(f"{where}: images of other classes have no class in a selection; use images 'containing'")
+        lookup[: len(names)] = VOID
+        lookup[chosen] = np.arange(len(chosen))
+        return Selection(lookup, kept, colors, False, wanted)
+    lookup[: len(names)] = 0
+    lookup[chosen] = np.arange(1, len(chosen) + 1)
+    background, black = (names[0], source.palette[0]) if source.has_background else ("background", BACKGROUND_COLOR)
+    return Selection(lookup, (background, *kept), (black, *colors), True, wanted)
+
+
 class PreparedArchive:
-    """Reader of a file that `write_prepared` wrote.
+    """Reader of a file that `write_prepared` wrote, or a view of it with some of its classes.
 
     May be pickled and may be used in worker processes, forked or spawned: each process opens the file for itself on first use.
+    A view costs nothing: no file is copied, and no mask is decoded before it is asked for.
+
+    Args:
+        path: the archive.
+        classes: foreground classes of a view, which become 1..n in the given order; others become background in masks,
+            scribbles, clicks and sizes. In a classification set the classes become 0..n-1. None: the archive as it is.
+        images: with `classes`, show the images that hold a pixel of at least one ("containing"), or all.
 
     Attributes:
         path: the archive.
         ids: image ids in the order of the split.
-        class_names: class names, background first.
+        kind: name of the data set.
+        task: "segmentation" or "classification".
+        class_names: class names, background first where there is one.
+        has_background: class 0 is the background.
         palette: one RGB colour per class.
         num_classes: C.
-        counts: what `write_prepared` returned.
+        counts: what `write_prepared` returned: of the whole archive, in a view too.
 
     Raises:
-        DatasetError: the file is missing, truncated or of another form.
+        DatasetError: the file is missing, truncated or of another form, a class is unknown, or no image is left.
     """
 
     _remedy = "delete it and run `dvc repro` to prepare the data again"
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, classes: Sequence[str] | None = None, images: Images = "containing") -> None:
         self.path = Path(path)
         self._zip: zipfile.ZipFile | None = None
         self._owner = 0
         try:
             meta = json.loads(self._read("meta.json"))
-            rows = list(csv.DictReader(io.StringIO(self._read("index.csv").decode())))
+            if meta["format"] != FORMAT:
+                raise ValueError(f"format {meta['format']}, expected {FORMAT}")
+            self.kind: str = meta["kind"]
+            self.task: Literal["segmentation", "classification"] = meta["task"]
+            self.has_background: bool = meta["has_background"]
             self.class_names: tuple[str, ...] = tuple(meta["class_names"])
             self.palette: tuple[tuple[int, int, int], ...] = tuple((r, g, b) for r, g, b in meta["palette"])
             self.counts: dict[str, Any] = meta["counts"]
-            self._sizes = {row["id"]: (int(row["width"]), int(row["height"])) for row in rows}
-        except (ValueError, KeyError, TypeError) as error:
+            rows = {row["id"]: row for row in csv.DictReader(io.StringIO(self._read("index.csv").decode(), newline=""))}
+            present = {image_id: [int(index) for index in row["classes"].split()] for image_id, row in rows.items()}
+            sizes = {image_id: (int(row["width"]), int(row["height"])) for image_id, row in rows.items()}
+            groups = {image_id: row["group"] for image_id, row in rows.items() if row.get("group")}
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise DatasetError(f"{self.path}: is not a prepared archive ({error!r}); {self._remedy}") from error
-        self.ids: list[str] = list(self._sizes)
+        self._stored_classes = len(self.class_names)
+        selection = select_classes(self, classes, images, str(self.path))
+        self._lookup = None if classes is None else selection.lookup
+        self.class_names, self.palette = selection.class_names, selection.palette
+        self.has_background = selection.has_background
+        self.ids: list[str] = [image_id for image_id in rows if selection.keeps(present[image_id])]
+        if not self.ids:
+            raise DatasetError(f"{self.path}: holds no image with a pixel of {', '.join(classes or ())}; choose other classes")
         self.num_classes = len(self.class_names)
+        self._sizes = {image_id: sizes[image_id] for image_id in self.ids}
+        self._present = {image_id: selection.renumber(present[image_id]) for image_id in self.ids}
+        self._groups = {image_id: groups[image_id] for image_id in self.ids if image_id in groups}
         self._names = set(self._open().namelist())
+        self._images = {name[len("images/") :].rpartition(".")[0]: name for name in self._names if name.startswith("images/")}
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -168,14 +248,33 @@ class PreparedArchive:
     def image(self, image_id: str) -> np.ndarray:
         """Return the photo: (H, W, 3) uint8."""
         self.size(image_id)
-        name = next((name for name in (f"images/{image_id}.jpg", f"images/{image_id}.png") if name in self._names), "")
+        name = self._images.get(image_id, f"images/{image_id}")
         return decode_photo(self._read(name), f"{self.path}: {name}")
 
     def labels(self, image_id: str) -> np.ndarray:
         """Return the mask: (H, W) uint8, class index or `VOID`."""
         self.size(image_id)
-        name = f"labels/{image_id}.png"
-        return decode_mask(self._read(name), self.num_classes, f"{self.path}: {name}")
+        return self._mask(f"labels/{image_id}.png")
+
+    def classes_in(self, image_id: str) -> list[int]:
+        """Return the classes that the image holds, ascending, void left out; no mask is decoded."""
+        self.size(image_id)
+        return self._present[image_id]
+
+    def image_class(self, image_id: str) -> int:
+        """Return the class index of the whole image.
+
+        Raises:
+            DatasetError: a segmentation set.
+        """
+        if self.task != "classification":
+            raise DatasetError(f"{self.path}: {self.kind} is a segmentation set; its images have masks, not one class each")
+        return self.classes_in(image_id)[0]
+
+    def group(self, image_id: str) -> str | None:
+        """Return the volume that the image is a slice of, or None if the data set has single images."""
+        self.size(image_id)
+        return self._groups.get(image_id)
 
     def scribbles(self) -> dict[str, list[Scribble]] | None:
         """Return the strokes per image, or None if the data set has none."""
@@ -185,11 +284,26 @@ class PreparedArchive:
         """Return the clicks per image, or None if the data set has none."""
         return self._annotation("clicks.json")
 
+    def sizes(self) -> dict[str, np.ndarray] | None:
+        """Return annotated sizes per image, (C,) fractions that sum to 1, or None if the data set has none."""
+        if "sizes.json" not in self._names:
+            return None
+        try:
+            stored = {image_id: np.array(values, np.float64) for image_id, values in json.loads(self._read("sizes.json")).items()}
+            merged = np.arange(self._stored_classes) if self._lookup is None else self._lookup[: self._stored_classes]
+            return {
+                image_id: np.bincount(merged, weights=values, minlength=self.num_classes)
+                for image_id, values in stored.items()
+                if image_id in self._sizes
+            }
+        except (ValueError, TypeError, AttributeError) as error:
+            raise DatasetError(f"{self.path}: sizes.json is broken ({error!r}); {self._remedy}") from error
+
     def scribble_raster(self, image_id: str) -> np.ndarray | None:
         """Return drawn scribbles, (H, W) uint8 with `VOID` where nothing is drawn, or None if the data set has none."""
         self.size(image_id)
         name = f"scribbles/{image_id}.png"
-        return decode_mask(self._read(name), self.num_classes, f"{self.path}: {name}") if name in self._names else None
+        return self._mask(name) if name in self._names else None
 
     def close(self) -> None:
         """Close the file; the next access opens it again."""
@@ -197,10 +311,16 @@ class PreparedArchive:
             self._zip.close()
         self._zip = None
 
+    def _mask(self, name: str) -> np.ndarray:
+        labels = decode_mask(self._read(name), self._stored_classes, f"{self.path}: {name}")
+        return labels if self._lookup is None else self._lookup[labels]
+
     def _annotation(self, name: str) -> dict[str, list[Scribble]] | None:
         if name not in self._names:
             return None
-        return scribbles_from_json(self._read(name).decode(), f"{self.path}: {name}")
+        stored = scribbles_from_json(self._read(name).decode(), f"{self.path}: {name}")
+        shown = {image_id: stored[image_id] for image_id in self.ids if image_id in stored}
+        return shown if self._lookup is None else {key: _renumbered(strokes, self._lookup) for key, strokes in shown.items()}
 
     def _open(self) -> zipfile.ZipFile:
         # A forked child shares the file position of its parent, so it must open the file anew.
@@ -221,14 +341,108 @@ class PreparedArchive:
             raise DatasetError(f"{self.path}: entry '{name}' is missing or broken ({error}); {self._remedy}") from error
 
 
+class _Writer:
+    """Adds images to an archive one by one and writes the index at the end."""
+
+    def __init__(self, archive: zipfile.ZipFile, dataset: RawDataset, selection: Selection) -> None:
+        self.archive = archive
+        self.dataset = dataset
+        self.selection = selection
+        self.rows: list[dict[str, object]] = []
+        self.counter = _Counter()
+        self.strokes: dict[str, list[Scribble]] = {}
+        self.clicks: dict[str, list[Scribble]] = {}
+        self.sizes: dict[str, list[float]] = {}
+
+    def add(self, image_id: str) -> None:
+        """Add one image with everything known of it, unless the selection leaves it out."""
+        add = self._add_classified if self.dataset.task == "classification" else self._add_segmented
+        row = add(image_id)
+        if row is not None:
+            group = self.dataset.group(image_id)
+            self.rows.append(row if group is None else row | {"group": group})
+
+    def finish(self, split: str) -> dict[str, Any]:
+        """Write index, annotations and meta data; return the counts."""
+        dataset, selection = self.dataset, self.selection
+        counts = self.counter.result(selection, dataset.task)
+        if dataset.task == "segmentation":
+            counts |= {name: sum(map(len, kept.values())) for name, kept in (("strokes", self.strokes), ("clicks", self.clicks))}
+        for name, annotation in (("scribbles.json", self.strokes), ("clicks.json", self.clicks)):
+            if annotation:
+                _add(self.archive, name, scribbles_to_json(annotation).encode())
+        if self.sizes:
+            _add(self.archive, "sizes.json", json.dumps(self.sizes, indent=1, sort_keys=True).encode())
+        index = io.StringIO(newline="")
+        writer = csv.DictWriter(index, list(self.rows[0]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(self.rows)
+        _add(self.archive, "index.csv", index.getvalue().encode())
+        meta = {
+            "format": FORMAT,
+            "kind": dataset.name,
+            "task": dataset.task,
+            "split": split,
+            "has_background": selection.has_background,
+            "class_names": selection.class_names,
+            "palette": selection.palette,
+            "counts": counts,
+        }
+        _add(self.archive, "meta.json", json.dumps(meta, indent=1, sort_keys=True).encode())
+        return counts
+
+    def _add_segmented(self, image_id: str) -> dict[str, object] | None:
+        dataset, lookup = self.dataset, self.selection.lookup
+        original = dataset.read_labels(image_id)
+        present = dataset.classes_in(image_id, original)
+        if not self.selection.keeps(present):
+            return None
+        labels = lookup[original]
+        height, width = labels.shape
+        shown = self._add_image(image_id)
+        if shown != (width, height):
+            raise DatasetError(
+                f"{dataset.image_path(image_id)}: photo is {shown[0]}x{shown[1]} pixels, but its mask is {width}x{height}; "
+                "restore both from the original archive"
+            )
+        _add(self.archive, f"labels/{image_id}.png", encode_mask(labels, self.selection.palette))
+        raster = dataset.read_scribble_raster(image_id)
+        if raster is not None:
+            _add(self.archive, f"scribbles/{image_id}.png", encode_mask(lookup[raster], self.selection.palette))
+        for kept, found in ((self.strokes, dataset.read_scribbles(image_id)), (self.clicks, dataset.read_clicks(image_id))):
+            if found is not None:
+                kept[image_id] = _renumbered(found, lookup)
+        sizes = dataset.read_sizes(image_id)
+        if sizes is not None:
+            count = len(self.selection.class_names)
+            self.sizes[image_id] = np.bincount(lookup[: len(sizes)], weights=sizes, minlength=count).tolist()
+        self.counter.add(labels)
+        return _row(image_id, (width, height), self.selection.renumber(present))
+
+    def _add_classified(self, image_id: str) -> dict[str, object] | None:
+        original = self.dataset.read_class(image_id)
+        if not self.selection.keeps([original]):
+            return None
+        class_index = int(self.selection.lookup[original])
+        size = self._add_image(image_id)
+        self.counter.add(np.array([class_index]))
+        return _row(image_id, size, [class_index]) | {"class": class_index}
+
+    def _add_image(self, image_id: str) -> tuple[int, int]:
+        """Add the photo, decoded once to be sure that it can be; return (width, height)."""
+        content, suffix = self.dataset.image_bytes(image_id)
+        height, width = decode_photo(content, str(self.dataset.image_path(image_id))).shape[:2]
+        _add(self.archive, f"images/{image_id}{suffix}", content)
+        return width, height
+
+
 class _Counter:
     """Pixels and images per class, collected image by image."""
 
-    def __init__(self, num_classes: int) -> None:
+    def __init__(self) -> None:
         self.pixels = np.zeros(256, np.int64)
         self.images = np.zeros(256, np.int64)
         self.total = 0
-        self.num_classes = num_classes
 
     def add(self, labels: np.ndarray) -> None:
         found = np.bincount(labels.ravel(), minlength=256)
@@ -236,36 +450,26 @@ class _Counter:
         self.images += found > 0
         self.total += 1
 
-    def result(self, names: Sequence[str]) -> dict[str, Any]:
-        return {
-            "images": self.total,
-            "pixels": {name: int(self.pixels[index]) for index, name in enumerate(names)},
-            "images_with": {name: int(self.images[index]) for index, name in enumerate(names)},
-            "void_pixels": int(self.pixels[VOID]),
-            "images_with_void": int(self.images[VOID]),
-            "images_without_background": int(self.total - self.images[0]),
-        }
+    def result(self, selection: Selection, task: str) -> dict[str, Any]:
+        names = selection.class_names
+        images_with = {name: int(self.images[index]) for index, name in enumerate(names)}
+        counts: dict[str, Any] = {"images": self.total, "images_with": images_with}
+        if task == "classification":
+            return counts
+        counts["pixels"] = {name: int(self.pixels[index]) for index, name in enumerate(names)}
+        counts["void_pixels"] = int(self.pixels[VOID])
+        counts["images_with_void"] = int(self.images[VOID])
+        if selection.has_background:
+            counts["images_without_background"] = int(self.total - self.images[0])
+        return counts
 
 
-def _class_selection(
-    dataset: RawDataset, classes: Sequence[str] | None
-) -> tuple[np.ndarray, list[str], list[tuple[int, int, int]]]:
-    """Return (old value -> new value, class names, palette) of the classes to keep."""
-    lookup = np.arange(256, dtype=np.uint8)
-    if classes is None:
-        return lookup, list(dataset.class_names), list(dataset.palette)
-    foreground = dataset.class_names[1:]
-    wrong = [name for name in classes if name not in foreground]
-    if wrong or not classes or len(set(classes)) != len(classes):
-        raise DatasetError(
-            f"{dataset.root}: classes {list(classes)} must be one or more different foreground classes of {dataset.name}; "
-            f"choose from {', '.join(foreground)}"
-        )
-    chosen = [dataset.class_names.index(name) for name in classes]
-    lookup[: len(dataset.class_names)] = 0
-    lookup[chosen] = np.arange(1, len(chosen) + 1)
-    kept = [0, *chosen]
-    return lookup, [dataset.class_names[index] for index in kept], [dataset.palette[index] for index in kept]
+def _row(image_id: str, size: tuple[int, int], classes: Sequence[int]) -> dict[str, object]:
+    return {"id": image_id, "width": size[0], "height": size[1], "classes": " ".join(map(str, classes))}
+
+
+def _renumbered(strokes: Sequence[Scribble], lookup: np.ndarray) -> list[Scribble]:
+    return [Scribble(int(lookup[stroke.class_index]), stroke.points) for stroke in strokes]
 
 
 def _add(archive: zipfile.ZipFile, name: str, content: bytes) -> None:

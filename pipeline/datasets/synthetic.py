@@ -8,17 +8,16 @@ Sizes, aspect ratios, void borders and pictures without background follow PASCAL
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
-from PIL import Image
 from scipy import ndimage
 
 from pipeline.conventions import VOID
 from pipeline.datasets.base import Scene
+from pipeline.datasets.textures import TEXTURES, Grid, noise
 
-Grid = np.ndarray
 Shape = Callable[[Grid, Grid], np.ndarray]
 """(u, v) in object coordinates -> (parts, H, W) levels, below 1 inside a part; v points down."""
 
@@ -64,6 +63,12 @@ STYLES = (
 )
 """Looks in the order of PASCAL VOC's classes; any other data set may use the indices it needs."""
 
+COCO_STYLES = {
+    1: 15, 2: 2, 3: 7, 4: 14, 5: 1, 6: 6, 7: 19, 9: 4, 15: 3, 16: 8, 17: 12, 18: 13, 19: 17, 20: 10, 40: 5, 57: 9, 58: 18, 59: 16,
+    61: 11, 63: 20,
+}  # fmt: skip
+"""Class of MS COCO -> look of the same thing in PASCAL VOC; other classes take the looks in turn."""
+
 GROUNDS = (
     (104, 138, 76), (150, 168, 110), (150, 176, 206), (196, 206, 214), (140, 132, 122), (92, 90, 92), (198, 180, 146),
     (146, 106, 74), (112, 92, 72), (174, 156, 168), (84, 104, 116), (214, 206, 196),
@@ -98,37 +103,89 @@ def make_scenes(
     Raises:
         ValueError: an argument out of range.
     """
-    if not class_indices or not all(1 <= index < len(STYLES) for index in class_indices):
-        raise ValueError(f"class_indices: expected one or more of 1..{len(STYLES) - 1}, got {list(class_indices)}")
+    check_arguments(class_indices, range(1, len(STYLES)), size_px, split)
+    styles = dict(enumerate(STYLES))
+    return [_scene(index, seed, split, tuple(class_indices), size_px, styles=styles) for index in range(start, start + count)]
+
+
+def make_coco_scenes(
+    count: int,
+    *,
+    seed: int,
+    class_indices: Sequence[int],
+    size_px: tuple[int, int] = (96, 72),
+    start: int = 0,
+    split: str = "train",
+) -> list[Scene]:
+    """Return pictures as `make_scenes` does, with more and smaller objects, told apart as `instances`, and without void.
+
+    Args:
+        count: how many.
+        seed: non-negative.
+        class_indices: classes of MS COCO that occur, each in 1..80; those that PASCAL VOC has too look alike.
+        size_px: nominal (width, height), at least 16 each.
+        start: number of the first picture.
+        split: "train" or "val".
+
+    Raises:
+        ValueError: an argument out of range.
+    """
+    check_arguments(class_indices, range(1, 81), size_px, split)
+    styles = {index: STYLES[COCO_STYLES.get(index, (index - 1) % (len(STYLES) - 1) + 1)] for index in class_indices}
+    numbers = range(start, start + count)
+    return [_scene(index, seed, split, tuple(class_indices), size_px, styles=styles, crowded=True) for index in numbers]
+
+
+def check_arguments(class_indices: Sequence[int], allowed: range, size_px: tuple[int, int], split: str) -> None:
+    """Raise ValueError unless the arguments of a scene maker are in their ranges."""
+    if not class_indices or not all(index in allowed for index in class_indices):
+        raise ValueError(f"class_indices: expected one or more of {allowed[0]}..{allowed[-1]}, got {list(class_indices)}")
     if split not in SPLIT_CODES:
         raise ValueError(f"split: expected one of {', '.join(SPLIT_CODES)}, got '{split}'")
     if min(size_px) < 16:
         raise ValueError(f"size_px: expected at least 16x16, got {size_px}")
-    return [_scene(index, seed, split, tuple(class_indices), size_px) for index in range(start, start + count)]
 
 
-def _scene(index: int, seed: int, split: str, classes: tuple[int, ...], size_px: tuple[int, int]) -> Scene:
+def _scene(
+    index: int,
+    seed: int,
+    split: str,
+    classes: tuple[int, ...],
+    size_px: tuple[int, int],
+    *,
+    styles: Mapping[int, Style],
+    crowded: bool = False,
+) -> Scene:
     rng = np.random.default_rng([seed, SPLIT_CODES[split], index])
     covered = index % COVERED_EVERY == 11
-    official = covered or split != "train" or (index // len(classes)) % 2 == 0
-    width, height = _picture_size(rng, size_px)
+    official = not crowded and (covered or split != "train" or (index // len(classes)) % 2 == 0)
+    width, height = picture_size(rng, size_px)
     scale = max(size_px) / NOMINAL_SIDE_PX
     main = classes[index % len(classes)]
-    image = _background(rng, (height, width), scale, classes)
+    image = _background(rng, (height, width), scale, [styles[index] for index in classes])
     labels = np.zeros((height, width), np.uint8)
-    for position, (class_index, area) in enumerate(_plan(rng, main, classes, covered)):
+    instances = np.zeros((height, width), np.int32)
+    for position, (class_index, area) in enumerate(_plan(rng, main, classes, covered, crowded)):
         fill = covered and position == 0
-        _paint(image, labels, rng, class_index, area, scale, fill)
-    image *= _light(rng, (height, width))[..., None]
-    image = ndimage.gaussian_filter(image, (rng.uniform(0.35, 0.75) * scale,) * 2 + (0,))
-    image += rng.normal(0, rng.uniform(4, 10), image.shape)
+        inside = paint_object(image, labels, rng, class_index, styles[class_index], area, scale, fill=fill)
+        instances[inside] = position + 1
+    image = finish_photo(image, rng, scale)
     if official:
         labels[_border(labels, max(1, round(scale)))] = VOID
     year = 2007 + SPLIT_CODES[split]
-    return Scene(f"{year}_{index:06d}", np.clip(image, 0, 255).astype(np.uint8), labels, official)
+    return Scene(f"{year}_{index:06d}", image, labels, official, instances=instances if crowded else None)
 
 
-def _picture_size(rng: np.random.Generator, size_px: tuple[int, int]) -> tuple[int, int]:
+def finish_photo(image: np.ndarray, rng: np.random.Generator, scale: float) -> np.ndarray:
+    """Return a painted picture, (H, W, 3) float, with light, blur and grain: uint8."""
+    image = image * light(rng, image.shape[:2])[..., None]
+    image = ndimage.gaussian_filter(image, (rng.uniform(0.35, 0.75) * scale,) * 2 + (0,))
+    image += rng.normal(0, rng.uniform(4, 10), image.shape)
+    return np.clip(image, 0, 255).astype(np.uint8)
+
+
+def picture_size(rng: np.random.Generator, size_px: tuple[int, int]) -> tuple[int, int]:
+    """Return (width, height) drawn around a nominal size."""
     longest, aspect = max(size_px), min(size_px) / max(size_px)
     if rng.random() < 0.1:
         longest = max(16, round(longest * rng.uniform(0.6, 0.75)))
@@ -137,31 +194,59 @@ def _picture_size(rng: np.random.Generator, size_px: tuple[int, int]) -> tuple[i
     return (longest, shortest) if landscape else (shortest, longest)
 
 
-def _plan(rng: np.random.Generator, main: int, classes: tuple[int, ...], covered: bool) -> list[tuple[int, float]]:
+def _plan(rng: np.random.Generator, main: int, classes: tuple[int, ...], covered: bool, crowded: bool) -> list[tuple[int, float]]:
     """Return (class, share of the picture) of the objects in painting order, largest first."""
     others = [index for index in classes if index != main] or [main]
     plan = [(main, float(np.exp(rng.uniform(np.log(0.06), np.log(0.55)))))]
     for _ in range(int(rng.choice(3, p=(0.5, 0.35, 0.15)))):
         class_index = main if rng.random() < 0.35 else int(rng.choice(others))
         plan.append((class_index, float(np.exp(rng.uniform(np.log(0.02), np.log(0.2))))))
+    if crowded:
+        extra = int(rng.integers(1, 5))
+        plan += [(int(rng.choice(classes)), float(np.exp(rng.uniform(np.log(0.008), np.log(0.06))))) for _ in range(extra)]
     if covered:  # one object everywhere and another on it, so that there is a border
         return [(main, 1.0), (int(rng.choice(others)), rng.uniform(0.15, 0.4))]
     return sorted(plan, key=lambda entry: -entry[1])
 
 
-def _paint(
-    image: np.ndarray, labels: np.ndarray, rng: np.random.Generator, class_index: int, area: float, scale: float, fill: bool
-) -> None:
-    """Draw one object into `image` and `labels`; with `fill` it covers everything."""
+def paint_object(
+    image: np.ndarray,
+    labels: np.ndarray,
+    rng: np.random.Generator,
+    class_index: int,
+    style: Style,
+    area: float,
+    scale: float,
+    *,
+    fill: bool = False,
+    x_range: tuple[float, float] = (0.2, 0.8),
+    y_range: tuple[float, float] = (0.25, 0.8),
+) -> np.ndarray:
+    """Draw one object into `image` and `labels` and return its pixels.
+
+    Args:
+        image: (H, W, 3) float, changed in place.
+        labels: (H, W) uint8, changed in place.
+        rng: source of everything random.
+        class_index: value for `labels`.
+        style: look.
+        area: share of the picture.
+        scale: size of textures.
+        fill: cover everything.
+        x_range: where the middle may be, as fractions of the width.
+        y_range: the same of the height.
+
+    Returns:
+        (H, W) bool.
+    """
     height, width = labels.shape
-    style = STYLES[class_index]
     shape = SHAPES[style.shape](rng)
     size = np.sqrt(area * height * width / _unit_area(shape))
     rows, columns = np.mgrid[0:height, 0:width].astype(np.float64)
     angle = rng.normal(0, 0.22)
     flip = rng.choice((-1.0, 1.0))
-    dx = columns - width * rng.uniform(0.2, 0.8)
-    dy = rows - height * rng.uniform(0.25, 0.8)
+    dx = columns - width * rng.uniform(*x_range)
+    dy = rows - height * rng.uniform(*y_range)
     u = flip * (dx * np.cos(angle) + dy * np.sin(angle))
     v = dy * np.cos(angle) - dx * np.sin(angle)
     levels = shape(u / size, v / size)
@@ -180,38 +265,39 @@ def _paint(
     blended = image + (color - image) * opacity[..., None]
     image[inside] = blended[inside]
     labels[inside] = class_index
+    return inside
 
 
-def _background(rng: np.random.Generator, shape: tuple[int, int], scale: float, classes: tuple[int, ...]) -> np.ndarray:
+def _background(rng: np.random.Generator, shape: tuple[int, int], scale: float, styles: Sequence[Style]) -> np.ndarray:
     """Return one or two textured zones with distractors: (H, W, 3) float."""
     height, width = shape
     rows, columns = np.mgrid[0:height, 0:width].astype(np.float64)
     upper, lower = rng.choice(len(GROUNDS), 2, replace=False)
     horizon = height * rng.uniform(0.2, 0.75) + np.tan(rng.normal(0, 0.12)) * (columns - width / 2)
-    below = rows > horizon + 2 * scale * _noise(rng, shape, 3 * scale)
+    below = rows > horizon + 2 * scale * noise(rng, shape, 3 * scale)
     image = np.empty((*shape, 3))
     for zone, ground in ((~below, upper), (below, lower)):
         texture = str(rng.choice(("plain", "speckle", "stripes", "curls", "patches"), p=(0.3, 0.3, 0.15, 0.15, 0.1)))
         angle = rng.uniform(0, np.pi)
         u, v = columns * np.cos(angle) + rows * np.sin(angle), rows * np.cos(angle) - columns * np.sin(angle)
         pattern = TEXTURES[texture](rng, u, v, scale * rng.uniform(2, 9))
-        contrast = rng.uniform(8, 24) * pattern + 14 * _noise(rng, shape, 8 * scale)
+        contrast = rng.uniform(8, 24) * pattern + 14 * noise(rng, shape, 8 * scale)
         image[zone] = (_jitter(rng, GROUNDS[ground]) + contrast[..., None] * rng.uniform(0.7, 1.2, 3))[zone]
     for _ in range(int(rng.integers(1, 4))):  # things nobody labelled, in the colours of classes
-        style = STYLES[int(rng.choice(classes))]
+        style = styles[int(rng.choice(len(styles)))]
         kind = SHAPES[str(rng.choice(("blob", "polygon", "ellipse")))](rng)
         size = max(shape) * rng.uniform(0.05, 0.16)
         u, v = (columns - rng.uniform(0, width)) / size, (rows - rng.uniform(0, height)) / size
         inside = kind(u, v).min(0) < 1
         color = _jitter(rng, style.color if rng.random() < 0.5 else style.second)
-        pattern = rng.uniform(0, 22) * _noise(rng, shape, rng.uniform(0.7, 3) * scale)
+        pattern = rng.uniform(0, 22) * noise(rng, shape, rng.uniform(0.7, 3) * scale)
         share = rng.uniform(0.5, 0.9)
         image[inside] += share * ((color + pattern[..., None]) - image)[inside]
     return image
 
 
-def _light(rng: np.random.Generator, shape: tuple[int, int]) -> np.ndarray:
-    """Return the brightness factor: a gradient, cast shadows and highlights whose edges are no class borders."""
+def light(rng: np.random.Generator, shape: tuple[int, int]) -> np.ndarray:
+    """Return the brightness factor, (H, W): a gradient, cast shadows and highlights whose edges are no class borders."""
     height, width = shape
     rows, columns = np.mgrid[0:height, 0:width] / np.array((height, width)).reshape(2, 1, 1) - 0.5
     angle = rng.uniform(0, 2 * np.pi)
@@ -237,17 +323,6 @@ def _jitter(rng: np.random.Generator, color: Sequence[int]) -> np.ndarray:
     return np.asarray(color, np.float64) * rng.uniform(0.82, 1.18) + rng.normal(0, 10, 3)
 
 
-def _noise(rng: np.random.Generator, shape: tuple[int, int], sigma_px: float) -> np.ndarray:
-    """Return smooth noise of zero mean and unit variance."""
-    step = max(1, int(sigma_px / 1.5))  # smooth noise is drawn coarsely and enlarged: a wide filter would dominate the time
-    coarse = rng.standard_normal((shape[0] // step + 2, shape[1] // step + 2), dtype=np.float32)
-    field = ndimage.gaussian_filter(coarse, sigma_px / step, mode="nearest", truncate=2.5)
-    if step > 1:
-        field = np.asarray(Image.fromarray(field).resize((shape[1], shape[0]), Image.Resampling.BICUBIC))
-    field = field[: shape[0], : shape[1]].astype(np.float64)
-    return (field - field.mean()) / (field.std() + 1e-9)
-
-
 def _border(labels: np.ndarray, half_width_px: int) -> np.ndarray:
     """Return the pixels at most `half_width_px` from a pixel of another class, along rows and columns."""
     border = np.zeros(labels.shape, bool)
@@ -263,44 +338,6 @@ def _unit_area(shape: Shape) -> float:
     side = np.linspace(-2, 2, 41)
     u, v = np.meshgrid(side, side)
     return max(0.05, float((shape(u, v).min(0) < 1).mean() * 16))
-
-
-# --- textures: (rng, u, v in pixels, period in pixels) -> (H, W) in [-1, 1] ---
-
-
-def _plain(rng: np.random.Generator, u: Grid, v: Grid, period: float) -> np.ndarray:
-    return np.clip(0.35 * _noise(rng, u.shape, period), -1, 1)
-
-
-def _stripes(rng: np.random.Generator, u: Grid, v: Grid, period: float) -> np.ndarray:
-    bend = 0.8 * _noise(rng, u.shape, 1.5 * period)
-    return np.tanh(2 * np.sin(2 * np.pi * (u + 0.25 * v) / period + bend))
-
-
-def _checker(rng: np.random.Generator, u: Grid, v: Grid, period: float) -> np.ndarray:
-    return np.tanh(4 * np.sin(2 * np.pi * u / period) * np.sin(2 * np.pi * v / period))
-
-
-def _speckle(rng: np.random.Generator, u: Grid, v: Grid, period: float) -> np.ndarray:
-    return np.tanh(_noise(rng, u.shape, 0.4 * period))
-
-
-def _patches(rng: np.random.Generator, u: Grid, v: Grid, period: float) -> np.ndarray:
-    return np.tanh(5 * _noise(rng, u.shape, period))
-
-
-def _curls(rng: np.random.Generator, u: Grid, v: Grid, period: float) -> np.ndarray:
-    return 1 - 2 * np.clip(np.abs(_noise(rng, u.shape, 0.6 * period)), 0, 1)
-
-
-TEXTURES: dict[str, Callable[[np.random.Generator, Grid, Grid, float], np.ndarray]] = {
-    "plain": _plain,
-    "stripes": _stripes,
-    "checker": _checker,
-    "speckle": _speckle,
-    "patches": _patches,
-    "curls": _curls,
-}
 
 
 # --- shapes: rng -> function of object coordinates ---
@@ -450,6 +487,11 @@ def _person(rng: np.random.Generator) -> Shape:
     return levels
 
 
+def _pole(rng: np.random.Generator) -> Shape:
+    half = rng.uniform(0.05, 0.09)
+    return lambda u, v: np.stack([_square(u, v, 0, 0, half, 1.8)])
+
+
 def _plant(rng: np.random.Generator) -> Shape:
     foliage = _blob(rng)
 
@@ -485,6 +527,7 @@ SHAPES: dict[str, Callable[[np.random.Generator], Shape]] = {
     "chair": _chair,
     "table": _table,
     "person": _person,
+    "pole": _pole,
     "plant": _plant,
     "sofa": _sofa,
 }

@@ -8,7 +8,7 @@ workers or order.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -53,6 +53,8 @@ class Jitter:
 
 
 Sample = dict[str, Tensor]
+Rasters = Mapping[str, NDArray[np.uint8]]
+"""Name in the sample (labels, seeds, proposals) -> (H, W) class index or `VOID`; scaled by nearest neighbour."""
 
 
 @dataclass(frozen=True)
@@ -63,17 +65,14 @@ class WholeImage:
     jitter: Jitter
     draw: Draw
 
-    def load(
-        self, image: NDArray[np.uint8], labels: NDArray[np.uint8] | None, scribbles: Sequence[Scribble] | None
-    ) -> Callable[[int], Sample]:
+    def load(self, image: NDArray[np.uint8], rasters: Rasters, scribbles: Sequence[Scribble] | None) -> Callable[[int], Sample]:
         """Do what is the same each time a picture is shown, and return the function of a seed that does the rest.
 
-        The sample it returns: image (3, S, S), valid (S, S) and, where given, labels and seeds (S, S).
+        The sample it returns: image (3, S, S), valid (S, S), each raster (S, S) and, where scribbles are given, seeds (S, S).
         """
         size = (self.size_px, self.size_px)
         fixed = {"image": resize_image(image, size), "valid": torch.ones(size, dtype=torch.bool)}
-        if labels is not None:
-            fixed["labels"] = _nearest(labels, size)
+        fixed.update({name: _nearest(raster, size) for name, raster in rasters.items()})
         if scribbles is not None:
             drawn = self.draw(scribbles, (image.shape[1], image.shape[0]), size)
             fixed["seeds"] = torch.from_numpy(drawn.astype(np.int64))
@@ -107,12 +106,10 @@ class RandomCrop:
     jitter: Jitter
     draw: Draw
 
-    def load(
-        self, image: NDArray[np.uint8], labels: NDArray[np.uint8] | None, scribbles: Sequence[Scribble] | None
-    ) -> Callable[[int], Sample]:
+    def load(self, image: NDArray[np.uint8], rasters: Rasters, scribbles: Sequence[Scribble] | None) -> Callable[[int], Sample]:
         """Return the function of a seed that makes the sample; nothing is the same each time.
 
-        The sample: image (3, S, S), valid (S, S; False on padding) and, where given, labels and seeds (S, S).
+        The sample: image (3, S, S), valid (S, S; False on padding), each raster (S, S) and, where scribbles are given, seeds.
         """
 
         def vary(seed: int) -> Sample:
@@ -127,8 +124,8 @@ class RandomCrop:
 
             colors = self._blurred(self.jitter.colors(resize_image(image[window], scaled), generator), generator)
             sample = {"image": self._padded(colors, 0), "valid": self._padded(torch.ones(scaled), 0) > 0}
-            if labels is not None:
-                sample["labels"] = self._padded(_nearest(labels[window], scaled), VOID)
+            for name, raster in rasters.items():
+                sample[name] = self._padded(_nearest(raster[window], scaled), VOID)
             if scribbles is not None:
                 shifted = [
                     Scribble(stroke.class_index, tuple((x - left, y - top) for x, y in stroke.points)) for stroke in scribbles

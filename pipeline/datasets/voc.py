@@ -1,33 +1,26 @@
 """PASCAL VOC 2012 segmentation with the SBD extension, ScribbleSup scribbles and What's-the-Point clicks.
 
-    <root>/VOCdevkit/VOC2012/JPEGImages/<id>.jpg
-    <root>/VOCdevkit/VOC2012/SegmentationClass/<id>.png        official masks (train, val), void borders of value 255
-    <root>/VOCdevkit/VOC2012/SegmentationClassAug/<id>.png     SBD masks as well, without any void (optional)
-    <root>/VOCdevkit/VOC2012/ImageSets/Segmentation/{train,val,trainval,train_aug}.txt
-    scribbles/<id>.xml                                         ScribbleSup poly-lines (optional)
-    pascal_2012_scribble/<id>.png                              ScribbleSup drawn, 255 = nothing drawn (optional)
-    points/voc_whats_the_point{,_bg_from_scribbles}.json       clicks on objects and on background (optional)
-
 The optional annotation folders may lie in <root>, in VOCdevkit or in VOC2012.
 """
 
 from __future__ import annotations
 
-import io
 import json
 import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import ClassVar
 from xml.etree import ElementTree
 
 import numpy as np
-from PIL import Image
 
 from pipeline.datasets.base import (
     DatasetError,
     RawDataset,
     Scene,
     Scribble,
+    color_map,
+    encode_photo,
     picture_size,
     read_list,
     read_mask,
@@ -52,19 +45,6 @@ RASTER_FOLDER = "pascal_2012_scribble"
 CLICK_FILES = ("points/voc_whats_the_point.json", "points/voc_whats_the_point_bg_from_scribbles.json")
 
 
-def color_map(count: int) -> tuple[tuple[int, int, int], ...]:
-    """Return the VOC colour map: bits 3j, 3j+1, 3j+2 of the class index set bit 7-j of red, green, blue.
-
-    >>> color_map(3)
-    ((0, 0, 0), (128, 0, 0), (0, 128, 0))
-    """
-
-    def channel(index: int, offset: int) -> int:
-        return sum(((index >> (3 * j + offset)) & 1) << (7 - j) for j in range(3))
-
-    return tuple((channel(index, 0), channel(index, 1), channel(index, 2)) for index in range(count))
-
-
 class Voc(RawDataset):
     """PASCAL VOC 2012 (1,464 train and 1,449 val photos) and SBD (9,118 more masks): 20 classes and background.
 
@@ -77,6 +57,7 @@ class Voc(RawDataset):
     """
 
     name = "voc"
+    title = "PASCAL VOC 2012 with SBD"
     class_names = CLASS_NAMES
     palette = color_map(len(CLASS_NAMES))
     licence = "Flickr terms of use; research only"
@@ -86,6 +67,17 @@ class Voc(RawDataset):
         "Lin et al., ScribbleSup, CVPR 2016; Bearman et al., What's the Point, ECCV 2016"
     )
     homepage = "http://host.robots.ox.ac.uk/pascal/VOC/voc2012/"
+    published: ClassVar[Mapping[str, int]] = {"train": 10582, "val": 1449}
+    obtain = "`source: download` fetches VOCtrainval_11-May-2012.tar and the SBD archive and makes the list train_aug."
+    layout = """
+VOCdevkit/VOC2012/JPEGImages/<id>.jpg
+VOCdevkit/VOC2012/SegmentationClass/<id>.png            official masks
+VOCdevkit/VOC2012/SegmentationClassAug/<id>.png         SBD masks (optional)
+VOCdevkit/VOC2012/ImageSets/Segmentation/{train,val,trainval,train_aug}.txt
+scribbles/<id>.xml                                      ScribbleSup poly-lines (optional)
+pascal_2012_scribble/<id>.png                           ScribbleSup drawn, 255 = nothing drawn (optional)
+points/voc_whats_the_point{,_bg_from_scribbles}.json    clicks on objects and on background (optional)
+"""
 
     def __init__(self, root: Path) -> None:
         super().__init__(root)
@@ -109,14 +101,7 @@ class Voc(RawDataset):
                 f"{self._list_path(self._list_name('train'))}: {len(shared)} images are in the val list too "
                 f"(first {min(shared)}); take them out of the training list"
             )
-        for image_id in (*train, *val):
-            photo, mask = self.image_path(image_id), self.labels_path(image_id)
-            photo_size, mask_size = picture_size(photo), picture_size(mask)
-            if photo_size != mask_size:
-                raise DatasetError(
-                    f"{mask}: is {mask_size[0]}x{mask_size[1]} pixels, but its photo {photo.name} is "
-                    f"{photo_size[0]}x{photo_size[1]}; restore both from the original archive"
-                )
+        self.check_pairs(self.labels_path)
 
     def ids(self, split: str) -> list[str]:
         """Return the ids of "train" (train_aug where its masks are there, else the official list) or "val"."""
@@ -176,7 +161,7 @@ class Voc(RawDataset):
         base = Path(root) / "VOCdevkit" / "VOC2012"
         folder = base / "SegmentationClass"
         for scene in (scene for scenes in splits.values() for scene in scenes):
-            write_atomically(base / "JPEGImages" / f"{scene.image_id}.jpg", _encode_jpeg(scene.image))
+            write_atomically(base / "JPEGImages" / f"{scene.image_id}.jpg", encode_photo(scene.image, "JPEG"))
             write_mask(base / "SegmentationClassAug" / f"{scene.image_id}.png", scene.labels, cls.palette)
             if scene.official:
                 write_mask(folder / f"{scene.image_id}.png", scene.labels, cls.palette)
@@ -262,12 +247,6 @@ def scribble_xml(image_id: str, scribbles: Sequence[Scribble], size: tuple[int, 
             ElementTree.SubElement(point, "Y").text = f"{y:.10g}"
     ElementTree.indent(root)
     return ElementTree.tostring(root)
-
-
-def _encode_jpeg(image: np.ndarray) -> bytes:
-    buffer = io.BytesIO()
-    Image.fromarray(np.ascontiguousarray(image, np.uint8)).save(buffer, format="JPEG", quality=95)
-    return buffer.getvalue()
 
 
 def _read_click_file(path: Path, num_classes: int) -> dict[str, list[Scribble]]:

@@ -27,12 +27,15 @@ def predict_logits(
             back bilinearly. None: each picture at its own size, padded right and below to a multiple of 16.
         device: where the network is.
     """
-    tensors = [_to_tensor(image, device) for image in images]
     if resize_px is None:
-        return [_at_own_size(network, tensor) for tensor in tensors]
-    batch = torch.cat([_resize(tensor, (resize_px, resize_px), antialias=True) for tensor in tensors])
-    logits = network(batch).float()
-    return [_resize(one[None], tensor.shape[-2:])[0] for one, tensor in zip(logits, tensors)]
+        return [_at_own_size(network, _to_tensor(image, device)) for image in images]
+    logits = network(resized_batch(images, resize_px, device)).float()
+    return [_resize(one[None], image.shape[:2])[0] for one, image in zip(logits, images)]
+
+
+def resized_batch(images: Sequence[NDArray[np.uint8]], size_px: int, device: torch.device) -> Tensor:
+    """Return (B, 3, S, S) colours in [0, 1] of pictures of any size, each resized to the square of side `size_px`."""
+    return torch.cat([_resize(_to_tensor(image, device), (size_px, size_px), antialias=True) for image in images])
 
 
 def _at_own_size(network: nn.Module, tensor: Tensor) -> Tensor:
@@ -45,5 +48,5 @@ def _to_tensor(image: NDArray[np.uint8], device: torch.device) -> Tensor:
     return torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1)))[None].to(device).float() / 255
 
 
-def _resize(tensor: Tensor, size: tuple[int, int] | torch.Size, *, antialias: bool = False) -> Tensor:
+def _resize(tensor: Tensor, size: tuple[int, ...], *, antialias: bool = False) -> Tensor:
     return interpolate(tensor, size=tuple(size), mode="bilinear", align_corners=False, antialias=antialias)

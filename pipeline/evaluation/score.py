@@ -13,6 +13,7 @@ from torch import nn
 
 from pipeline.evaluation.predict import predict_logits
 from pipeline.metrics.confusion import confusion_matrix, iou_per_class, mean_iou
+from pipeline.metrics.overlap import OverlapCounts, dice_per_group, mean_dice
 
 
 class LabelledImages(Protocol):
@@ -39,9 +40,11 @@ class Score:
 
     Attributes:
         confusion: (C, C) pixel counts, rows are truth.
+        overlaps: one per image in order, of class 1 against class 0; empty with more than two classes.
     """
 
     confusion: NDArray[np.int64]
+    overlaps: tuple[OverlapCounts, ...] = ()
 
     @property
     def mean_iou(self) -> float:
@@ -52,6 +55,16 @@ class Score:
     def iou(self) -> NDArray[np.float64]:
         """IoU per class, NaN where a class occurs in neither."""
         return iou_per_class(self.confusion)
+
+    @property
+    def mean_dsc(self) -> float:
+        """Mean over images of the DSC of class 1, images without it included (two classes only)."""
+        return mean_dice(self.overlaps)
+
+    def volume_dsc(self, groups: Sequence[str]) -> float:
+        """Return the mean over volumes of the DSC of class 1 (two classes only); `groups` names the volume of each image."""
+        per_volume = dice_per_group(self.overlaps, groups)
+        return sum(per_volume.values()) / len(per_volume)
 
     @property
     def background_share(self) -> float:
@@ -72,12 +85,17 @@ def score(
         batch_size: pictures per forward pass where all are resized to one size.
     """
     total = np.zeros((images.num_classes, images.num_classes), dtype=np.int64)
+    overlaps = []
     for ids in _batches(images.ids, batch_size):
         logits = predict_logits(network, [images.image(image_id) for image_id in ids], resize_px=resize_px, device=device)
         for image_id, one in zip(ids, logits):
             prediction = one.argmax(0).to(torch.uint8).cpu().numpy()
-            total += confusion_matrix(images.labels(image_id), prediction, images.num_classes)
-    return Score(total)
+            matrix = confusion_matrix(images.labels(image_id), prediction, images.num_classes)
+            total += matrix
+            if images.num_classes == 2:
+                (true_negatives, false_positives), (false_negatives, true_positives) = matrix.tolist()
+                overlaps.append(OverlapCounts(true_positives, false_positives, false_negatives, true_negatives))
+    return Score(total, tuple(overlaps))
 
 
 def _batches(ids: Sequence[str], size: int) -> Iterator[Sequence[str]]:

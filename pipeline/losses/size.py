@@ -157,6 +157,36 @@ def squared_barrier(mean_probs: Tensor, lower_bounds: Tensor) -> Tensor:
     return (_precise(lower_bounds) - _precise(mean_probs)).clamp(min=0).square().sum(1)
 
 
+def barrier_bounds(tags: Tensor, object_min: float, object_max: float) -> Tensor:
+    """Return the lower bounds a_k of Eq. 17 that follow from the classes present and bounds on objects ([SIZE] section 3.6).
+
+    a_k = object_min for each object class k >= 1 that is present, and a_0 = 1 - object_max if there is one: an upper bound on
+    objects is a lower bound on the background. The bounds of [SIZE] [22], 60 and 2000 of 256 x 256 pixels, are the fractions
+    object_min = 9.16e-4 and object_max = 0.0305, hence a_0 = 0.9695.
+
+    Args:
+        tags: (B, C) bool, or numbers that are above 0 where a class is present; class 0 is the background.
+        object_min: smallest size of a present object class, a fraction of the image.
+        object_max: largest size of all objects together, a fraction of the image, at least `object_min`.
+
+    Returns:
+        (B, C) float32 in [0, 1]: 0 for an absent class, and everywhere in an image without an object, whose objects are left to
+        `squared_suppression`.
+
+    Raises:
+        ValueError: tags of another shape, or bounds that are not 0 <= object_min <= object_max <= 1.
+
+    >>> barrier_bounds(torch.tensor([[1, 1, 0], [1, 0, 0]]), 0.25, 0.5).tolist()
+    [[0.5, 0.25, 0.0], [0.0, 0.0, 0.0]]
+    """
+    check_shape("tags", tags, (None, None))
+    if not 0 <= object_min <= object_max <= 1:
+        raise ValueError(f"object_min and object_max: expected 0 <= min <= max <= 1, got {object_min} and {object_max}")
+    present = (tags > 0).float()
+    has_object = present[:, 1:].amax(1, keepdim=True)
+    return torch.cat([(1 - object_max) * present[:, :1] * has_object, object_min * present[:, 1:]], dim=1)
+
+
 def squared_suppression(mean_probs: Tensor, size_targets: Tensor) -> Tensor:
     """Return sum_{k not in T} mean_probs_k^2, the suppression used with the size barrier ([SIZE] section 3.6).
 

@@ -1,29 +1,134 @@
-"""Segmentation networks: (B, 3, H, W) colours in [0, 1] -> (B, C, H, W) logits at the input's resolution.
+"""Networks by the key `kind` of params.yaml; all take (B, 3, H, W) colours in [0, 1] and normalise them first.
 
-`NETWORKS` maps a kind to its builder. Builders import their library only when called.
+`NETWORKS` gives segmentation networks, (B, C, H, W) logits at the input's resolution, `CLASSIFIERS` classifiers, (B, K) logits.
+Builders import their library only when called, ignore settings of other kinds, and understand these of all kinds:
+
+    weights            path of pre-trained weights for the encoder (see `weights.py`), or None: random
+    freeze_batch_norm  keep statistics, scales and shifts of the encoder's batch normalisation as they are
+
+    kind              own settings
+    small             width
+    deeplabv3plus     encoder (resnet101, mobilenet_v2), output_stride
+    wideresnet38      width (64 as published), freeze_stem
+    segmenter         encoder (a vision transformer of timm: vit_base_patch16_384), drop_path
+    small_segmenter   width, drop_path
+    classifier        -
+    small_classifier  width
+
+Nothing here reaches for the internet.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
-    from pipeline.networks.base import SegmentationNetwork
+    from pipeline.networks.base import Classifier, Network, SegmentationNetwork
+
+    AnyNetwork = TypeVar("AnyNetwork", bound=Network)
 
 
-def _small(num_classes: int, *, width: int, **unused: object) -> SegmentationNetwork:
+def _small(
+    num_classes: int, *, width: int, weights: str | Path | None = None, freeze_batch_norm: bool = False, **unused: object
+) -> SegmentationNetwork:
     from pipeline.networks.small import SmallNetwork
 
-    return SmallNetwork(num_classes, width=width)
+    return _start(SmallNetwork(num_classes, width=width), weights, freeze_batch_norm)
 
 
 def _deeplabv3plus(
-    num_classes: int, *, encoder: str, weights: str | None, output_stride: int, **unused: object
+    num_classes: int,
+    *,
+    encoder: str,
+    output_stride: int,
+    weights: str | Path | None = None,
+    freeze_batch_norm: bool = False,
+    **unused: object,
 ) -> SegmentationNetwork:
-    from pipeline.networks.deeplab import DeepLabV3Plus
+    from pipeline.networks.deeplab import deeplabv3plus
 
-    return DeepLabV3Plus(num_classes, encoder=encoder, weights=weights, output_stride=output_stride)
+    network = deeplabv3plus(num_classes, encoder=encoder, output_stride=output_stride)
+    return _start(network, weights, freeze_batch_norm)
 
 
-NETWORKS: dict[str, Callable[..., SegmentationNetwork]] = {"small": _small, "deeplabv3plus": _deeplabv3plus}
+def _wideresnet38(
+    num_classes: int,
+    *,
+    width: int,
+    freeze_stem: bool = False,
+    weights: str | Path | None = None,
+    freeze_batch_norm: bool = False,
+    **unused: object,
+) -> SegmentationNetwork:
+    from pipeline.networks.deeplab import wideresnet38_deeplab
+
+    network = wideresnet38_deeplab(num_classes, width=width, freeze_stem=freeze_stem)
+    return _start(network, weights, freeze_batch_norm)
+
+
+def _segmenter(
+    num_classes: int,
+    *,
+    encoder: str,
+    drop_path: float = 0.0,
+    weights: str | Path | None = None,
+    freeze_batch_norm: bool = False,
+    **unused: object,
+) -> SegmentationNetwork:
+    from pipeline.networks.segmenter import Segmenter, transformer
+
+    return _start(Segmenter(num_classes, encoder=transformer(encoder, drop_path=drop_path)), weights, freeze_batch_norm)
+
+
+def _small_segmenter(
+    num_classes: int,
+    *,
+    width: int,
+    drop_path: float = 0.0,
+    weights: str | Path | None = None,
+    freeze_batch_norm: bool = False,
+    **unused: object,
+) -> SegmentationNetwork:
+    from pipeline.networks.segmenter import Segmenter, small_transformer
+
+    return _start(Segmenter(num_classes, encoder=small_transformer(width, drop_path=drop_path)), weights, freeze_batch_norm)
+
+
+def _classifier(
+    num_classes: int, *, weights: str | Path | None = None, freeze_batch_norm: bool = False, **unused: object
+) -> Classifier:
+    from pipeline.networks.classifier import ResNet18Classifier
+
+    return _start(ResNet18Classifier(num_classes), weights, freeze_batch_norm)
+
+
+def _small_classifier(
+    num_classes: int, *, width: int, weights: str | Path | None = None, freeze_batch_norm: bool = False, **unused: object
+) -> Classifier:
+    from pipeline.networks.small import SmallClassifier
+
+    return _start(SmallClassifier(num_classes, width=width), weights, freeze_batch_norm)
+
+
+def _start(network: AnyNetwork, weights: str | Path | None, freeze_batch_norm: bool) -> AnyNetwork:
+    """Load pre-trained weights into the encoder, then freeze what is to stay."""
+    if weights is not None:
+        from pipeline.networks.weights import load_encoder, read_state
+
+        load_encoder(network, read_state(Path(weights)))
+    if freeze_batch_norm:
+        network.freeze_batch_norm()
+    return network
+
+
+NETWORKS: dict[str, Callable[..., SegmentationNetwork]] = {
+    "small": _small,
+    "deeplabv3plus": _deeplabv3plus,
+    "wideresnet38": _wideresnet38,
+    "segmenter": _segmenter,
+    "small_segmenter": _small_segmenter,
+}
+
+CLASSIFIERS: dict[str, Callable[..., Classifier]] = {"classifier": _classifier, "small_classifier": _small_classifier}

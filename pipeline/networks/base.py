@@ -1,11 +1,13 @@
-"""What every segmentation network shares: normalisation as its first layer, and two groups of parameters."""
+"""What every network shares: normalisation as its first layer, an encoder that pre-training fills, two groups of parameters."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Self
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -27,19 +29,60 @@ class Normalization(nn.Module):
         return (image - self.mean) / self.std
 
 
-class SegmentationNetwork(nn.Module):
-    """Base class: subclasses set `head`, the modules trained at the raised learning rate, and define `forward`.
+class Network(nn.Module):
+    """Base class: subclasses set `head`, `encoder_parts` and `normalization`, and define `forward`.
 
-    `head` is a tuple, not a module list, so that its modules appear only once among the weights.
+    Attributes:
+        head: the modules trained at the raised learning rate (decoder, classifier); a tuple, not a module list, so that they
+            appear only once among the weights.
+        encoder_parts: names of the sub-modules that pre-trained weights fill.
+        normalization: the first layer.
     """
 
     head: tuple[nn.Module, ...]
+    encoder_parts: tuple[str, ...] = ("encoder",)
+    normalization: Normalization
+    _frozen: tuple[nn.Module, ...] = ()
 
     def head_parameters(self) -> list[nn.Parameter]:
         """Return the parameters of decoder and classifier."""
         return [parameter for module in self.head for parameter in module.parameters()]
 
     def backbone_parameters(self) -> list[nn.Parameter]:
-        """Return all other parameters."""
+        """Return all other parameters; frozen ones among them never get a gradient."""
         head = {id(parameter) for parameter in self.head_parameters()}
         return [parameter for parameter in self.parameters() if id(parameter) not in head]
+
+    def encoder_state(self) -> dict[str, Tensor]:
+        """Return the weights that pre-training gives, by their names in `state_dict`; they share memory with the network."""
+        return {name: value for name, value in self.state_dict().items() if name.split(".")[0] in self.encoder_parts}
+
+    def freeze(self, *modules: nn.Module) -> None:
+        """Keep `modules` as they are from now on: no gradients, evaluation mode even after `train()`."""
+        for module in modules:
+            module.requires_grad_(False)
+            module.eval()
+        self._frozen = (*self._frozen, *modules)
+
+    def freeze_batch_norm(self) -> None:
+        """Freeze statistics, scales and shifts of the encoder's batch normalisation; the head's stays trainable.
+
+        The head starts from random weights, for which there are no statistics to keep.
+        """
+        encoder = [module for part in self.encoder_parts for module in self.get_submodule(part).modules()]
+        self.freeze(*(module for module in encoder if isinstance(module, _BatchNorm)))
+
+    def train(self, mode: bool = True) -> Self:
+        """Switch between training and evaluation; what is frozen stays in evaluation mode."""
+        super().train(mode)
+        for module in self._frozen:
+            module.eval()
+        return self
+
+
+class SegmentationNetwork(Network):
+    """(B, 3, H, W) colours in [0, 1] -> (B, C, H, W) logits."""
+
+
+class Classifier(Network):
+    """(B, 3, H, W) colours in [0, 1] -> (B, K) logits."""

@@ -34,5 +34,9 @@ ARTIFACTS: dict[str, str] = {
     "b-sec33": "Nearest against dense neighbourhood",
     "b-appb1": "Solvers against the exact optimum",
     "b-appb2": "Number of solver steps against accuracy",
+    "a-claims": "What the experiments of [SIZE] say, tested over seeds",
+    "b-claims": "What the experiments of [SSL] say, tested over seeds",
+    "x-cross": "Size targets added to soft self-labelling",
+    "x-cost": "Accuracy against annotation time, all types of supervision",
 }
 """Id to title. `reports/published.csv` names no other ids."""

@@ -1,4 +1,7 @@
-"""A sheet of samples of one prepared split: photo, mask, scribbles and class sizes, to see at a glance what is trained on."""
+"""A sheet of samples of one prepared split, to see at a glance what is trained on.
+
+Photo, mask, scribbles and class sizes of a segmentation set; pictures with their class of a classification set.
+"""
 
 from __future__ import annotations
 
@@ -15,6 +18,9 @@ from pipeline.datasets.prepared import PreparedArchive
 from pipeline.report.overlay import blend
 
 PANEL_WIDTH_IN = 2.2
+WHITE = (255, 255, 255)
+COLUMNS = 6
+"""Pictures per row of a classification sheet."""
 
 
 def sample_ids(archive: PreparedArchive, count: int) -> list[str]:
@@ -54,7 +60,10 @@ def draw_samples(
             axis.imshow(panel, interpolation="nearest" if max(panel.shape[:2]) < 200 else "antialiased")
             axis.set_axis_off()
         if scribbles is not None:
-            _draw_strokes(row[2], scribbles.get(image_id, ()), archive.palette)
+            raster = archive.scribble_raster(image_id)
+            if raster is not None and not scribbles.get(image_id):
+                row[2].imshow(blend((0.6 * image + 40).astype(np.uint8), raster, _stroke_colors(archive), alpha=0.9))
+            _draw_strokes(row[2], scribbles.get(image_id, ()), _stroke_colors(archive))
         counts = np.bincount(labels[labels != VOID], minlength=archive.num_classes)
         bars = [("exact", counts / max(1, counts.sum()))]
         if sizes is not None and image_id in sizes and not np.allclose(sizes[image_id], bars[0][1]):
@@ -66,10 +75,40 @@ def draw_samples(
     return figure
 
 
+def draw_classified(archive: PreparedArchive, count: int) -> Figure:
+    """Return a figure with pictures of a classification set, the class above each.
+
+    Args:
+        archive: prepared split.
+        count: number of pictures, at least 1, spread evenly over the split; fewer if the split is smaller.
+
+    Raises:
+        ValueError: count below 1.
+        DatasetError: a segmentation set.
+    """
+    if count < 1:
+        raise ValueError(f"count: expected at least 1, got {count}")
+    ids = sample_ids(archive, count)
+    rows = -(-len(ids) // COLUMNS)
+    figure = Figure(figsize=(0.6 * PANEL_WIDTH_IN * COLUMNS, 0.75 * PANEL_WIDTH_IN * rows), layout="constrained")
+    axes = figure.subplots(rows, COLUMNS, squeeze=False).ravel()
+    for axis in axes:
+        axis.set_axis_off()
+    for axis, image_id in zip(axes, ids):
+        axis.imshow(archive.image(image_id), interpolation="nearest")
+        axis.set_title(archive.class_names[archive.image_class(image_id)], fontsize=8, pad=2)
+    return figure
+
+
+def _stroke_colors(archive: PreparedArchive) -> list[tuple[int, int, int]]:
+    """Return the palette with a white background: black strokes would be lost on dark photos."""
+    return [WHITE, *archive.palette[1:]] if archive.has_background else list(archive.palette)
+
+
 def _draw_strokes(axis: Axes, scribbles: Sequence[Scribble], palette: Sequence[tuple[int, int, int]]) -> None:
-    """Draw strokes as lines and clicks as dots; black background strokes would be lost on dark photos, so they are white."""
+    """Draw strokes as lines and clicks as dots."""
     for stroke in scribbles:
-        color = np.array(palette[stroke.class_index] if stroke.class_index else (255, 255, 255)) / 255
+        color = np.array(palette[stroke.class_index]) / 255
         x, y = np.array(stroke.points).T - 0.5  # imshow puts the centre of the first pixel at 0
         marker = "o" if len(x) == 1 else None
         axis.plot(x, y, color=color, linewidth=1.8, marker=marker, markersize=4, scalex=False, scaley=False)

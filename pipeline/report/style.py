@@ -53,8 +53,24 @@ METHOD_STYLE: dict[str, LineStyle] = {
     "size": LineStyle("size targets", VERMILION, "o", "-"),
     "size_crf": LineStyle("size targets + CRF", BLUE, "^", "-"),
     "pce": LineStyle("scribbles only", GREY, "v", "-"),
+    "pce_crf": LineStyle("scribbles + CRF", ORANGE, "v", "-"),
+    "size_pce_crf": LineStyle("size targets + scribbles + CRF", BLUE, "D", "-"),
+    "size_annotated": LineStyle("annotated size targets", VERMILION, "*", "-"),
+    "mean_size": LineStyle("mean size target", ORANGE, "X", "--"),
+    "size_barrier": LineStyle("size barrier", PURPLE, "h", "--"),
+    "tag": LineStyle("tags", PURPLE, "X", "-"),
+    "box": LineStyle("boxes", SKY, "s", "-"),
     "soft": LineStyle("soft self-labelling", PURPLE, "D", "-"),
     "soft_entropy": LineStyle("soft self-labelling + entropy", ORANGE, "P", "-"),
+    "soft_dn": LineStyle("soft self-labelling, dense", PURPLE, "D", "--"),
+    "soft_fast": LineStyle("soft self-labelling, fast solver", PURPLE, "d", "-"),
+    "soft_size": LineStyle("soft self-labelling + size targets", VERMILION, "D", "-"),
+    "hard_argmax": LineStyle("hard (arg max) pseudo-labels", SKY, "p", "-"),
+    "hard_nn": LineStyle("hard self-labelling", SKY, ">", "-"),
+    "hard_dn": LineStyle("hard self-labelling, dense", SKY, ">", "--"),
+    "gd_nn": LineStyle("gradient descent", ORANGE, "<", "-"),
+    "gd_dn": LineStyle("gradient descent, dense", ORANGE, "<", "--"),
+    "gd_sn": LineStyle("gradient descent, sparse", ORANGE, "<", ":"),
 }
 """Method name of a run to its look. Split of the data is told by the line: solid for validation, dashed for training."""
 
@@ -67,6 +83,13 @@ RELAXATION_STYLE: dict[str, LineStyle] = {
     "lq": LineStyle(r"$P_\mathrm{LQ}$", BLUE, "^", "--"),
 }
 """Relaxation to its look: a logarithmic relaxation has the colour of the one it is the logarithm of, and a dashed line."""
+
+CROSS_ENTROPY_STYLE: dict[str, LineStyle] = {
+    "ce": LineStyle(r"standard $H_\mathrm{CE}$", VERMILION, "o", "-"),
+    "rce": LineStyle(r"reverse $H_\mathrm{RCE}$", GREEN, "s", "-"),
+    "cce": LineStyle(r"collision $H_\mathrm{CCE}$", BLUE, "^", "-"),
+}
+"""Cross-entropy to its look, in the colours of Figure 3 (d) of [SSL]."""
 
 _HOUSE = {
     "font.family": "DejaVu Sans",  # ships with matplotlib: the same outlines, hence the same bytes, on every machine

@@ -36,7 +36,41 @@ def _exact(
     return solve_random_walker(log_probs, seeds, affinity, **problem)
 
 
-SOLVERS: dict[str, Callable[..., Solution]] = {"gradient": solve_by_gradient, "random_walker": _exact}
+def _graph_cut(
+    log_probs: Tensor,
+    seeds: Tensor,
+    affinity: Tensor,
+    *,
+    cross_entropy: str,
+    relaxation: str,
+    steps: int = 5,
+    learning_rate: float = 0.0,
+    tolerance: float = 0.0,
+    **problem: Any,
+) -> Solution:
+    """Solve by expansion moves; steps are sweeps over the classes."""
+    from pipeline.solver.graph_cut import solve_graph_cut  # loads a compiler
+
+    if (cross_entropy, relaxation) != ("ce", "bl"):
+        raise ValueError(
+            f"solver graph_cut: expected cross_entropy 'ce' with relaxation 'bl', got {cross_entropy!r} with {relaxation!r}"
+        )
+    return solve_graph_cut(log_probs, seeds, affinity, sweeps=steps, **problem)
+
+
+def _fast(log_probs: Tensor, seeds: Tensor, affinity: Tensor, **settings: Any) -> Solution:
+    """Solve coarse to fine, with few steps."""
+    from pipeline.solver.fast import solve_fast  # so that runs of other solvers do not depend on it
+
+    return solve_fast(log_probs, seeds, affinity, **settings)
+
+
+SOLVERS: dict[str, Callable[..., Solution]] = {
+    "gradient": solve_by_gradient,
+    "fast": _fast,
+    "random_walker": _exact,
+    "graph_cut": _graph_cut,
+}
 
 
 def solve(log_probs: Tensor, seeds: Tensor, affinity: Tensor, *, kind: str, **settings: Any) -> Solution:
@@ -47,7 +81,8 @@ def solve(log_probs: Tensor, seeds: Tensor, affinity: Tensor, *, kind: str, **se
         seeds: (B, H, W) int64, `VOID` where there is none.
         affinity: (B, E, H, W) >= 0.
         kind: a key of `SOLVERS`.
-        settings: see `solve_by_gradient`; steps, learning_rate and tolerance have no effect on the exact solver.
+        settings: see `solve_by_gradient`. "fast" has steps and learning rates of its own where they are left out or None;
+            on "random_walker" they have no effect, and neither has tolerance; "graph_cut" takes steps as its most sweeps.
 
     Raises:
         ValueError: unknown kind, or an energy that solver cannot minimise.

@@ -87,7 +87,21 @@ def free_pixels(seeds: Tensor, valid: Tensor | None) -> Tensor:
 def with_seeds(labels: Tensor, seeds: Tensor) -> Tensor:
     """Return `labels` (B, C, H, W) with the one-hot class of each seed ([SSL] Eq. 2) put in its place."""
     hard = one_hot(seeds, labels.shape[1]).to(labels.dtype)
-    return hard.where(valid_mask(seeds).unsqueeze(1), labels)
+    return hard.where(valid_mask(seeds).unsqueeze(1), labels).contiguous()  # one_hot counts classes last in memory
+
+
+def hard_labels(labels: Tensor) -> Tensor:
+    """Return the one-hot arg max of soft labels (B, C, H, W), of their type; seeds, one-hot already, stay.
+
+    [SSL] section 3.1 trains on such labels for comparison; ties go to the lower class.
+    """
+    return one_hot(labels.argmax(1), labels.shape[1]).to(labels.dtype)
+
+
+def check_weights(unary_weight: float, pairwise_weight: float) -> None:
+    """Raise ValueError unless both weights are at least 0."""
+    if min(unary_weight, pairwise_weight) < 0:
+        raise ValueError(f"unary_weight, pairwise_weight: expected numbers >= 0, got {unary_weight}, {pairwise_weight}")
 
 
 def check_names(cross_entropy: str, relaxation: str) -> None:

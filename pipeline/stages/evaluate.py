@@ -1,7 +1,7 @@
 """Stage `evaluate` of a family: score every run of the family on whole images and gather its curves.
 
-Writes reports/FAMILY/results.csv (a row per run), reports/FAMILY/curves.csv (a row per run and epoch) and one JSON per run
-under reports/metrics/FAMILY. Models of runs that are no longer in params.yaml are removed.
+Writes reports/FAMILY/results.csv (a row per run and repetition), reports/FAMILY/curves.csv (a row per epoch of each) and one
+JSON per run under reports/metrics/FAMILY. Models of runs that are no longer in params.yaml are removed.
 """
 
 from __future__ import annotations
@@ -20,9 +20,10 @@ from tqdm import tqdm
 from pipeline import paths
 from pipeline.datasets.base import DatasetError
 from pipeline.datasets.prepared import PreparedArchive
-from pipeline.evaluation.score import Score, score
+from pipeline.evaluation.accuracy import accuracy
+from pipeline.evaluation.score import score
 from pipeline.files import write_csv, write_json
-from pipeline.networks import NETWORKS
+from pipeline.networks import CLASSIFIERS, NETWORKS
 from pipeline.params import Params, load_params
 from pipeline.stages.common import clear_errors, lookup, stage_arguments
 from pipeline.stages.device import select_device
@@ -32,28 +33,54 @@ from pipeline.training.checkpoint import load_state
 class DecodedArchive:
     """A prepared archive whose pictures are decoded once and kept: the runs of a family share them."""
 
-    def __init__(self, path: Path) -> None:
-        archive = PreparedArchive(path)
+    def __init__(self, archive: PreparedArchive) -> None:
         self.ids, self.num_classes, self.class_names = archive.ids, archive.num_classes, archive.class_names
+        self.task, self.has_background, self.group = archive.task, archive.has_background, archive.group
         self.image = lru_cache(maxsize=2000)(archive.image)
         self.labels = lru_cache(maxsize=2000)(archive.labels)
+        self.image_class = archive.image_class
 
 
-def score_weights(weights: Path, record: dict[str, Any], images: DecodedArchive, device: torch.device) -> Score:
-    """Score one set of weights on one split."""
+Archives = dict[str, DecodedArchive]
+
+
+def open_archive(archives: Archives, record: dict[str, Any], split: str) -> DecodedArchive:
+    """Return a split as a run saw it, shared with other runs of the same view."""
+    dataset, subset = record["run"]["dataset"], record["supervision"]["subset"]
+    key = f"{dataset}/{split}/{subset}"
+    if key not in archives:
+        archives[key] = DecodedArchive(PreparedArchive(paths.prepared(dataset, split), **(subset or {})))
+    return archives[key]
+
+
+def score_weights(weights: Path, record: dict[str, Any], images: DecodedArchive, device: torch.device) -> dict[str, Any]:
+    """Return the metrics of one set of weights on one split: mIoU and DSC of segmentation, accuracy of classification."""
     spec = dict(record["network"], weights=None)  # the run's own weights are loaded below
-    network = NETWORKS[spec.pop("kind")](images.num_classes, **spec).to(device).eval()
+    network = {**NETWORKS, **CLASSIFIERS}[spec.pop("kind")](images.num_classes, **spec).to(device).eval()
     network.load_state_dict(load_state(weights, device))
     training = record["training"]
+    if images.task == "classification":
+        return {"accuracy": accuracy(network, images, resize_px=training["image_size_px"], device=device)}
     resize_px = training["image_size_px"] if training["input"] == "resize" else None
-    return score(network, images, resize_px=resize_px, device=device)
+    result = score(network, images, resize_px=resize_px, device=device)
+    classes = {key: None if math.isnan(value) else round(float(value), 6) for key, value in zip(images.class_names, result.iou)}
+    metrics: dict[str, Any] = {"mIoU": result.mean_iou, "IoU": classes}
+    if images.has_background:
+        metrics["background_share"] = result.background_share
+    if images.num_classes == 2:
+        metrics["DSC"] = result.mean_dsc
+        groups = [group for image_id in images.ids if (group := images.group(image_id)) is not None]
+        if groups:
+            metrics["DSC_volumes"] = result.volume_dsc(groups)
+    return metrics
 
 
 def describe(family: str, name: str, record: dict[str, Any], params: Params) -> dict[str, Any]:
     """Return the columns of results.csv that say what a run is."""
-    run = record["run"]
-    sizes, seeds = record["annotation"].get("sizes", {}), record["annotation"].get("seeds", {})
+    run, annotation, supervision = record["run"], record["annotation"], record["supervision"]
+    sizes, seeds, labels = (annotation.get(key, {}) for key in ("sizes", "seeds", "labels"))
     labeling = record["objective"]["self_labeling"] or {}
+    solver = labeling.get("solver", {})
     source = params.datasets[run["dataset"]].source
     return {
         "run": name,
@@ -61,10 +88,11 @@ def describe(family: str, name: str, record: dict[str, Any], params: Params) -> 
         "method": run["method"],
         "dataset": run["dataset"],
         "data": source if source in ("synthetic", "download") else "path",
+        "classes": "" if supervision["subset"] is None else " ".join(supervision["subset"]["classes"]),
         "network": run["network"],
         "supervision": run["supervision"],
         "objective": run["objective"],
-        "seed": run["seed"],
+        "seed": 0,
         "profile": record["profile"],
         "device": record["device"],
         "sigma": sizes.get("sigma"),
@@ -72,41 +100,53 @@ def describe(family: str, name: str, record: dict[str, Any], params: Params) -> 
         "noise_default": sizes.get("noise_default", False),
         "mre_all": sizes.get("mre_all"),
         "mre_foreground": sizes.get("mre_foreground"),
+        "annotation": sizes.get("annotation"),
+        "annotated_mre": sizes.get("annotated_mre"),
+        "annotated_seconds": sizes.get("annotated_seconds"),
         "length_ratio": seeds.get("length_ratio"),
+        "block_ratio": seeds.get("block_ratio"),
         "seeds_generated": seeds.get("generated", False),
-        "cross_entropy": labeling.get("cross_entropy"),
+        "label_noise": labels.get("corrupted"),
+        "cross_entropy": labeling.get("cross_entropy") or record["objective"]["image_labels"],
         "relaxation": labeling.get("relaxation"),
         "neighborhood": labeling.get("neighborhood"),
         "labels": labeling.get("labels"),
         "entropy_term": labeling.get("entropy_weight", 0) > 0,
+        "solver": solver.get("kind"),
+        "solver_steps": solver.get("steps"),
     }
 
 
-def evaluate_run(
-    family: str, name: str, params: Params, archives: dict[str, DecodedArchive], device: torch.device
-) -> dict[str, Any]:
-    """Score one run, write its metrics file and return its row of results.csv."""
+METRICS = ("mIoU", "DSC", "accuracy")
+
+
+def evaluate_run(family: str, name: str, params: Params, archives: Archives, device: torch.device) -> list[dict[str, Any]]:
+    """Score all repetitions of a run, write its metrics file and return its rows of results.csv."""
     record = json.loads(paths.run_record(family, name).read_text())
-    dataset = record["run"]["dataset"]
     splits = ["val", "train"] if record["run"]["score_train"] else ["val"]
-    row = describe(family, name, record, params)
-    row.update(mIoU_val=math.nan, mIoU_train=math.nan, mIoU_val_best=math.nan, background_share=math.nan)
-    detail: dict[str, Any] = {}
-    for split in splits:
-        images = archives.setdefault(f"{dataset}/{split}", DecodedArchive(paths.prepared(dataset, split)))
-        result = score_weights(paths.weights(family, name), record, images, device)
-        row[f"mIoU_{split}"] = result.mean_iou
-        classes = {
-            key: None if math.isnan(value) else round(float(value), 6) for key, value in zip(images.class_names, result.iou)
-        }
-        detail[split] = {"mIoU": round(result.mean_iou, 6), "IoU": classes, "images": len(images.ids)}
-        if split == "val":
-            row["background_share"] = result.background_share
-            best = paths.weights(family, name, "best")
-            if best.exists():
-                row["mIoU_val_best"] = score_weights(best, record, images, device).mean_iou
-    write_json(paths.metrics(family, name), {**_finite(row), "splits": detail})
-    return row
+    described = describe(family, name, record, params)
+    rows, details = [], []
+    for repetition in range(record["repetitions"]):
+        row = {**described, "seed": repetition}
+        row.update({f"{metric}_{column}": math.nan for metric in METRICS for column in ("val", "train", "val_best")})
+        row["background_share"] = math.nan
+        detail: dict[str, Any] = {"seed": repetition}
+        for split in splits:
+            images = open_archive(archives, record, split)
+            result = score_weights(paths.weights(family, name, repetition), record, images, device)
+            row.update({f"{metric}_{split}": result[metric] for metric in METRICS if metric in result})
+            detail[split] = {**_finite(result), "images": len(images.ids)}
+            if split == "val":
+                row["background_share"] = result.get("background_share", math.nan)
+                best = paths.weights(family, name, repetition, "best")
+                if best.exists():
+                    result = score_weights(best, record, images, device)
+                    row.update({f"{metric}_val_best": result[metric] for metric in METRICS if metric in result})
+        rows.append(row)
+        details.append(detail)
+    columns = {key: value for key, value in described.items() if key != "seed"}
+    write_json(paths.metrics(family, name), {**_finite(columns), "repetitions": details})
+    return rows
 
 
 def _finite(row: dict[str, Any]) -> dict[str, Any]:
@@ -120,8 +160,10 @@ def gather_curves(family: str, rows: list[dict[str, Any]]) -> list[dict[str, Any
     """Return every epoch of every run's history; columns a run does not have stay empty."""
     gathered: list[dict[str, Any]] = []
     for row in rows:
-        with paths.history(family, row["run"]).open(newline="") as file:
-            gathered += [{"run": row["run"], "method": row["method"], **epoch} for epoch in csv.DictReader(file)]
+        with paths.history(family, row["run"], row["seed"]).open(newline="") as file:
+            gathered += [
+                {"run": row["run"], "method": row["method"], "seed": row["seed"], **epoch} for epoch in csv.DictReader(file)
+            ]
     columns = list(dict.fromkeys(key for epoch in gathered for key in epoch))
     return [{column: epoch.get(column) for column in columns} for epoch in gathered]
 
@@ -142,9 +184,9 @@ def main() -> None:
         runs = lookup(params.runs, family, "runs")
         prune(family, set(runs))
         shutil.rmtree(paths.metrics(family, "any").parent, ignore_errors=True)
-        archives: dict[str, DecodedArchive] = {}
+        archives: Archives = {}
         bar = tqdm(runs, desc=f"evaluate {family}", unit="run", disable=None)
-        rows = [evaluate_run(family, name, params, archives, device) for name in bar]
+        rows = [row for name in bar for row in evaluate_run(family, name, params, archives, device)]
         write_csv(paths.results(family), rows)
         write_csv(paths.curves(family), gather_curves(family, rows))
 

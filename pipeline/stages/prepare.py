@@ -24,7 +24,9 @@ def main() -> None:
         source = json.loads(paths.raw_source(name).read_text())
         dataset = DATASETS[source["kind"]](paths.raw(name) / source["root"])
         for split, limit in (("train", spec.limit_train), ("val", spec.limit_val)):
-            counts = write_prepared(paths.prepared(name, split), dataset, split, classes=spec.classes, limit=limit)
+            counts = write_prepared(
+                paths.prepared(name, split), dataset, split, classes=spec.classes, images=spec.images, limit=limit
+            )
             print(f"{name} {split}: {json.dumps(counts)}")
 
 

@@ -1,13 +1,15 @@
 """Stage `pseudo_labels`: solve for pseudo-labels from one network's predictions, outside training.
 
-Writes two things: soft labels of all six relaxations on a few pictures ([SSL] Fig. 7), and a comparison of the project's
-solvers with the exact optimum of the quadratic case over many pictures ([SSL] appendix B).
+Writes three things: soft labels of all six relaxations on a few pictures ([SSL] Fig. 7), those of the nearest and the dense
+neighbourhood (Fig. 5), and a comparison of the project's solvers with the exact optimum of the quadratic case, and with long runs
+for the other relaxations (appendix B).
 """
 
 from __future__ import annotations
 
 import io
 import json
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -21,6 +23,7 @@ from tqdm import tqdm
 from pipeline import paths
 from pipeline.conventions import valid_mask
 from pipeline.crf.affinity import contrast_affinity
+from pipeline.crf.dense import DenseKernel
 from pipeline.crf.neighborhoods import NEIGHBORHOODS
 from pipeline.datasets.base import DatasetError
 from pipeline.datasets.prepared import PreparedArchive
@@ -30,8 +33,10 @@ from pipeline.losses.relaxations import RELAXATIONS
 from pipeline.metrics.soft_jaccard import soft_jaccard
 from pipeline.networks import NETWORKS
 from pipeline.params import Params, SelfLabeling, load_params
+from pipeline.solver import solve
+from pipeline.solver.dense import solve_dense
 from pipeline.solver.gradient import solve_by_gradient
-from pipeline.solver.random_walker import solve_random_walker
+from pipeline.solver.solution import Solution
 from pipeline.stages.common import clear_errors
 from pipeline.stages.device import select_device
 from pipeline.targets.scribbles import rasterize, read_scribbles
@@ -55,13 +60,13 @@ def problems(params: Params, spec: SelfLabeling, count: int, device: torch.devic
     archive = PreparedArchive(paths.prepared(record["run"]["dataset"], "train"))
     network_spec = dict(record["network"], weights=None)
     network = NETWORKS[network_spec.pop("kind")](archive.num_classes, **network_spec).to(device).eval()
-    network.load_state_dict(load_state(paths.weights(family, name), device))
+    network.load_state_dict(load_state(paths.weights(family, name, 0), device))
     width_px = record["supervision"]["seeds"]["width_px"]
     draw = partial(rasterize, width_px=width_px, click_width_px=width_px)
     transform = WholeImage(record["training"]["image_size_px"], Jitter(flip=False), draw)
-    strokes = read_scribbles(paths.seeds(record["run"]["supervision"]))
+    strokes = read_scribbles(paths.seeds(params.run(family, name).variant))
     for image_id in archive.ids[:count]:
-        sample = transform.load(archive.image(image_id), archive.labels(image_id), strokes[image_id])(0)
+        sample = transform.load(archive.image(image_id), {"labels": archive.labels(image_id)}, strokes[image_id])(0)
         sample = {key: value[None].to(device) for key, value in sample.items()}
         with torch.inference_mode():
             log_probs = network(sample["image"]).log_softmax(1)
@@ -91,9 +96,7 @@ def solve_panels(params: Params, spec: SelfLabeling, device: torch.device) -> di
                 problem.affinity,
                 cross_entropy=spec.cross_entropy,
                 relaxation=relaxation,
-                steps=solver.steps,
-                learning_rate=solver.learning_rate,
-                tolerance=solver.tolerance,
+                steps=solver.steps or PAPER_STEPS,
                 valid=sample["valid"],
                 **weights_of(spec),
             ).labels[0]
@@ -117,48 +120,91 @@ def solve_panels(params: Params, spec: SelfLabeling, device: torch.device) -> di
 def scale_of(params: Params) -> dict[str, Any]:
     """Return profile, device and seed of the network that predictions come from, for the notes below figures."""
     record = json.loads(paths.run_record(*params.figures.panel_run.split("/")).read_text())
-    return {"profile": record["profile"], "device": record["device"], "seed": record["run"]["seed"]}
+    return {"profile": record["profile"], "device": record["device"], "seed": 0}
 
 
-SOLVER_STEPS = (100, 200, 1000)
-"""Gradient steps compared with the exact optimum; the paper uses 200 and tries 100."""
+def solve_neighborhoods(params: Params, nearest: SelfLabeling, dense: SelfLabeling, device: torch.device) -> dict[str, Any]:
+    """Return pictures, predictions and their soft labels on the nearest and the dense neighbourhood ([SSL] Fig. 5)."""
+    arrays: dict[str, Any] = {}
+    ids = []
+    for index, problem in enumerate(problems(params, nearest, params.figures.panel_images, device)):
+        sample = problem.sample
+        energy: dict[str, Any] = {
+            "cross_entropy": nearest.cross_entropy,
+            "relaxation": nearest.relaxation,
+            "valid": sample["valid"],
+            "steps": params.solver[nearest.solver].steps or PAPER_STEPS,
+        }
+        near = solve_by_gradient(problem.log_probs, sample["seeds"], problem.affinity, **energy, **weights_of(nearest))
+        kernel = DenseKernel.build(
+            sample["image"], sample["valid"], dense.sigma_rgb, dense.sigma_xy_px, mode="exact", landmarks=dense.landmarks
+        )
+        weights: dict[str, Any] = {"unary_weight": dense.unary_weight, "pairwise_weight": dense.pairwise_weight}
+        far = solve_dense(problem.log_probs, sample["seeds"], kernel, **energy, **weights)
+        arrays[f"image_{index}"] = (sample["image"][0].permute(1, 2, 0) * 255).round().byte().cpu().numpy()
+        arrays[f"seeds_{index}"] = sample["seeds"][0].byte().cpu().numpy()
+        arrays[f"labels_{index}"] = sample["labels"][0].byte().cpu().numpy()
+        for name, labels in (("network", problem.log_probs.exp()), ("nearest", near.labels), ("dense", far.labels)):
+            arrays[f"{name}_{index}"] = labels[0].half().cpu().numpy()
+        ids.append(problem.image_id)
+    family, name = params.figures.panel_run.split("/")
+    archive = PreparedArchive(paths.prepared(params.run(family, name).dataset, "train"))
+    palette, class_names = np.asarray(archive.palette, dtype=np.uint8), np.array(archive.class_names)
+    return {"ids": np.array(ids), "palette": palette, "class_names": class_names, **arrays, **scale_of(params)}
+
+
+PAPER_STEPS = 200
+"""Gradient steps of the paper."""
+LONG_RUN_STEPS = 1000
+"""Gradient steps of the run that stands in for the optimum where none is known."""
+COMPARED: dict[str, dict[str, Any]] = {
+    "gradient, 100": {"kind": "gradient", "steps": 100},
+    "gradient, 200": {"kind": "gradient", "steps": PAPER_STEPS},
+    "gradient, 1000": {"kind": "gradient", "steps": LONG_RUN_STEPS},
+    "fast": {"kind": "fast"},
+    "random walker": {"kind": "random_walker"},
+}
+"""Solvers compared with the optimum of H_Q + P_Q."""
+OTHERS = ("gradient, 100", "gradient, 200", "fast")
+"""Solvers compared with a long run on H_CCE and the other relaxations, on a tenth of the pictures."""
+
+
+def solve_as(name: str, problem: Problem, energy: dict[str, Any]) -> Solution:
+    """Solve with one of `COMPARED`."""
+    settings = {**energy, **COMPARED[name]}
+    return solve(problem.log_probs, problem.sample["seeds"], problem.affinity, **settings)
 
 
 def compare_solvers(params: Params, spec: SelfLabeling, device: torch.device) -> list[dict[str, Any]]:
-    """Return one row per solver and picture for H_Q + P_Q, whose optimum is known."""
+    """Return one row per solver, energy and picture."""
     rows = []
     scale = scale_of(params)
     count = params.figures.solver_images
-    settings = params.solver[spec.solver]
-    for problem in tqdm(problems(params, spec, count, device), total=count, desc="solvers", unit="img", disable=None):
-        given = (problem.log_probs, problem.sample["seeds"], problem.affinity)
+    for number, problem in enumerate(tqdm(problems(params, spec, count, device), total=count, desc="solvers", disable=None)):
         valid = valid_mask(problem.sample["seeds"]) | problem.sample["valid"]
-        exact = solve_random_walker(*given, valid=valid, **weights_of(spec))
-        solutions = {("random walker", 0): exact}
-        for steps in SOLVER_STEPS:
-            solutions["gradient", steps] = solve_by_gradient(
-                *given,
-                cross_entropy="quadratic",
-                relaxation="q",
-                steps=steps,
-                learning_rate=settings.learning_rate,
-                tolerance=settings.tolerance,
-                valid=valid,
-                **weights_of(spec),
-            )
-        for (solver, steps), solution in solutions.items():
-            rows.append(
-                {
-                    "solver": solver,
-                    "steps": steps,
-                    "image_id": problem.image_id,
-                    "soft_jaccard": float(soft_jaccard(solution.labels, exact.labels, valid)),
-                    "energy": float(solution.energy),
-                    "energy_optimum": float(exact.energy),
-                    "converged": bool(solution.converged),
-                    **scale,
-                }
-            )
+        cases = [("quadratic", "q")] + [("cce", relaxation) for relaxation in RELAXATIONS if number % 10 == 0]
+        for cross_entropy, relaxation in cases:
+            energy = {"cross_entropy": cross_entropy, "relaxation": relaxation, "valid": valid, **weights_of(spec)}
+            known = (cross_entropy, relaxation) == ("quadratic", "q")
+            reference = solve_as("random walker" if known else "gradient, 1000", problem, energy)
+            for name in COMPARED if known else OTHERS:
+                started = time.perf_counter()
+                solution = solve_as(name, problem, energy)
+                rows.append(
+                    {
+                        "solver": name.partition(",")[0],
+                        "steps": COMPARED[name].get("steps", 0),
+                        "image_id": problem.image_id,
+                        "cross_entropy": cross_entropy,
+                        "relaxation": relaxation,
+                        "soft_jaccard": float(soft_jaccard(solution.labels, reference.labels, valid)) if known else None,
+                        "energy": float(solution.energy),
+                        "reference_energy": float(reference.energy),
+                        "converged": bool(solution.converged),
+                        "seconds": time.perf_counter() - started,
+                        **scale,
+                    }
+                )
     return rows
 
 
@@ -172,10 +218,18 @@ def main() -> None:
                 f"figures.panel_objective: {params.figures.panel_objective!r} has no self_labeling term; name one that has"
             )
         device = select_device(params.device)
+        dense = params.objectives[params.figures.panel_dense_objective].self_labeling
+        if dense is None or dense.neighborhood != "dense":
+            raise ValueError(
+                f"figures.panel_dense_objective: {params.figures.panel_dense_objective!r} has no dense neighbourhood; "
+                "name one that has"
+            )
         family = params.figures.panel_run.split("/")[0]
-        buffer = io.BytesIO()
-        np.savez_compressed(buffer, allow_pickle=False, **solve_panels(params, spec, device))
-        write_atomically(paths.panels(family), buffer.getvalue())
+        drawn = {"b-fig7": solve_panels(params, spec, device), "b-fig5": solve_neighborhoods(params, spec, dense, device)}
+        for artefact, arrays in drawn.items():
+            buffer = io.BytesIO()
+            np.savez_compressed(buffer, allow_pickle=False, **arrays)
+            write_atomically(paths.panels(artefact), buffer.getvalue())
         write_csv(paths.solver_check(family), compare_solvers(params, spec, device))
 
 

@@ -26,7 +26,7 @@ def write_synthetic(spec: Dataset, folder: Path, seed: int) -> None:
     Raises:
         DatasetError: a class of `synthetic.classes` is unknown to the reader.
     """
-    from pipeline.datasets.synthetic import make_scenes
+    from pipeline.datasets.scenes import SCENES
 
     reader = DATASETS[spec.kind]
     if spec.synthetic is None:
@@ -39,7 +39,7 @@ def write_synthetic(spec: Dataset, folder: Path, seed: int) -> None:
     indices = [reader.class_names.index(name) for name in spec.synthetic.classes]
     size = (spec.synthetic.width_px, spec.synthetic.height_px)
     scenes = {
-        split: make_scenes(count, seed=seed, class_indices=indices, size_px=size, split=split)
+        split: SCENES[spec.kind](count, seed=seed, class_indices=indices, size_px=size, split=split)
         for split, count in (("train", spec.synthetic.train), ("val", spec.synthetic.val))
     }
     reader.write(folder, scenes)

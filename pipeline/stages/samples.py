@@ -8,7 +8,7 @@ from pipeline import paths
 from pipeline.datasets.base import DatasetError
 from pipeline.datasets.prepared import PreparedArchive
 from pipeline.params import load_params
-from pipeline.report.sample_sheet import draw_samples, sample_ids
+from pipeline.report.sample_sheet import draw_classified, draw_samples, sample_ids
 from pipeline.report.style import save_figure
 from pipeline.stages.common import clear_errors, lookup, stage_arguments
 from pipeline.targets.scribbles import generate_scribbles
@@ -22,6 +22,9 @@ def main() -> None:
         params = load_params()
         lookup(params.datasets, name, "datasets")
         archive = PreparedArchive(paths.prepared(name, "train"))
+        if archive.task == "classification":
+            save_figure(draw_classified(archive, params.figures.sample_images), paths.samples(name), suffixes=[".png"])
+            return
         ids = sample_ids(archive, params.figures.sample_images)
         given = archive.scribbles() or {}
         scribbles = {

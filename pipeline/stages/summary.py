@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from statistics import fmean
 
 from pipeline import paths
 from pipeline.files import write_json
@@ -14,11 +15,12 @@ def main() -> None:
     """Run the stage."""
     with clear_errors():
         params = load_params()
-        scores: dict[str, float] = {}
+        scores: dict[str, list[float]] = {}
         for family in sorted({run.split("/")[0] for run in params.figures.headline}):
             with paths.results(family).open(newline="") as file:
-                scores.update({f"{family}/{row['run']}": round(float(row["mIoU_val"]), 4) for row in csv.DictReader(file)})
-        write_json(paths.SUMMARY, {"mIoU": {run: scores[run] for run in params.figures.headline}})
+                for row in csv.DictReader(file):
+                    scores.setdefault(f"{family}/{row['run']}", []).append(float(row["mIoU_val"] or "nan"))
+        write_json(paths.SUMMARY, {"mIoU": {run: round(fmean(scores[run]), 4) for run in params.figures.headline}})
 
 
 if __name__ == "__main__":

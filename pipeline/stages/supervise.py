@@ -1,91 +1,256 @@
-"""Stages `supervise@VARIANT` and `corrupt@VARIANT`: make what an annotator gives for the training images of a data set.
+"""Stage `supervise@DATASET`: make all that annotators give for the training images of a data set, one folder per variant.
 
-Size targets come from the masks and are corrupted by [SIZE] Eq. 15; scribbles are the set's own, or drawn from the masks
-where it has none, and shortened to the asked ratio. The folder holds sizes.csv and / or seeds.json, and summary.json with
-the seed and the errors that were realised.
+Size targets come from the masks, corrupted by [SIZE] Eq. 15, from a file of annotations, or are one average for all images.
+Scribbles are the set's own, or drawn from the masks where it has none, and shortened to the asked ratio; regions are eroded
+masks. A folder holds sizes.csv, tags.csv, labels.csv, seeds.json or seeds.zip as asked for, and summary.json with the seed and
+what was realised. All variants are made together, because they share the decoded masks; a training depends on its own folder.
 """
 
 from __future__ import annotations
 
+import csv
+import io
+import json
+import math
+from collections.abc import Callable, Iterator
+from functools import cached_property, lru_cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+from tqdm import tqdm
 
 from pipeline import paths
 from pipeline.conventions import VOID
 from pipeline.datasets.base import DatasetError, Scribble
 from pipeline.datasets.prepared import PreparedArchive
-from pipeline.files import write_json
+from pipeline.files import write_atomically, write_json
 from pipeline.metrics.size_error import mean_relative_error
-from pipeline.params import Seeds, load_params
+from pipeline.params import ClassLabels, Params, Seeds, SizeTargets, Supervision, load_params
 from pipeline.stages.common import clear_errors, lookup, stage_arguments
-from pipeline.targets.corruption import mre_from_sigma, perturb, sigma_from_mre
+from pipeline.targets.annotations import SIMULATED, Annotation, annotation_errors, combine, read_annotations, simulate
+from pipeline.targets.blocks import block_labels
+from pipeline.targets.corruption import corrupt_labels, mre_from_sigma, perturb, sigma_from_mre, soften
+from pipeline.targets.erosion import erode_to_seeds
+from pipeline.targets.rasters import write_rasters
 from pipeline.targets.scribbles import generate_scribbles, rasterize, shorten, write_scribbles
-from pipeline.targets.sizes import class_sizes, write_size_targets
+from pipeline.targets.sizes import class_sizes, mean_size_targets, write_size_targets
+from pipeline.targets.tags import write_tags
 
-NOISE_STREAM, SCRIBBLE_STREAM = 1, 2
+NOISE_STREAM, SCRIBBLE_STREAM, ANNOTATOR_STREAM, LABEL_STREAM = 1, 2, 3, 4
 """Separate random streams, so that adding scribbles never changes the noise of sizes."""
 
 
-def make_sizes(archive: PreparedArchive, variant: str, sigma: float, seed: int) -> dict[str, Any]:
-    """Write size targets with relative noise `sigma` and return what was realised.
+class Truth:
+    """The training images of one view of a data set, with what several variants need computed once."""
 
-    All variants of a seed share one draw of the noise, scaled by sigma, so that curves over sigma differ by it alone.
+    def __init__(self, archive: PreparedArchive) -> None:
+        self.archive = archive
+        self.labels = lru_cache(maxsize=2000)(archive.labels)
+        self.strokes = lru_cache(maxsize=None)(self._strokes)
+
+    @cached_property
+    def sizes(self) -> np.ndarray:
+        """Class sizes of all masks, (N, C)."""
+        return np.stack([class_sizes(self.labels(image_id), self.archive.num_classes) for image_id in self.archive.ids])
+
+    def _strokes(self, seed: int, min_area_fraction: float) -> tuple[dict[str, list[Scribble]], bool]:
+        """Return full-length scribbles per image, the set's own or else generated ones, and whether they are generated."""
+        given = self.archive.scribbles()
+        if given is not None:
+            return given, False
+        strokes = {}
+        for number, image_id in enumerate(self.archive.ids):
+            width, height = self.archive.size(image_id)
+            generator = np.random.default_rng([seed, SCRIBBLE_STREAM, number])
+            smallest = round(min_area_fraction * width * height)
+            strokes[image_id] = generate_scribbles(self.labels(image_id), min_area_px=smallest, generator=generator)
+        return strokes, True
+
+
+def make_sizes(truth: Truth, variant: str, spec: SizeTargets, sigma: float, seed: int) -> dict[str, Any]:
+    """Write size targets and return what was realised.
+
+    All noisy variants of a seed share one draw of the noise, scaled by sigma, so that curves over sigma differ by it alone.
     """
-    exact = np.stack([class_sizes(archive.labels(image_id), archive.num_classes) for image_id in archive.ids])
-    corrupted = perturb(exact, sigma, np.random.default_rng([seed, NOISE_STREAM]))
-    write_size_targets(paths.size_targets(variant), archive.ids, corrupted.sizes, archive.class_names)
-    return {
-        "sigma": sigma,
-        "mre": mre_from_sigma(sigma),
-        "mre_all": mean_relative_error(corrupted.sizes, exact),
-        "mre_foreground": mean_relative_error(corrupted.sizes, exact, foreground_only=True),
-        "clamped": corrupted.clamped,
+    archive, exact = truth.archive, truth.sizes
+    summary: dict[str, Any] = {"source": spec.source}
+    if spec.source == "mean":
+        sizes = mean_size_targets(exact)
+    elif spec.source == "annotations":
+        sizes, told = annotated_sizes(archive, variant, spec, exact, seed)
+        summary |= told
+    else:
+        corrupted = perturb(exact, sigma, np.random.default_rng([seed, NOISE_STREAM]))
+        sizes = corrupted.sizes
+        summary |= {"noise_default": spec.mre is None, "sigma": sigma, "mre": mre_from_sigma(sigma), "clamped": corrupted.clamped}
+    write_size_targets(paths.size_targets(variant), archive.ids, sizes, archive.class_names)
+    return summary | {
+        "mre_all": mean_relative_error(sizes, exact),
+        "mre_foreground": mean_relative_error(sizes, exact, foreground_only=True),
     }
 
 
-def make_seeds(archive: PreparedArchive, variant: str, spec: Seeds, seed: int) -> dict[str, Any]:
+def annotated_sizes(
+    archive: PreparedArchive, variant: str, spec: SizeTargets, exact: np.ndarray, seed: int
+) -> tuple[np.ndarray, dict[str, Any]]:
+    """Return size targets of a file of annotations, or of a simulated annotator, and write the error of every answer.
+
+    Raises:
+        ValueError: the file has unknown classes or images, or lacks some.
+    """
+    generator = np.random.default_rng([seed, ANNOTATOR_STREAM])
+    names, ids = archive.class_names, archive.ids
+    rows: list[Annotation]
+    if spec.file is None:
+        rows = simulate(exact, names, ids, generator)
+    else:
+        whole = PreparedArchive(archive.path)  # the file may cover more images and classes than this part of the data set
+        others = set(whole.class_names) - set(names)
+        left_out = set(whole.ids) - set(ids)
+        rows = read_annotations(Path(spec.file)).rows
+        rows = [row for row in rows if row.image_id not in left_out and row.class_name not in others]
+    combined = combine(rows, names, ids, how=spec.combine)
+    errors = [one for one in annotation_errors(rows, dict(zip(ids, exact)), names) if math.isfinite(one.error)]
+    source = "simulated" if any(row.annotator == SIMULATED for row in rows) else "annotated"
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["image_id", "class", "size_fraction", "exact", "relative_error", "seconds", "annotator", "source"])
+    writer.writerows(
+        [
+            one.image_id,
+            one.class_name,
+            f"{one.size:.9g}",
+            f"{one.exact:.9g}",
+            f"{one.error:.6g}",
+            f"{one.seconds:.3f}",
+            one.annotator,
+            source,
+        ]
+        for one in errors
+    )
+    write_atomically(paths.annotation_errors(variant), text.getvalue().encode())
+    return combined.sizes, {
+        "annotation": source,
+        "annotated_mre": float(np.mean([abs(one.error) for one in errors])),
+        "annotated_seconds": float(np.mean([one.seconds for one in errors])),
+    }
+
+
+def make_strokes(truth: Truth, variant: str, spec: Seeds, seed: int) -> dict[str, Any]:
     """Write scribbles or clicks and return how much they cover.
 
     Raises:
         DatasetError: clicks are asked for and the data set has none.
     """
-    given = archive.clicks() if spec.kind == "clicks" else archive.scribbles()
-    if given is None and spec.kind == "clicks":
-        raise DatasetError(f"supervision.{variant}.seeds.kind: the data set has no clicks; use scribbles with length_ratio 0")
+    archive = truth.archive
+    if spec.kind == "clicks":
+        clicks = archive.clicks()
+        if clicks is None:
+            raise DatasetError(f"supervision {variant}: seeds.kind: the data set has no clicks; use scribbles of length_ratio 0")
+        full, generated = clicks, False
+    else:
+        full, generated = truth.strokes(seed, spec.min_area_fraction)
     strokes: dict[str, list[Scribble]] = {}
     drawn = total = 0
-    for number, image_id in enumerate(archive.ids):
+    for image_id in archive.ids:
         width, height = archive.size(image_id)
-        if given is not None:
-            full = given.get(image_id, [])
-        else:
-            generator = np.random.default_rng([seed, SCRIBBLE_STREAM, number])
-            smallest = round(spec.min_area_fraction * width * height)
-            full = generate_scribbles(archive.labels(image_id), min_area_px=smallest, generator=generator)
-        strokes[image_id] = [shorten(stroke, spec.length_ratio) for stroke in full]
+        strokes[image_id] = [shorten(stroke, spec.length_ratio) for stroke in full.get(image_id, [])]
         raster = rasterize(strokes[image_id], (width, height), (width, height), spec.width_px, spec.width_px)
         drawn += int((raster != VOID).sum())
         total += raster.size
     write_scribbles(paths.seeds(variant), strokes)
-    return {"kind": spec.kind, "length_ratio": spec.length_ratio, "annotated": drawn / total, "generated": given is None}
+    return {"length_ratio": spec.length_ratio, "annotated": drawn / total, "generated": generated}
+
+
+def make_regions(truth: Truth, variant: str, spec: Seeds) -> dict[str, Any]:
+    """Write seeds that are regions and return how much they cover.
+
+    Raises:
+        DatasetError: drawn scribbles are asked for and the data set has none.
+    """
+
+    archive = truth.archive
+
+    def eroded(image_id: str) -> np.ndarray:
+        labels = truth.labels(image_id)
+        seeds = np.full_like(labels, VOID)
+        for index in range(1, archive.num_classes):  # the background stays unlabelled
+            np.minimum(seeds, erode_to_seeds(labels, index, spec.iterations), out=seeds)
+        return seeds
+
+    def drawn_by_hand(image_id: str) -> np.ndarray:
+        raster = archive.scribble_raster(image_id)
+        if raster is None:
+            raise DatasetError(f"supervision {variant}: seeds.kind: the data set has no drawn scribbles; use kind scribbles")
+        return raster
+
+    def blocks(image_id: str) -> np.ndarray:
+        return block_labels(truth.labels(image_id), spec.block_ratio)
+
+    makers: dict[str, Callable[[str], np.ndarray]] = {"erosion": eroded, "drawn": drawn_by_hand, "blocks": blocks}
+    counts = {"labelled": 0, "total": 0}
+
+    def counted() -> Iterator[tuple[str, np.ndarray]]:
+        for image_id in archive.ids:
+            seeds = makers[spec.kind](image_id)
+            counts["labelled"] += int((seeds != VOID).sum())
+            counts["total"] += seeds.size
+            yield image_id, seeds
+
+    write_rasters(paths.seed_regions(variant), counted())
+    ratio = {"block_ratio": spec.block_ratio} if spec.kind == "blocks" else {}
+    return {"annotated": counts["labelled"] / counts["total"], "generated": spec.kind != "drawn", **ratio}
+
+
+def make_class_labels(archive: PreparedArchive, variant: str, spec: ClassLabels, seed: int) -> dict[str, Any]:
+    """Write soft class labels, a share of them corrupted ([SSL] Fig. 3d); all shares of a seed corrupt the same images first."""
+    exact = np.array([archive.image_class(image_id) for image_id in archive.ids])
+    given = corrupt_labels(exact, archive.num_classes, spec.corrupted, np.random.default_rng([seed, LABEL_STREAM]))
+    targets = soften(given, archive.num_classes, spec.corrupted)
+    write_size_targets(paths.class_labels(variant), archive.ids, targets, archive.class_names)
+    return {"corrupted": spec.corrupted, "wrong": float((given != exact).mean())}
+
+
+def make_variant(truth: Truth, variant: str, spec: Supervision, params: Params) -> None:
+    """Write the folder of one variant."""
+    archive = truth.archive
+    summary: dict[str, Any] = {
+        "dataset": spec.dataset,
+        "subset": spec.view,  # trainings depend on it through this file
+        "images": len(archive.ids),
+        "seed": params.seed,
+        "masks": spec.masks,
+    }
+    if spec.sizes is not None:
+        sigma = params.noise.sigma if spec.sizes.mre is None else sigma_from_mre(spec.sizes.mre)
+        summary["sizes"] = make_sizes(truth, variant, spec.sizes, sigma, params.seed)
+    if spec.tags:
+        write_tags(paths.tags(variant), archive.ids, truth.sizes > 0, archive.class_names)
+    if spec.seeds is not None:
+        if spec.seeds.kind in ("scribbles", "clicks"):
+            made = make_strokes(truth, variant, spec.seeds, params.seed)
+        else:
+            made = make_regions(truth, variant, spec.seeds)
+        summary["seeds"] = {"kind": spec.seeds.kind, **made}
+    if spec.labels is not None:
+        summary["labels"] = make_class_labels(archive, variant, spec.labels, params.seed)
+    write_json(paths.supervision_summary(variant), summary)
 
 
 def main() -> None:
     """Run the stage."""
-    variant = stage_arguments(__doc__, variant="key of `supervision` or `noise.supervision` in params.yaml").variant
+    dataset = stage_arguments(__doc__, dataset="key of `datasets` in params.yaml").dataset
     with clear_errors(DatasetError):
         params = load_params()
-        spec = lookup(params.supervisions, variant, "supervision")
-        archive = PreparedArchive(paths.prepared(spec.dataset, "train"))
-        summary: dict[str, Any] = {"dataset": spec.dataset, "images": len(archive.ids), "seed": params.seed, "masks": spec.masks}
-        if spec.sizes is not None:
-            is_default = spec.sizes.mre is None
-            sigma = params.noise.sigma if spec.sizes.mre is None else sigma_from_mre(spec.sizes.mre)
-            summary["sizes"] = {"noise_default": is_default, **make_sizes(archive, variant, sigma, params.seed)}
-        if spec.seeds is not None:
-            summary["seeds"] = make_seeds(archive, variant, spec.seeds, params.seed)
-        write_json(paths.supervision_summary(variant), summary)
+        lookup(params.datasets, dataset, "datasets")
+        truths: dict[str, Truth] = {}
+        for name, spec in tqdm(params.supervision.items(), desc=f"supervise {dataset}", unit="variant", disable=None):
+            if spec.dataset == dataset:
+                view = json.dumps(spec.view)
+                if view not in truths:
+                    truths[view] = Truth(PreparedArchive(paths.prepared(dataset, "train"), **spec.view))
+                make_variant(truths[view], f"{dataset}/{name}", spec, params)
 
 
 if __name__ == "__main__":

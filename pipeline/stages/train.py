@@ -1,6 +1,7 @@
-"""Stage `train@RUN`: train one run of params.yaml and write its weights, history and record.
+"""Stage `train@RUN`: train one run of params.yaml, all its repetitions, and write weights, histories and a record.
 
-The same command resumes an interrupted run from a scratch checkpoint, as long as settings, data and code are the same.
+The same command resumes an interrupted run: repetitions that are finished are kept, the one that was cut goes on from its
+checkpoint, as long as settings, data and code are the same.
 """
 
 from __future__ import annotations
@@ -8,8 +9,11 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
+import os
+import shutil
 import time
 import zipfile
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -21,29 +25,34 @@ from pipeline import paths
 from pipeline.datasets.attach import AttachedImages
 from pipeline.datasets.base import DatasetError
 from pipeline.datasets.prepared import PreparedArchive
-from pipeline.datasets.transforms import Jitter, RandomCrop, WholeImage
+from pipeline.datasets.transforms import Draw, Jitter, RandomCrop, WholeImage
+from pipeline.evaluation.accuracy import accuracy
+from pipeline.evaluation.predict import predict_logits
 from pipeline.evaluation.score import score
 from pipeline.files import write_csv, write_json
-from pipeline.networks import NETWORKS
-from pipeline.networks.base import SegmentationNetwork
-from pipeline.params import Params, ParamsError, Run, Training, load_params
+from pipeline.networks import CLASSIFIERS, NETWORKS
+from pipeline.networks.base import Network
+from pipeline.params import Params, ParamsError, Run, Supervision, Training, load_params
 from pipeline.stages.common import clear_errors
 from pipeline.stages.device import select_device
+from pipeline.targets.rasters import RasterArchive, write_rasters
 from pipeline.targets.scribbles import rasterize, read_scribbles
 from pipeline.targets.sizes import read_size_targets
-from pipeline.training.checkpoint import load_state, remove_state, save_state
-from pipeline.training.loop import Settings, TrainingError, train
-from pipeline.training.objectives import Objective
+from pipeline.targets.tags import read_tags
+from pipeline.training.checkpoint import load_state, save_state
+from pipeline.training.loop import Refresh, Settings, TrainingError, train
+from pipeline.training.objectives import Objective, proposer
 from pipeline.training.seeding import BatchPlan, derive_seed
 
 
 @dataclass(frozen=True)
 class Job:
-    """One run with everything it refers to, in plain values."""
+    """One repetition of a run with everything it refers to, in plain values."""
 
     family: str
     name: str
     params: Params
+    repetition: int = 0
 
     @property
     def run(self) -> Run:
@@ -51,15 +60,38 @@ class Job:
         return self.params.run(self.family, self.name)
 
     @property
+    def label(self) -> str:
+        """Name in messages."""
+        of_many = f" ({self.repetition + 1} of {self.params.repetitions})" if self.params.repetitions > 1 else ""
+        return f"{self.family}/{self.name}{of_many}"
+
+    @property
     def training(self) -> Training:
         """Its optimisation settings."""
         return self.params.training[self.run.training]
+
+    @property
+    def supervision(self) -> Supervision:
+        """What the annotator gave."""
+        return self.params.supervision[self.run.supervision]
+
+    @property
+    def start(self) -> Path | None:
+        """The weights it starts from: those of the same repetition of another run."""
+        if self.run.start is None:
+            return None
+        family, name = self.run.start.split("/")
+        return paths.weights(family, name, self.repetition)
+
+    def archive(self, split: str) -> PreparedArchive:
+        """Open the pictures of a split as this run sees them."""
+        return PreparedArchive(paths.prepared(self.run.dataset, split), **self.supervision.view)
 
     def objective(self) -> dict[str, Any]:
         """Return its loss terms, the solver's settings in place of its name."""
         terms = self.params.objectives[self.run.objective].model_dump()
         if terms["self_labeling"] is not None:
-            terms["self_labeling"]["solver"] = self.params.solver[terms["self_labeling"]["solver"]].model_dump()
+            terms["self_labeling"]["solver"] = self.params.solver[terms["self_labeling"]["solver"]].model_dump(exclude_none=True)
         return terms
 
     def settings(self) -> dict[str, Any]:
@@ -70,63 +102,88 @@ class Job:
             "network": self.params.networks[self.run.network].model_dump(),
             "training": self.training.model_dump(),
             "objective": self.objective(),
-            "supervision": self.params.supervisions[self.run.supervision].model_dump(),
+            "supervision": self.supervision.model_dump(),
         }
 
     def files(self) -> list[Path]:
-        """Return the files the run depends on."""
+        """Return the files the repetition depends on."""
         read = [paths.code(self.family), paths.prepared(self.run.dataset, "train")]
-        read += sorted(paths.supervision(self.run.supervision).glob("*"))
-        if self.run.start is not None:
-            read.append(paths.weights(*self.run.start.split("/")))
-        return read
+        read += sorted(paths.supervision(self.run.variant).glob("*"))
+        return read + ([] if self.start is None else [self.start])
+
+    def unfinished(self) -> Path:
+        """Return the scratch folder of the repetition, named after a digest of settings, code and data."""
+        digest = hashlib.sha256(json.dumps(self.settings(), sort_keys=True).encode())
+        for path in self.files():
+            if path.suffix == ".zip":  # the directory of an archive holds a checksum of every member
+                with zipfile.ZipFile(path) as archive:
+                    digest.update(repr([(info.filename, info.CRC) for info in archive.infolist()]).encode())
+            else:
+                digest.update(path.read_bytes())
+        return paths.unfinished(self.family, self.name, self.repetition, digest.hexdigest()[:16])
+
+
+def make_draw(supervision: Supervision) -> Draw:
+    """Return the function that draws strokes as wide as the supervision says."""
+    width_px = supervision.seeds.width_px if supervision.seeds is not None else 1
+    return partial(rasterize, width_px=width_px, click_width_px=width_px)
 
 
 def make_dataset(job: Job) -> AttachedImages:
     """Join the training pictures with the run's supervision."""
-    archive = PreparedArchive(paths.prepared(job.run.dataset, "train"))
-    supervision = job.params.supervisions[job.run.supervision]
+    archive = job.archive("train")
+    variant, supervision = job.run.variant, job.supervision
     training, augmentation = job.training, job.training.augmentation
     jitter = Jitter(flip=augmentation.flip, color=augmentation.color_jitter)
-    width_px = supervision.seeds.width_px if supervision.seeds is not None else 1
-    draw = partial(rasterize, width_px=width_px, click_width_px=width_px)
+    draw = make_draw(supervision)
     transform: WholeImage | RandomCrop = WholeImage(training.image_size_px, jitter, draw)
     if training.input == "crop":
         scale = (augmentation.scale_min, augmentation.scale_max)
         transform = RandomCrop(training.image_size_px, scale, augmentation.blur, jitter, draw)
-    size_targets = None
-    if supervision.sizes is not None:
-        path = paths.size_targets(job.run.supervision)
-        size_targets = read_size_targets(path, class_names=archive.class_names, known_ids=set(archive.ids))[1]
+    tables = {
+        "size_targets": (supervision.sizes is not None, paths.size_targets(variant)),
+        "class_targets": (supervision.labels is not None, paths.class_labels(variant)),
+    }
+    known = set(archive.ids)
+    vectors = {
+        name: read_size_targets(path, class_names=archive.class_names, known_ids=known)[1]
+        for name, (given, path) in tables.items()
+        if given
+    }
+    if supervision.tags:
+        vectors["tags"] = read_tags(paths.tags(variant), archive.class_names)
+    strokes = supervision.seeds is not None and paths.seeds(variant).exists()
+    regions = supervision.seeds is not None and not strokes
     return AttachedImages(
         archive,
         transform,
         masks=supervision.masks,
-        scribbles=read_scribbles(paths.seeds(job.run.supervision)) if supervision.seeds is not None else None,
-        size_targets=size_targets,
+        scribbles=read_scribbles(paths.seeds(variant)) if strokes else None,
+        rasters={"seeds": RasterArchive(paths.seed_regions(variant))} if regions else None,
+        vectors=vectors,
         cache=training.cache_images,
     )
 
 
-def make_network(job: Job, num_classes: int, seed: int) -> SegmentationNetwork:
-    """Build the run's network: random from `seed`, or with the weights of the run it starts from.
+def make_network(job: Job, num_classes: int, seed: int) -> Network:
+    """Build the run's network: random from `seed`, a pre-trained encoder, or with the weights of the run it starts from.
 
     Raises:
         TrainingError: the weights to start from belong to another network.
     """
     torch.manual_seed(derive_seed(seed, "network"))
     spec = job.params.networks[job.run.network]
-    settings = spec.model_dump(exclude={"kind"})
-    if job.run.start is not None:
-        settings["weights"] = None  # those of the run it starts from are loaded below
-    network = NETWORKS[spec.kind](num_classes, **settings)
-    if job.run.start is not None:
-        path = paths.weights(*job.run.start.split("/"))
+    pretrained = spec.weights is not None and job.start is None
+    weights = paths.pretrained_weights(job.run.network) if pretrained else None
+    builders: dict[str, Callable[..., Network]] = {**NETWORKS, **CLASSIFIERS}
+    network = builders[spec.kind](num_classes, **spec.model_dump(exclude={"kind", "weights"}), weights=weights)
+    if job.start is not None:
         try:
-            network.load_state_dict(load_state(path))
+            network.load_state_dict(load_state(job.start))
         except RuntimeError as error:
             raise TrainingError(
-                f"runs.{job.family}.{job.name}.start: {path} does not fit network {job.run.network!r} with {num_classes} classes"
+                f"runs.{job.family}.{job.name}.start: {job.start} does not fit network "
+                f"{job.run.network!r} with {num_classes} classes"
             ) from error
     return network
 
@@ -137,31 +194,49 @@ def make_loader(dataset: AttachedImages, workers: int, pin: bool, plan: BatchPla
     return torch.utils.data.DataLoader(cast(Any, dataset), batch_sampler=cast(Any, plan), **options)
 
 
-def fingerprint(settings: dict[str, Any], files: list[Path]) -> str:
-    """Return a digest of a run's settings and of the files it depends on: a checkpoint of anything else is never resumed."""
-    digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
-    for path in files:
-        if path.suffix == ".zip":  # the directory of an archive holds a checksum of every member
-            with zipfile.ZipFile(path) as archive:
-                digest.update(repr([(info.filename, info.CRC) for info in archive.infolist()]).encode())
-        else:
-            digest.update(path.read_bytes())
-    return digest.hexdigest()[:16]
+def make_refresh(job: Job, dataset: AttachedImages, scratch: Path, device: torch.device) -> Refresh | None:
+    """Return what makes hard proposals while training, if the run's objective wants any."""
+    labeling = job.params.objectives[job.run.objective].proposals
+    if labeling is None:
+        return None
+    propose = proposer()
+    resize_px = job.training.image_size_px if job.training.input == "resize" else None
+    draw = make_draw(job.supervision)
+
+    def make(network: Network, period: int) -> None:
+        path = scratch / f"proposals-{period}.zip"
+        if not path.exists():
+            made = propose(
+                dataset.annotated(draw),
+                lambda pictures: predict_logits(network, pictures, resize_px=resize_px, device=device),
+                unary_weight=labeling.unary_weight,
+                pairwise_weight=labeling.pairwise_weight,
+                total=len(dataset),
+            )
+            write_rasters(path, made)
+            for old in scratch.glob("proposals-*.zip"):
+                if old != path:
+                    old.unlink()
+        dataset.attach_rasters("proposals", RasterArchive(path))
+
+    return Refresh(labeling.every_epochs, make)
 
 
-def run_job(job: Job, *, show_progress: bool = True) -> None:
-    """Train and write models/FAMILY/RUN."""
-    seed = derive_seed(job.params.seed, job.run.seed, job.run.dataset)
+def run_repetition(job: Job, folder: Path, *, show_progress: bool = True) -> None:
+    """Train one repetition and leave its weights and history in `folder`, which appears when all is there."""
+    seed = derive_seed(job.params.seed, job.repetition, job.run.dataset)
     device = select_device(job.params.device)
     dataset = make_dataset(job)
     training = job.training
     network = make_network(job, dataset.archive.num_classes, seed).to(device)
     cast(Any, network).to(memory_format=torch.channels_last)
-    checkpoint = paths.checkpoint(job.family, job.name, fingerprint(job.settings(), job.files()))
     resize_px = training.image_size_px if training.input == "resize" else None
+    scratch = folder.with_name(f"{folder.name}.unfinished")
 
-    def validate(network: SegmentationNetwork) -> float:
-        images = PreparedArchive(paths.prepared(job.run.dataset, "val"))
+    def validate(network: Network) -> float:
+        images = job.archive("val")
+        if images.task == "classification":
+            return accuracy(network, images, resize_px=training.image_size_px, device=device)
         return score(network, images, resize_px=resize_px, device=device).mean_iou
 
     started = time.monotonic()
@@ -173,24 +248,47 @@ def run_job(job: Job, *, show_progress: bool = True) -> None:
         Settings(**training.model_dump(include=set(Settings.__dataclass_fields__))),
         seed=seed,
         device=device,
-        checkpoint=checkpoint,
+        checkpoint=scratch / "checkpoint.pt",
         validate=validate,
-        label=f"{job.family}/{job.name}",
+        refresh=make_refresh(job, dataset, scratch, device),
+        label=job.label,
         show_progress=show_progress,
     )
-    save_state(paths.weights(job.family, job.name), cpu_weights(network.state_dict()))
+    seconds = time.monotonic() - started
+    save_state(scratch / "last.pt", cpu_weights(network.state_dict()))
     if state.best_weights:
-        save_state(paths.weights(job.family, job.name, "best"), cpu_weights(state.best_weights))
-    write_csv(paths.history(job.family, job.name), state.history)
+        save_state(scratch / "best.pt", cpu_weights(state.best_weights))
+    write_csv(scratch / "history.csv", state.history)
+    for rest in [scratch / "checkpoint.pt", *scratch.glob("proposals-*.zip"), *scratch.glob(".*.tmp")]:  # .tmp: of a killed write
+        rest.unlink(missing_ok=True)
+    os.replace(scratch, folder)
+    print(f"{job.label}: {len(state.history)} epochs in {seconds:.1f} s on {device_name(device)}")
+
+
+def run_job(family: str, name: str, params: Params) -> None:
+    """Train all repetitions of a run and write models/FAMILY/RUN."""
+    jobs = [Job(family, name, params, repetition) for repetition in range(params.repetitions)]
+    folders = [job.unfinished() for job in jobs]
+    for job, folder in zip(jobs, folders):
+        if not folder.exists():
+            run_repetition(job, folder)
+    archive = jobs[0].archive("train")
+    final = paths.model(family, name)
+    final.mkdir(parents=True, exist_ok=True)
+    for job, folder in zip(jobs, folders):
+        shutil.copytree(folder, final / str(job.repetition))
     record = {
-        "profile": job.params.profile,
-        "device": device_name(device),
-        "annotation": json.loads(paths.supervision_summary(job.run.supervision).read_text()),
-        **job.settings(),
+        "profile": params.profile,
+        "device": device_name(select_device(params.device)),
+        "repetitions": params.repetitions,
+        "class_names": archive.class_names,
+        "palette": archive.palette,
+        "annotation": json.loads(paths.supervision_summary(jobs[0].run.variant).read_text()),
+        **jobs[0].settings(),
     }
-    write_json(paths.run_record(job.family, job.name), record)
-    remove_state(checkpoint)
-    print(f"{job.family}/{job.name}: {len(state.history)} epochs in {time.monotonic() - started:.1f} s on {device_name(device)}")
+    write_json(paths.run_record(family, name), record)
+    for folder in folders:
+        shutil.rmtree(folder)
 
 
 def cpu_weights(weights: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
@@ -213,11 +311,11 @@ def main() -> None:
         family, _, name = arguments.run.partition("/")
         if not name:
             raise ParamsError(f"expected family/run, got {arguments.run!r}")
-        job = Job(family, name, load_params())
+        params = load_params()
         if arguments.dry_run:
-            print(json.dumps(job.settings(), indent=1))
+            print(json.dumps(Job(family, name, params).settings(), indent=1))
             return
-        run_job(job)
+        run_job(family, name, params)
 
 
 if __name__ == "__main__":

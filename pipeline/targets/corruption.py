@@ -1,4 +1,4 @@
-"""Synthetic errors of size targets ([SIZE] section 3.1, Eqs. 15 and 16)."""
+"""Synthetic errors: of size targets ([SIZE] section 3.1, Eqs. 15 and 16) and of image labels ([SSL] Fig. 3(d))."""
 
 from __future__ import annotations
 
@@ -59,3 +59,60 @@ def sigma_from_mre(mre: float) -> float:
     0.1003
     """
     return mre * math.sqrt(math.pi / 2)
+
+
+def corrupt_labels(labels: np.ndarray, num_classes: int, share: float, generator: np.random.Generator) -> np.ndarray:
+    """Return image labels of which a share is replaced by labels drawn uniformly from all classes ([SSL] Fig. 3(d)).
+
+    A drawn label may equal the true one, so about share (1 - 1/K) of the labels are wrong. For generators in the same state the
+    labels replaced at a smaller share are replaced at a larger one too, and by the same classes.
+
+    Args:
+        labels: (N,) integers in 0..num_classes-1.
+        num_classes: K.
+        share: eta, the share of labels replaced, 0 to 1; round(share N) of them are.
+        generator: source of the choice and of the new labels.
+
+    Returns:
+        (N,) of the type of `labels`.
+
+    Raises:
+        ValueError: a share or label out of range, or labels of another shape.
+    """
+    _check_labels(labels, num_classes, share)
+    # Both draws have full length whatever the share: this is what makes the corruptions nested.
+    order, drawn = generator.permutation(len(labels)), generator.integers(num_classes, size=len(labels))
+    replaced = order[: round(share * len(labels))]
+    corrupted = labels.copy()
+    corrupted[replaced] = drawn[replaced]
+    return corrupted
+
+
+def soften(labels: np.ndarray, num_classes: int, share: float) -> np.ndarray:
+    """Return soft class targets eta u + (1 - eta) y, with u uniform and y the one-hot label ([SSL] Fig. 3(d)).
+
+    Args:
+        labels: (N,) integers in 0..num_classes-1.
+        num_classes: K.
+        share: eta, weight of the uniform distribution, 0 to 1.
+
+    Returns:
+        (N, K) float64, rows sum to 1.
+
+    Raises:
+        ValueError: a share or label out of range, or labels of another shape.
+
+    >>> soften(np.array([1]), 2, 0.5).tolist()
+    [[0.25, 0.75]]
+    """
+    _check_labels(labels, num_classes, share)
+    return share / num_classes + (1 - share) * np.eye(num_classes)[labels]
+
+
+def _check_labels(labels: np.ndarray, num_classes: int, share: float) -> None:
+    if not 0 <= share <= 1:
+        raise ValueError(f"share: expected 0..1, got {share}")
+    if labels.ndim != 1 or not np.issubdtype(labels.dtype, np.integer):
+        raise ValueError(f"labels: expected (N,) integers, got shape {labels.shape} of {labels.dtype}")
+    if labels.size and (labels.min() < 0 or labels.max() >= num_classes):
+        raise ValueError(f"labels: expected 0..{num_classes - 1}, got {int(labels.min())}..{int(labels.max())}")

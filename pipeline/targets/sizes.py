@@ -51,6 +51,28 @@ def class_sizes(labels: np.ndarray, num_classes: int, void: Literal["exclude", "
     return counts / counts.sum()
 
 
+def mean_size_targets(sizes: np.ndarray) -> np.ndarray:
+    """Return one size target for all images with the same classes: each class at its average size ([SIZE] Fig. 6, FACTS U15).
+
+    A class has the average of its sizes over the images that contain it; the background has what the present classes leave,
+    and all of an image without any.
+
+    Args:
+        sizes: (N, C) exact sizes, rows sum to 1, background first.
+
+    Returns:
+        (N, C) >= 0, rows sum to 1, 0 where a foreground class is absent.
+
+    >>> mean_size_targets(np.array([[0.8, 0.2], [0.4, 0.6], [1.0, 0.0]])).round(2).tolist()
+    [[0.6, 0.4], [0.6, 0.4], [1.0, 0.0]]
+    """
+    present = sizes[:, 1:] > 0
+    average = (sizes[:, 1:] * present).sum(0) / np.maximum(present.sum(0), 1)
+    objects = present * average
+    objects /= np.maximum(objects.sum(1, keepdims=True), 1)  # averages of many classes may not fit into one image
+    return np.concatenate([1 - objects.sum(1, keepdims=True), objects], axis=1)
+
+
 def write_size_targets(path: Path, ids: Sequence[str], sizes: np.ndarray, class_names: Sequence[str]) -> None:
     """Write size targets as CSV: header image_id and the class names, then one line per image.
 

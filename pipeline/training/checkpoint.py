@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
 import pickle
 from pathlib import Path
 from typing import Any
@@ -36,9 +35,3 @@ def load_state(path: Path, device: torch.device | str = "cpu") -> dict[str, Any]
         if isinstance(error, FileNotFoundError):
             raise
         raise ValueError(f"{path}: not a complete checkpoint ({type(error).__name__}); delete it and run again") from error
-
-
-def remove_state(path: Path) -> None:
-    """Delete a checkpoint that is no longer needed."""
-    if path.exists():
-        os.unlink(path)

@@ -13,7 +13,8 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +22,8 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from pipeline.networks.base import SegmentationNetwork
-from pipeline.training.checkpoint import load_state, remove_state, save_state
+from pipeline.networks.base import Network
+from pipeline.training.checkpoint import load_state, save_state
 from pipeline.training.objectives import Batch, Objective
 from pipeline.training.schedule import make_optimizer, make_scheduler
 from pipeline.training.seeding import BatchPlan, derive_seed
@@ -50,6 +51,7 @@ class Settings:
     momentum: float
     weight_decay: float
     power: float
+    schedule: str = "polynomial"
     precision: str = "float32"
     validate_every_epochs: int = 0
 
@@ -74,11 +76,25 @@ class State:
 
 
 LoaderFactory = Callable[[BatchPlan], Iterable[Batch]]
-Validation = Callable[[SegmentationNetwork], float]
+Validation = Callable[[Network], float]
+
+
+@dataclass(frozen=True)
+class Refresh:
+    """Supervision that is made anew from the network now and then, such as hard proposals.
+
+    Attributes:
+        every_epochs: how often.
+        make: called with the network, in evaluation mode, and the number of the period, before the period's first batch. It
+            keeps what it made under that number until the next, so that a resumed period goes on with the same.
+    """
+
+    every_epochs: int
+    make: Callable[[Network, int], None]
 
 
 def train(
-    network: SegmentationNetwork,
+    network: Network,
     make_loader: LoaderFactory,
     num_images: int,
     objective: Objective,
@@ -88,6 +104,7 @@ def train(
     device: torch.device,
     checkpoint: Path | None = None,
     validate: Validation | None = None,
+    refresh: Refresh | None = None,
     label: str = "train",
     show_progress: bool = True,
 ) -> State:
@@ -101,14 +118,16 @@ def train(
         settings: numbers of the optimisation.
         seed: root of all randomness of this run.
         device: where the network is.
-        checkpoint: scratch file to resume from and to write while running; removed by the caller (`remove_state`) when
-            the results are safe. None: no checkpoints.
+        checkpoint: scratch file to resume from and to write while running; removed by the caller when the results
+            are safe. None: no checkpoints.
         validate: returns the metric of the validation set, higher is better; called every `validate_every_epochs` epochs.
+        refresh: supervision made from the network while it trains.
         label: name on the progress bar and in messages.
         show_progress: draw a progress bar with loss, images per second and time left.
 
     Raises:
-        TrainingError: the loss is not finite (names the images of the batch), or the GPU ran out of memory.
+        TrainingError: the loss or its gradient is not finite (names the images of the batch), the GPU ran out of memory, or a
+            loader process died.
         Interrupted: SIGINT or SIGTERM arrived; the step was finished and a checkpoint written.
     """
     optimizer = make_optimizer(
@@ -119,17 +138,18 @@ def train(
         weight_decay=settings.weight_decay,
     )
     plan = BatchPlan(num_images, settings.batch_size, settings.epochs, seed)
-    scheduler = make_scheduler(optimizer, total_steps=plan.total_steps, power=settings.power)
+    scheduler = make_scheduler(optimizer, settings.schedule, total_steps=plan.total_steps, power=settings.power)
     state = State()
     parts = {"network": network, "optimizer": optimizer, "scheduler": scheduler}
     if checkpoint is not None and checkpoint.exists():
         state = _restore(checkpoint, parts, device)
     plan = BatchPlan(num_images, settings.batch_size, settings.epochs, seed, start_step=state.step)
     last_saved = time.monotonic()
+    batches = make_loader(plan) if refresh is None else _refreshed(make_loader, plan, refresh, network)
 
     network.train()
-    with _stop_requests() as stop, _progress(plan, settings.batch_size, label, show_progress) as bar:
-        for batch in make_loader(plan):
+    with _stop_requests() as stop, _dead_workers(label), _progress(plan, settings.batch_size, label, show_progress) as bar:
+        for batch in batches:
             torch.manual_seed(derive_seed(seed, "step", state.step))  # dropout
             values = _step(network, objective, optimizer, batch, settings.precision, device, state.step, label)
             scheduler.step()
@@ -151,8 +171,21 @@ def train(
     return state
 
 
+def _refreshed(make_loader: LoaderFactory, plan: BatchPlan, refresh: Refresh, network: Network) -> Iterator[Batch]:
+    """Yield the batches of `plan`, with a new loader after each refresh, because loader processes hold a copy of the data."""
+    period_steps = refresh.every_epochs * plan.steps_per_epoch
+    step = plan.start_step
+    while step < plan.total_steps:
+        network.eval()
+        refresh.make(network, step // period_steps)
+        network.train()
+        count = min(period_steps - step % period_steps, plan.total_steps - step)
+        yield from islice(make_loader(replace(plan, start_step=step)), count)
+        step += count
+
+
 def _step(
-    network: SegmentationNetwork,
+    network: Network,
     objective: Objective,
     optimizer: torch.optim.Optimizer,
     batch: Batch,
@@ -178,6 +211,7 @@ def _step(
             )
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
+        _check_gradients(network, batch, step, label)
         optimizer.step()
     except torch.cuda.OutOfMemoryError as error:
         raise TrainingError(
@@ -187,11 +221,25 @@ def _step(
     return values
 
 
+def _check_gradients(network: Network, batch: Batch, step: int, label: str) -> None:
+    """Raise TrainingError unless all gradients are finite: weights would be lost, and the next loss would blame other images."""
+    gradients = {name: value.grad for name, value in network.named_parameters() if value.grad is not None}
+    if math.isfinite(float(torch.nn.utils.get_total_norm(gradients.values()))):
+        return
+    broken = [name for name, gradient in gradients.items() if not gradient.isfinite().all()]
+    if broken:
+        raise TrainingError(
+            f"{label}: the loss is finite, but not its gradient at step {step} ({len(broken)} of {len(gradients)} parameters, "
+            f"such as {broken[-1]}); images: {', '.join(batch['image_id'])}. "
+            "Look at these images and their supervision, or lower training.<name>.learning_rate"
+        )
+
+
 def _finish_epoch(
     state: State,
     plan: BatchPlan,
     optimizer: torch.optim.Optimizer,
-    network: SegmentationNetwork,
+    network: Network,
     settings: Settings,
     validate: Validation | None,
 ) -> None:
@@ -249,6 +297,21 @@ def _stop_requests() -> Iterator[_StopFlag]:
 
 
 @contextmanager
+def _dead_workers(label: str) -> Iterator[None]:
+    """Explain the end of a loader process, which torch reports wherever the main process happens to be."""
+    try:
+        yield
+    except RuntimeError as error:
+        if not str(error).startswith("DataLoader worker"):
+            raise
+        first = str(error).splitlines()[0].strip().rstrip(".")
+        raise TrainingError(
+            f"{label}: a loader process died ({first}), most often for lack of memory; "
+            "lower training.<name>.workers and run the same command again to go on from the last checkpoint"
+        ) from error
+
+
+@contextmanager
 def _progress(plan: BatchPlan, batch_size: int, label: str, show: bool) -> Iterator[Any]:
     """Show images done, images per second and time left; in a log file, one line every half minute."""
     total = plan.total_steps * batch_size
@@ -257,6 +320,3 @@ def _progress(plan: BatchPlan, batch_size: int, label: str, show: bool) -> Itera
         total=total, initial=plan.start_step * batch_size, desc=label, unit="img", disable=not show, mininterval=interval_s
     ) as bar:
         yield bar
-
-
-__all__ = ["Interrupted", "Settings", "State", "TrainingError", "remove_state", "train"]

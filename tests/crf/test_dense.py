@@ -7,15 +7,17 @@ from torch.nn.functional import interpolate
 
 from pipeline.crf.dense import (
     DENSE_FILTERS,
+    DenseKernel,
     bilateral_features,
     dense_crf_loss,
-    dense_operator,
+    dense_filter,
     exact_filter,
-    nystrom_filter,
+    nystrom_or_exact_filter,
     potts_constant,
 )
 
 MODES = pytest.mark.parametrize("mode", DENSE_FILTERS)
+SYMMETRIC_MODES = pytest.mark.parametrize("mode", ["exact", "nystrom"])
 FULL = {"sigma_rgb": 15.0, "sigma_xy_px": 100.0, "scale_factor": 1.0}
 
 
@@ -72,7 +74,7 @@ def test_one_colour_at_one_place_makes_all_weights_one():
     assert loss.item() == pytest.approx(-16)
 
 
-@MODES
+@SYMMETRIC_MODES
 def test_gradient_fits_the_value(mode):
     probs, image, valid = scene(6, 6, torch.float64)
     valid[0, :2, 0] = False
@@ -85,8 +87,7 @@ def test_gradient_is_minus_two_a_s_and_zero_on_invalid_pixels(mode):
     probs, image, valid = (part[1:] for part in two_images())
     probs.requires_grad_()
     dense_crf_loss(probs, image, valid, **FULL, mode=mode).sum().backward()
-    operator = dense_operator(image, valid, **FULL, mode=mode, landmarks=128)
-    expected = -2 * operator(probs.detach().flatten(2)).view_as(probs)
+    expected = -2 * DenseKernel.build(image, valid, 15.0, 100.0, mode).filter(probs.detach())
     assert torch.allclose(probs.grad, expected, rtol=1e-5, atol=1e-5 * expected.abs().max().item())
     assert probs.grad[:, :, ~valid[0]].abs().max() == 0
 
@@ -119,13 +120,13 @@ def test_a_batch_of_two_equals_two_images(mode):
     assert together.tolist() == pytest.approx(alone, rel=1e-5)
 
 
-@MODES
-def test_operator_is_symmetric_and_positive(mode):
+@SYMMETRIC_MODES
+def test_kernel_is_symmetric_and_positive(mode):
     _, image, valid = (part[1:] for part in two_images())
     image, valid = image[..., ::2, ::2].double(), valid[..., ::2, ::2]
     count = valid[0].numel()
-    operator = dense_operator(image, valid, **FULL, mode=mode, landmarks=40)
-    matrix = operator(torch.eye(count, dtype=torch.float64).unsqueeze(0))[0]
+    kernel = DenseKernel.build(image, valid, 15.0, 100.0, mode, landmarks=40)
+    matrix = kernel.filter(torch.eye(count, dtype=torch.float64).view(1, count, *valid.shape[1:])).flatten(2)[0]
     assert torch.allclose(matrix, matrix.T, atol=1e-12)
     assert torch.linalg.eigvalsh(matrix).min() > -1e-9
 
@@ -151,6 +152,15 @@ def test_an_image_without_valid_pixels_costs_nothing(mode):
 
 
 @MODES
+def test_half_precision_gradients_come_back_in_half_precision(mode):
+    probs, image, valid = scene(8, 8)
+    half = probs.bfloat16().requires_grad_()
+    dense_crf_loss(half, image, valid, mode=mode).sum().backward()
+    assert half.grad.dtype == torch.bfloat16
+    assert half.grad.isfinite().all()
+
+
+@MODES
 def test_the_same_call_gives_the_same_bits(mode):
     assert torch.equal(*(dense_crf_loss(*scene(), mode=mode) for _ in range(2)))
 
@@ -162,13 +172,59 @@ def relative_error(approximate, exact):
 @pytest.mark.parametrize(("landmarks", "bound"), [(32, 0.02), (64, 0.005), (128, 0.002)])
 def test_nystrom_is_within_its_stated_bound_of_the_exact_sum(landmarks, bound):
     probs, image, valid = scene(48, 64)
-    filtered = [
-        dense_operator(image, valid, sigma_rgb=15.0, sigma_xy_px=50.0, scale_factor=1.0, mode=mode, landmarks=landmarks)(
-            probs.flatten(2)
-        )
-        for mode in ("nystrom", "exact")
-    ]
+    settings = {"sigma_rgb": 15.0, "sigma_xy_px": 50.0, "landmarks": landmarks}
+    filtered = [dense_filter(probs, image, valid, mode=mode, **settings) for mode in ("nystrom", "exact")]
     assert relative_error(*filtered) < bound
+
+
+@pytest.mark.parametrize(
+    ("mode", "scales", "bound"), [("exact", (1, 1), 1e-9), ("nystrom", (0.999, 1.001), 2e-3), ("lattice", (1.47, 2.0), 0.1)]
+)
+def test_filter_is_the_sum_over_pairs_up_to_its_stated_scale_and_error(mode, scales, bound):
+    probs, image, valid = scene(16, 20, torch.float64)
+    valid[:, 3:5, 2:9] = False
+    features, kept = bilateral_features(image, 15.0, 50.0), valid.flatten(1)
+    pairs = (-0.5 * torch.cdist(features, features).square()).exp() * (kept.unsqueeze(1) & kept.unsqueeze(2))
+    expected = (probs.flatten(2) @ pairs).view_as(probs)
+    filtered = dense_filter(probs, image, valid, sigma_rgb=15.0, sigma_xy_px=50.0, mode=mode)
+    scale = ((filtered * expected).sum() / filtered.square().sum()).item()
+    assert scales[0] - 1e-9 <= scale <= scales[1] + 1e-9
+    assert relative_error(scale * filtered, expected) < bound
+
+
+@MODES
+def test_loss_is_the_quadratic_form_of_the_filter(mode):
+    probs, image, valid = two_images()
+    kernel = DenseKernel.build(image, valid, 15.0, 100.0, mode)
+    expected = -(probs * kernel.filter(probs)).sum((1, 2, 3))
+    assert torch.allclose(dense_crf_loss(probs, image, valid, **FULL, mode=mode), expected, rtol=1e-5)
+
+
+@MODES
+def test_degrees_are_row_sums_over_valid_pixels(mode):
+    _, image, valid = two_images()
+    kernel = DenseKernel.build(image, valid, 15.0, 100.0, mode)
+    assert torch.equal(kernel.degrees, kernel.filter(torch.ones(2, 1, *valid.shape[1:])))
+    assert kernel.degrees[~valid.unsqueeze(1)].abs().max() == 0
+    assert kernel.degrees[valid.unsqueeze(1)].min() > 0
+
+
+@MODES
+def test_one_kernel_serves_any_number_of_classes(mode):
+    probs, image, valid = two_images()
+    kernel = DenseKernel.build(image, valid, 15.0, 100.0, mode)
+    together = kernel.filter(probs)
+    one_by_one = torch.cat([kernel.filter(probs[:, k : k + 1]) for k in range(3)], dim=1)
+    assert relative_error(one_by_one, together) < 1e-5
+
+
+def test_degrees_and_filter_give_the_gradient_of_the_dense_quadratic_relaxation():
+    probs, image, valid = scene(6, 7, torch.float64)
+    kernel = DenseKernel.build(image, valid, 15.0, 4.0, "exact")
+    labels = probs.flatten(2)[0].requires_grad_()
+    weights = kernel.filter(torch.eye(42, dtype=torch.float64).view(1, 42, 6, 7)).view(42, 42)
+    (0.25 * weights * (labels.unsqueeze(2) - labels.unsqueeze(1)).square().sum(0)).sum().backward()
+    assert torch.allclose((kernel.degrees * probs - kernel.filter(probs)).flatten(2)[0], labels.grad, rtol=1e-9)
 
 
 def test_exact_filter_does_not_depend_on_the_size_of_its_blocks(monkeypatch):
@@ -193,7 +249,7 @@ def test_an_image_without_colour_structure_is_filtered_exactly_with_a_warning():
     probs, valid = probs[..., :24], torch.ones(2, 24, 24, dtype=torch.bool)
     features, mask = bilateral_features(image, 15.0, 50.0), valid.flatten(1)
     with pytest.warns(UserWarning, match="colour structure"):
-        operator = nystrom_filter(features, mask, 64)
+        operator = nystrom_or_exact_filter(features, mask, 64)
     mixed = operator(probs.flatten(2))
     exact = exact_filter(features, mask)(probs.flatten(2))
     assert torch.allclose(mixed[1], exact[1], rtol=1e-5)
@@ -204,6 +260,19 @@ def test_a_picture_is_filtered_without_a_warning():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         dense_crf_loss(*scene())
+
+
+def test_images_without_valid_pixels_are_passed_over_without_a_warning():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert dense_filter(torch.ones(1, 1, 24, 24), structureless(), torch.zeros(1, 24, 24, dtype=torch.bool)).max() == 0
+
+
+@MODES
+def test_half_precision_images_are_filtered_in_single(mode):
+    probs, image, valid = scene(12, 16)
+    filtered = dense_filter(probs, image.bfloat16(), valid, mode=mode)
+    assert torch.equal(filtered, dense_filter(probs, image.bfloat16().float(), valid, mode=mode))
 
 
 def test_more_landmarks_than_pixels_are_not_needed():
@@ -238,11 +307,26 @@ def test_half_precision_probabilities_are_filtered_in_single():
 
 @pytest.mark.parametrize(
     ("argument", "value"),
-    [("mode", "lattice"), ("sigma_rgb", 0.0), ("sigma_xy_px", -1.0), ("scale_factor", 1.5), ("landmarks", 0)],
+    [("mode", "grid"), ("sigma_rgb", 0.0), ("sigma_xy_px", -1.0), ("scale_factor", 1.5), ("landmarks", 0)],
 )
 def test_rejects_settings_out_of_range(argument, value):
     with pytest.raises(ValueError, match=argument):
         dense_crf_loss(*scene(8, 8), **{argument: value})
+
+
+def test_the_fallback_is_reported_once_per_process():
+    values = torch.ones(1, 1, 24, 24)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("default")
+        for _ in range(3):
+            dense_filter(values, structureless(), values[0] > 0)
+    assert len(caught) == 1
+
+
+def test_rejects_values_of_another_size():
+    probs, image, valid = scene(8, 8)
+    with pytest.raises(ValueError, match="values: expected shape"):
+        dense_filter(probs[..., :4], image, valid)
 
 
 def test_rejects_an_image_of_another_size():

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from pipeline.crf.neighborhoods import NEIGHBORHOODS, edge_windows, neighbor
+from pipeline.crf.neighborhoods import NEIGHBORHOODS, edge_windows, neighbor, sparse_offsets
 
 ALL_OFFSETS = [(0, 1), (1, 0), (1, 1), (1, -1), (-1, 0), (0, -2), (-1, 1)]
 
@@ -42,3 +42,38 @@ def test_an_image_of_one_pixel_has_no_edges(offset):
 
 def test_neighbor_of_a_mask_is_false_outside():
     assert neighbor(torch.tensor([[True, True]]), (0, 1)).tolist() == [[True, False]]
+
+
+def sparse(count=12, radius_px=10, seed=1):
+    return sparse_offsets(count, radius_px, torch.Generator().manual_seed(seed))
+
+
+def test_sparse_neighbours_are_the_grid_and_long_distinct_displacements():
+    offsets = sparse()
+    assert offsets[:2] == NEIGHBORHOODS["grid4"]
+    assert len({(sign * dy, sign * dx) for dy, dx in offsets for sign in (1, -1)}) == 2 * 14
+    assert all(max(abs(dy), abs(dx)) > 1 and dy**2 + dx**2 <= 100 for dy, dx in offsets[2:])
+
+
+def test_sparse_neighbours_depend_on_the_generator_only():
+    assert sparse() == sparse()
+    assert sparse() != sparse(seed=2)
+
+
+def test_sparse_neighbours_fill_the_disc_evenly():
+    drawn = sparse(count=150, radius_px=20)[2:]
+    assert abs(sum(dx > 0 for _, dx in drawn) - 75) < 25
+    assert abs(sum(dy**2 + dx**2 > 200 for dy, dx in drawn) - 75) < 25
+
+
+@pytest.mark.parametrize(("count", "radius_px"), [(-1, 10), (3, 1), (1000, 5)])
+def test_sparse_neighbours_that_cannot_be_drawn_are_rejected(count, radius_px):
+    with pytest.raises(ValueError, match="count"):
+        sparse(count, radius_px)
+
+
+@pytest.mark.parametrize("offset", [(5, 0), (-5, 0), (0, 7), (0, -7), (3, 0), (-4, 9)])
+def test_an_offset_longer_than_the_image_has_no_edges(offset):
+    first, second = edge_windows(offset, 3, 4)
+    field = torch.ones(2, 3, 4)
+    assert field[first].numel() == field[second].numel() == 0

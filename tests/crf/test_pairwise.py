@@ -2,12 +2,14 @@ import pytest
 import torch
 from reference import grid_edges, potts_relaxation
 
+from pipeline.crf.affinity import adaptive_affinity, contrast_affinity
 from pipeline.crf.neighborhoods import NEIGHBORHOODS
-from pipeline.crf.pairwise import pairwise_energy, pairwise_energy_and_gradient, pairwise_gradient
+from pipeline.crf.pairwise import pairwise_energy, pairwise_energy_and_gradient, pairwise_gradient, potts_loss
 from pipeline.losses.relaxations import EDGE_TERMS, RELAXATION_GRADIENTS, RELAXATIONS
 
 NAMES = pytest.mark.parametrize("name", RELAXATIONS)
-GRIDS = pytest.mark.parametrize("offsets", NEIGHBORHOODS.values(), ids=NEIGHBORHOODS)
+OFFSETS = {"grid4": NEIGHBORHOODS["grid4"], "grid8": NEIGHBORHOODS["grid8"], "long": ((0, 1), (1, 0), (1, 3), (2, -2))}
+GRIDS = pytest.mark.parametrize("offsets", OFFSETS.values(), ids=OFFSETS)
 
 
 def problem(offsets, height=3, width=4, classes=3):
@@ -103,3 +105,55 @@ def test_rejects_affinities_of_another_neighbourhood():
     labels, affinity, _ = problem(NEIGHBORHOODS["grid4"])
     with pytest.raises(ValueError, match="affinity: expected shape"):
         pairwise_energy(labels, affinity, NEIGHBORHOODS["grid8"], RELAXATIONS["q"])
+
+
+def prediction(dtype=torch.float64):
+    """Predictions, a shaded picture and a mask with a hole, for two images."""
+    labels, _, valid = problem(NEIGHBORHOODS["grid4"])
+    y, x = torch.meshgrid(torch.linspace(0, 0.2, 3), torch.linspace(0, 0.2, 4), indexing="ij")
+    image = torch.stack([torch.stack([x, y, 0.3 * (x > 0.1) + 0 * y]), torch.stack([y, x, x * y])])
+    return labels.to(dtype), image.to(dtype), valid.expand(2, -1, -1)
+
+
+@NAMES
+@GRIDS
+@pytest.mark.parametrize("sigma_rgb", [None, 9.0])
+def test_potts_loss_is_the_mean_over_edges(name, offsets, sigma_rgb):
+    probs, image, valid = prediction()
+    weights = adaptive_affinity(image, valid, offsets) if sigma_rgb is None else contrast_affinity(image, valid, offsets, 9.0)
+    edges = grid_edges(valid[0].numpy(), offsets)
+    loss = potts_loss(probs, image, valid, offsets=offsets, relaxation=name, sigma_rgb=sigma_rgb)
+    for index in range(2):
+        total = sum(
+            weights[index, kind, y, x].item()
+            * potts_relaxation(name, probs[index, :, y, x].tolist(), probs[index, :, v, u].tolist())
+            for kind, (y, x), (v, u) in edges
+        )
+        assert loss[index].item() == pytest.approx(total / len(edges))
+
+
+@NAMES
+def test_potts_loss_has_the_gradient_of_its_value(name):
+    probs, image, valid = prediction()
+    logits = probs.log().requires_grad_()
+    assert torch.autograd.gradcheck(
+        lambda free: potts_loss(free.softmax(1), image, valid, offsets=OFFSETS["long"], relaxation=name), logits
+    )
+
+
+def test_potts_loss_of_an_image_without_edges_is_zero():
+    probs, image, valid = prediction()
+    assert potts_loss(probs, image, torch.zeros_like(valid), offsets=OFFSETS["grid8"]).tolist() == [0, 0]
+
+
+def test_potts_loss_computes_half_precision_in_float32():
+    probs, image, valid = prediction(torch.float32)
+    loss = potts_loss(probs.half(), image, valid, offsets=OFFSETS["grid8"])
+    assert loss.dtype == torch.float32
+    assert torch.allclose(loss, potts_loss(probs, image, valid, offsets=OFFSETS["grid8"]), atol=1e-3)
+
+
+def test_potts_loss_rejects_an_unknown_relaxation():
+    probs, image, valid = prediction()
+    with pytest.raises(ValueError, match="relaxation: expected one of bl"):
+        potts_loss(probs, image, valid, offsets=OFFSETS["grid4"], relaxation="tv")

@@ -26,16 +26,17 @@ class Archive:
 class Echo:
     """A transform that hands its inputs through."""
 
-    def load(self, image, labels, scribbles):
-        return lambda seed: {"image": image, "labels": labels, "scribbles": scribbles, "seed": seed}
+    def load(self, image, rasters, scribbles):
+        return lambda seed: {"image": image, "scribbles": scribbles, "seed": seed, **rasters}
 
 
 SIZES = {"a": np.array([0.25, 0.75]), "b": np.array([0.5, 0.5])}
+MASK = np.zeros((2, 2), dtype=np.uint8)
 STROKES = {"a": [Scribble(1, ((0.0, 0.0),))], "b": []}
 
 
 def test_supervision_is_joined_by_id_not_by_order():
-    sample = AttachedImages(Archive(), Echo(), size_targets=dict(reversed(SIZES.items())), scribbles=STROKES)[0, 5]
+    sample = AttachedImages(Archive(), Echo(), vectors={"size_targets": dict(reversed(SIZES.items()))}, scribbles=STROKES)[0, 5]
     assert sample["image_id"] == "a"
     assert sample["size_targets"].tolist() == [0.25, 0.75]
     assert sample["scribbles"] == STROKES["a"]
@@ -43,11 +44,14 @@ def test_supervision_is_joined_by_id_not_by_order():
 
 
 def test_masks_stay_out_unless_asked_for():
-    assert AttachedImages(Archive(), Echo())[1, 0]["labels"] is None
+    assert "labels" not in AttachedImages(Archive(), Echo())[1, 0]
     assert (AttachedImages(Archive(), Echo(), masks=True)[1, 0]["labels"] == 1).all()
 
 
-@pytest.mark.parametrize("given", [{"size_targets": {"a": SIZES["a"]}}, {"scribbles": {"a": []}}])
+@pytest.mark.parametrize(
+    "given",
+    [{"vectors": {"size_targets": {"a": SIZES["a"]}}}, {"scribbles": {"a": []}}, {"rasters": {"seeds": {"a": MASK}}}],
+)
 def test_image_without_supervision_is_named(given):
     with pytest.raises(DatasetError, match="1 of 2 images have none, the first is b"):
         AttachedImages(Archive(), Echo(), **given)

@@ -2,6 +2,7 @@
 
 import multiprocessing
 import pickle
+import shutil
 import zipfile
 from dataclasses import replace
 
@@ -9,9 +10,14 @@ import numpy as np
 import pytest
 
 from pipeline.conventions import VOID
+from pipeline.datasets.acdc import Acdc
 from pipeline.datasets.base import DatasetError, Scribble
+from pipeline.datasets.cityscapes import Cityscapes
+from pipeline.datasets.natural_scene import NaturalScene
 from pipeline.datasets.prepared import PreparedArchive, write_prepared
 from pipeline.datasets.synthetic import make_scenes
+from pipeline.datasets.synthetic_cardiac import make_cardiac_scenes
+from pipeline.datasets.synthetic_places import make_natural_scenes, make_street_scenes
 from pipeline.datasets.voc import Voc
 
 SCENES = make_scenes(12, seed=2, class_indices=[8, 12, 15], size_px=(32, 24))
@@ -137,12 +143,185 @@ class TestSelectionOfClasses:
 
     @pytest.mark.parametrize("classes", [["unicorn"], ["background"], [], ["cat", "cat"]])
     def test_wrong_classes_are_refused(self, raw, tmp_path, classes):
-        with pytest.raises(DatasetError, match=r"different foreground classes of voc; choose from aeroplane"):
+        with pytest.raises(DatasetError, match=r"voc: .*different foreground classes; choose from aeroplane"):
             write_prepared(tmp_path / "a.zip", raw, "train", classes=classes)
 
     def test_selection_without_any_image_is_refused(self, raw, tmp_path):
         with pytest.raises(DatasetError, match=r"no image with a pixel of bus"):
             write_prepared(tmp_path / "a.zip", raw, "train", classes=["bus"])
+
+    def test_all_images_may_be_kept(self, raw, tmp_path):
+        write_prepared(tmp_path / "all.zip", raw, "train", classes=["cat"], images="all")
+        archive = PreparedArchive(tmp_path / "all.zip")
+        assert archive.ids == [scene.image_id for scene in SCENES]
+        assert archive.num_classes == 2
+
+
+class TestView:
+    @pytest.fixture
+    def view(self, archive):
+        return PreparedArchive(archive.path, classes=["person", "cat"])
+
+    @pytest.fixture
+    def smaller(self, raw, tmp_path):
+        write_prepared(tmp_path / "some.zip", raw, "train", classes=["person", "cat"])
+        return PreparedArchive(tmp_path / "some.zip")
+
+    def test_shows_what_an_archive_of_these_classes_holds(self, view, smaller):
+        assert view.ids == smaller.ids
+        assert (view.class_names, view.palette, view.num_classes) == (smaller.class_names, smaller.palette, smaller.num_classes)
+        assert view.scribbles() == smaller.scribbles()
+        assert view.clicks() == smaller.clicks()
+        for image_id in view.ids:
+            assert view.size(image_id) == smaller.size(image_id)
+            assert view.classes_in(image_id) == smaller.classes_in(image_id)
+            assert np.array_equal(view.labels(image_id), smaller.labels(image_id))
+            assert np.array_equal(view.image(image_id), smaller.image(image_id))
+
+    def test_drawn_scribbles_are_renumbered(self, tmp_path):
+        Voc.write(tmp_path, {"train": SCENES[:3], "val": []})
+        shutil.copytree(tmp_path / "VOCdevkit/VOC2012/SegmentationClassAug", tmp_path / "pascal_2012_scribble")
+        write_prepared(tmp_path / "a.zip", Voc(tmp_path), "train")
+        view = PreparedArchive(tmp_path / "a.zip", classes=["dog"])
+        assert view.ids
+        for image_id in view.ids:
+            assert np.array_equal(view.scribble_raster(image_id), view.labels(image_id))
+
+    def test_all_images_may_be_shown(self, archive):
+        view = PreparedArchive(archive.path, classes=["cat"], images="all")
+        assert view.ids == archive.ids
+        assert {index for image_id in view.ids for index in view.classes_in(image_id)} == {0, 1}
+
+    def test_images_left_out_are_unknown(self, view):
+        left_out = next(scene.image_id for scene in SCENES if scene.image_id not in view.ids)
+        with pytest.raises(DatasetError, match="holds no image"):
+            view.image(left_out)
+
+    def test_no_mask_is_decoded_at_open(self, archive, monkeypatch):
+        def refuse(*args):
+            raise AssertionError("a mask was decoded")
+
+        monkeypatch.setattr("pipeline.datasets.prepared.decode_mask", refuse)
+        assert PreparedArchive(archive.path, classes=["cat"]).ids
+
+    def test_pickled_view_is_the_same_view(self, view):
+        copy = pickle.loads(pickle.dumps(view))
+        assert np.array_equal(copy.labels(copy.ids[0]), view.labels(view.ids[0]))
+        assert copy.class_names == ("background", "person", "cat")
+
+    def test_unknown_class_is_refused_with_the_known_ones(self, archive):
+        with pytest.raises(DatasetError, match=r"train\.zip: classes \['unicorn'\].*choose from aeroplane, bicycle"):
+            PreparedArchive(archive.path, classes=["unicorn"])
+
+    def test_view_without_any_image_is_refused(self, archive):
+        with pytest.raises(DatasetError, match="no image with a pixel of bus"):
+            PreparedArchive(archive.path, classes=["bus"])
+
+    def test_unknown_kind_of_images_is_refused(self, archive):
+        with pytest.raises(ValueError, match="expected 'containing' or 'all', got 'some'"):
+            PreparedArchive(archive.path, classes=["cat"], images="some")
+
+
+@pytest.fixture(scope="module")
+def street(tmp_path_factory):
+    root = tmp_path_factory.mktemp("street")
+    classes = {"class_indices": [0, 1, 2, 8, 10, 13], "size_px": (32, 16)}
+    Cityscapes.write(root, {"train": make_street_scenes(6, seed=0, **classes), "val": []})
+    write_prepared(root / "a.zip", Cityscapes(root), "train")
+    return PreparedArchive(root / "a.zip")
+
+
+class TestSetWithoutBackground:
+    def test_says_so(self, street):
+        assert not street.has_background
+        assert street.class_names[0] == "road"
+        assert "images_without_background" not in street.counts
+
+    def test_view_gets_a_background_of_all_other_classes(self, street):
+        view = PreparedArchive(street.path, classes=["sky", "road"], images="all")
+        assert view.has_background
+        assert view.class_names == ("background", "sky", "road")
+        assert len(set(view.palette)) == 3
+        for image_id in street.ids:
+            labels = street.labels(image_id)
+            expected = np.select([labels == 10, labels == 0, labels == VOID], [1, 2, VOID], default=0)
+            assert np.array_equal(view.labels(image_id), expected)
+
+    def test_first_class_may_be_chosen(self, street):
+        assert PreparedArchive(street.path, classes=["road"]).ids == street.ids
+
+
+@pytest.fixture(scope="module")
+def classified(tmp_path_factory):
+    root = tmp_path_factory.mktemp("classified")
+    NaturalScene.write(root, {"train": make_natural_scenes(12, seed=0, class_indices=range(6), size_px=(16, 16)), "val": []})
+    return NaturalScene(root)
+
+
+class TestClassificationSet:
+    @pytest.fixture
+    def archive(self, classified, tmp_path):
+        self.counts = write_prepared(tmp_path / "a.zip", classified, "train")
+        return PreparedArchive(tmp_path / "a.zip")
+
+    def test_images_have_classes_and_no_masks(self, archive, classified):
+        assert archive.task == "classification"
+        assert [archive.image_class(image_id) for image_id in archive.ids] == [0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5]
+        with zipfile.ZipFile(archive.path) as file:
+            assert not [name for name in file.namelist() if name.startswith("labels/")]
+            assert file.read("index.csv").decode().splitlines()[:2] == [
+                "id,width,height,classes,class",
+                "train_buildings_00000,16,16,0,0",
+            ]
+
+    def test_images_are_counted_by_class(self, archive):
+        assert archive.counts == self.counts == {"images": 12, "images_with": dict.fromkeys(NaturalScene.class_names, 2)}
+
+    def test_view_numbers_its_classes_from_zero(self, archive):
+        view = PreparedArchive(archive.path, classes=["sea", "forest"])
+        assert view.class_names == ("sea", "forest")
+        assert {image_id.split("_")[1]: view.image_class(image_id) for image_id in view.ids} == {"sea": 0, "forest": 1}
+
+    def test_smaller_archive_equals_the_view(self, archive, classified, tmp_path):
+        write_prepared(tmp_path / "b.zip", classified, "train", classes=["sea", "forest"])
+        view, smaller = PreparedArchive(archive.path, classes=["sea", "forest"]), PreparedArchive(tmp_path / "b.zip")
+        assert view.ids == smaller.ids
+        assert [view.image_class(image_id) for image_id in view.ids] == [smaller.image_class(image_id) for image_id in view.ids]
+
+    def test_view_of_all_images_is_refused(self, archive):
+        with pytest.raises(DatasetError, match="use images 'containing'"):
+            PreparedArchive(archive.path, classes=["sea"], images="all")
+
+    def test_class_of_a_segmented_image_is_refused(self, street):
+        with pytest.raises(DatasetError, match="is a segmentation set; its images have masks"):
+            street.image_class(street.ids[0])
+
+
+def test_slices_keep_their_volume_in_views_too(tmp_path):
+    scenes = make_cardiac_scenes(48, seed=0, class_indices=[1, 2, 3], size_px=(20, 20))
+    Acdc.write(tmp_path, {"train": scenes[6:], "val": scenes[:6]})
+    write_prepared(tmp_path / "a.zip", Acdc(tmp_path), "val")
+    view = PreparedArchive(tmp_path / "a.zip", classes=["left_ventricle"], images="all")
+    assert len(view) == 6
+    assert len({view.group(image_id) for image_id in view.ids}) == 1
+    assert view.class_names == ("background", "left_ventricle")
+
+
+def test_single_images_have_no_group(archive):
+    assert archive.group(archive.ids[0]) is None
+
+
+def test_index_lists_the_classes_of_each_mask_without_void(archive):
+    for scene in SCENES:
+        assert archive.classes_in(scene.image_id) == sorted(set(np.unique(scene.labels).tolist()) - {VOID})
+
+
+def test_archive_of_an_earlier_form_is_refused(archive, tmp_path):
+    with zipfile.ZipFile(archive.path) as source, zipfile.ZipFile(tmp_path / "old.zip", "w") as old:
+        for name in source.namelist():
+            old.writestr(name, source.read(name).replace(b'"format": 2', b'"format": 1'))
+    with pytest.raises(DatasetError, match=r"old\.zip: is not a prepared archive.*format 1, expected 2.*dvc repro"):
+        PreparedArchive(tmp_path / "old.zip")
 
 
 def test_limit_counts_the_images_kept(raw, tmp_path):

@@ -22,7 +22,7 @@ def picture():
     image = np.zeros((40, 48, 3), dtype=np.uint8)
     image[:, 24:, 0] = 255
     labels[:, 23:25] = VOID
-    return image, labels
+    return image, {"labels": labels}
 
 
 def transforms(flip=False, color=0.0):
@@ -47,7 +47,7 @@ def test_masks_and_seeds_follow_the_picture(policy, flip):
 def test_strokes_stay_on_what_they_mark(policy):
     image = np.zeros((60, 80, 3), dtype=np.uint8)
     image[20:32, 10:22] = 255  # one bright square, marked in its middle
-    load = transforms(flip=True)[policy].load(image, None, [Scribble(1, ((13.0, 26.0), (19.0, 26.0)))])
+    load = transforms(flip=True)[policy].load(image, {}, [Scribble(1, ((13.0, 26.0), (19.0, 26.0)))])
     marked = 0
     for seed in range(20):
         sample = load(seed)
@@ -82,7 +82,7 @@ def test_colours_stay_in_range(policy):
 
 @pytest.mark.parametrize("policy", ["whole", "crop"])
 def test_without_annotation_a_sample_has_only_the_picture(policy):
-    assert set(transforms()[policy].load(picture()[0], None, None)(0)) == {"image", "valid"}
+    assert set(transforms()[policy].load(picture()[0], {}, None)(0)) == {"image", "valid"}
 
 
 def test_whole_picture_keeps_class_sizes():
@@ -99,7 +99,16 @@ def test_padding_is_neither_valid_nor_labelled():
 
 
 def test_thin_stroke_survives_strong_reduction():
-    image, labels = (np.kron(part, np.ones((8, 8, *[1] * (part.ndim - 2)), dtype=np.uint8)) for part in picture())
+    small, rasters = picture()
+    image, labels = (part.repeat(8, axis=0).repeat(8, axis=1) for part in (small, rasters["labels"]))
     stroke = [Scribble(1, tuple((8 * x, 8 * y) for x, y in STROKE[0].points))]
-    seeds = transforms()["whole"].load(image, labels, stroke)(0)["seeds"]
+    seeds = transforms()["whole"].load(image, {"labels": labels}, stroke)(0)["seeds"]
     assert (seeds == 1).sum() >= 10
+
+
+def test_regions_stay_on_their_pixels_when_scaled_and_cropped():
+    image, rasters = picture()
+    seeds = np.where(rasters["labels"] == 1, 1, VOID).astype(np.uint8)
+    sample = transforms(flip=True)["crop"].load(image, {**rasters, "seeds": seeds}, None)(3)
+    assert torch.equal(sample["seeds"] == 1, sample["labels"] == 1)
+    assert (sample["seeds"] == 1).any()

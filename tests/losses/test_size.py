@@ -6,6 +6,7 @@ import torch
 from pipeline.losses.size import (
     SIZE_FLOOR,
     SIZE_LOSSES,
+    barrier_bounds,
     flat_barrier,
     forward_kl,
     log_barrier,
@@ -136,6 +137,40 @@ def test_squared_barrier_on_paper():
 def test_squared_barrier_takes_bounds_per_image():
     bounds = torch.tensor([[0.6, 0.0], [0.0, 0.0]])
     assert squared_barrier(sizes((0.5, 0.5), (0.5, 0.5)), bounds).tolist() == pytest.approx([0.01, 0])
+
+
+def test_barrier_bounds_on_the_published_pixel_counts():
+    area = 256 * 256
+    bounds = barrier_bounds(torch.tensor([[True, True]]), 60 / area, 2000 / area)
+    assert bounds.tolist() == [[pytest.approx(0.96948, abs=1e-5), pytest.approx(9.155e-4, abs=1e-7)]]
+
+
+def test_barrier_bounds_leave_images_without_an_object_free():
+    assert barrier_bounds(torch.tensor([[1.0, 0.0, 0.0]]), 0.1, 0.4).tolist() == [[0, 0, 0]]
+
+
+def test_barrier_bounds_leave_absent_classes_free():
+    expected = [[pytest.approx(0.6), 0, pytest.approx(0.1)], [0, 0, pytest.approx(0.1)]]
+    assert barrier_bounds(torch.tensor([[0.7, 0.0, 0.3], [0.0, 0.0, 1.0]]), 0.1, 0.4).tolist() == expected
+
+
+def test_barrier_bounds_make_the_penalty_of_the_pixel_bounds():
+    # On 100 pixels between 10 and 40 px: 7 px are 3 too few, 50 px are 10 too many.
+    bounds = barrier_bounds(torch.ones(3, 2), 0.1, 0.4)
+    values = 100**2 * squared_barrier(sizes((0.93, 0.07), (0.5, 0.5), (0.75, 0.25)), bounds)
+    assert values.tolist() == pytest.approx([9, 100, 0], abs=1e-3)
+
+
+@pytest.mark.parametrize("limits", [(-0.1, 0.5), (0.5, 0.4), (0.5, 1.1)])
+def test_barrier_bounds_out_of_order_are_refused(limits):
+    with pytest.raises(ValueError, match="expected 0 <= min <= max <= 1"):
+        barrier_bounds(torch.ones(1, 2), *limits)
+
+
+@pytest.mark.parametrize("loss", [log_barrier, flat_barrier, suppression, squared_suppression])
+def test_losses_on_tags_take_booleans(loss):
+    predicted, target = sizes((0.5, 0.2, 0.3)), sizes((0.4, 0.6, 0))
+    assert torch.equal(loss(predicted, target > 0), loss(predicted, target))
 
 
 @pytest.mark.parametrize("loss", ON_TAGS)

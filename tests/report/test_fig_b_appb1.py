@@ -68,3 +68,49 @@ def test_drawing_again_gives_the_same_bytes(tmp_path, solutions, published):
         save_figure(draw(compute(solutions), published), tmp_path / stem)
     for suffix in (".svg", ".png"):
         assert (tmp_path / f"one{suffix}").read_bytes() == (tmp_path / f"two{suffix}").read_bytes()
+
+
+@pytest.fixture
+def solutions_of_two_cases():
+    """The quadratic case, and one without a known optimum, in which 12 fast steps beat the long run."""
+    rows = []
+    for image in ("a", "b"):
+        quadratic = {"relaxation": "q", "image_id": image, "soft_jaccard": 0.99, "reference_energy": 10.0}
+        rows.append({**quadratic, "solver": "gradient", "steps": 200, "energy": 11.0, "seconds": 2.0})
+        divergence = {"relaxation": "cd", "image_id": image, "soft_jaccard": float("nan"), "reference_energy": -20.0}
+        rows.append({**divergence, "solver": "gradient", "steps": 200, "energy": -19.0, "seconds": 2.0})
+        rows.append({**divergence, "solver": "fast", "steps": 12, "energy": -20.2, "seconds": 0.5})
+    return pd.DataFrame(rows)
+
+
+def test_energies_are_compared_within_their_case(solutions_of_two_cases, published):
+    table = tabulate(compute(solutions_of_two_cases), published)
+    assert table["energy"].tolist() == ["H_Q+P_Q", "H_CCE+P_CD", "H_CCE+P_CD"]
+    assert table["energy gap (%) mean"].tolist() == pytest.approx([10, 5, -1])
+    assert table["seconds per image"].tolist() == [2, 2, 0.5]
+
+
+def test_the_published_mean_belongs_to_the_quadratic_case_only(solutions_of_two_cases, published):
+    table = tabulate(compute(solutions_of_two_cases), published)
+    assert table["soft Jaccard (%) published"].notna().tolist() == [True, False, False]
+
+
+def test_convergence_has_no_column_where_no_solver_tells(solutions_of_two_cases, published):
+    assert "converged (%)" not in tabulate(compute(solutions_of_two_cases), published)
+
+
+def test_the_cross_entropy_of_a_case_may_be_given(solutions_of_two_cases):
+    assert set(compute(solutions_of_two_cases.assign(cross_entropy="cce"))["case"]) == {"H_CCE+P_Q", "H_CCE+P_CD"}
+
+
+def test_solvers_need_the_images_of_their_own_case_only(solutions_of_two_cases):
+    assert len(compute(solutions_of_two_cases.drop(index=[3]))) == 5
+    with pytest.raises(ValueError, match=r"'fast, 12 steps' of H_CCE\+P_CD.*'b'"):
+        compute(solutions_of_two_cases.drop(index=[5]))
+
+
+def test_every_case_has_a_panel_of_its_own(solutions_of_two_cases, published):
+    jaccard, gap = draw(compute(solutions_of_two_cases), published).axes
+    assert jaccard.get_xlabel() == "soft Jaccard (%)"
+    assert gap.get_xlabel() == "energy above that of a long run (%)"
+    assert [line.get_xdata()[0] for line in gap.lines if line.get_marker() == "D"] == pytest.approx([5, -1])

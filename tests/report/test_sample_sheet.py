@@ -5,9 +5,11 @@ import pytest
 
 from pipeline.datasets.base import Scribble
 from pipeline.datasets.prepared import PreparedArchive, write_prepared
+from pipeline.datasets.registry import DATASETS
+from pipeline.datasets.scenes import SCENES
 from pipeline.datasets.synthetic import make_scenes
 from pipeline.datasets.voc import Voc
-from pipeline.report.sample_sheet import draw_samples
+from pipeline.report.sample_sheet import draw_classified, draw_samples
 
 STROKES = [Scribble(0, ((2.0, 2.0), (9.0, 9.0))), Scribble(1, ((5.0, 5.0),))]
 
@@ -50,3 +52,53 @@ def test_figure_can_be_drawn(archive, tmp_path):
 def test_no_sample_is_refused(archive):
     with pytest.raises(ValueError, match="expected at least 1, got 0"):
         draw_samples(archive, None, None, 0)
+
+
+def prepared(kind, class_indices, root, count=12):
+    scenes = {
+        split: SCENES[kind](number, seed=0, class_indices=class_indices, size_px=(32, 24), split=split)
+        for split, number in (("train", 7 * count if kind == "acdc" else 1), ("val", count))
+    }
+    DATASETS[kind].write(root / "raw", scenes)
+    write_prepared(root / "a.zip", DATASETS[kind](root / "raw"), "val")
+    return PreparedArchive(root / "a.zip")
+
+
+@pytest.mark.parametrize(
+    ("kind", "classes"), [("coco", [1, 17]), ("acdc", [1, 2, 3]), ("cityscapes", [0, 2]), ("ade20k", [0, 3]), ("folder", [1])]
+)
+def test_every_segmentation_set_can_be_drawn(kind, classes, tmp_path):
+    archive = prepared(kind, classes, tmp_path, 6)
+    figure = draw_samples(archive, {archive.ids[0]: STROKES}, None, 2)
+    figure.savefig(tmp_path / "a.png")
+    assert len(figure.axes) == 8
+
+
+def test_first_class_is_white_only_where_it_is_the_background(archive, tmp_path):
+    street = prepared("cityscapes", [0, 2], tmp_path, 2)
+    colors = [
+        draw_samples(given, {given.ids[0]: STROKES[:1]}, None, 1).axes[2].lines[0].get_color() for given in (archive, street)
+    ]
+    assert np.allclose(colors[0], 1)
+    assert np.allclose(colors[1], np.array(street.palette[0]) / 255)
+
+
+def test_drawn_scribbles_are_shown_where_there_are_no_strokes(tmp_path):
+    archive = prepared("folder", [1], tmp_path)
+    (tmp_path / "raw/scribbles").mkdir()
+    for path in (tmp_path / "raw/masks").iterdir():
+        (tmp_path / "raw/scribbles" / path.name).write_bytes(path.read_bytes())
+    write_prepared(tmp_path / "b.zip", DATASETS["folder"](tmp_path / "raw"), "val")
+    plain, drawn = (
+        draw_samples(given, {}, None, 1).axes[2].images[-1].get_array()
+        for given in (archive, PreparedArchive(tmp_path / "b.zip"))
+    )
+    assert not np.array_equal(plain, drawn)
+
+
+def test_pictures_of_a_classification_set_carry_their_class(tmp_path):
+    archive = prepared("natural_scene", [0, 1, 2, 3, 4, 5], tmp_path)
+    figure = draw_classified(archive, 4)
+    figure.savefig(tmp_path / "a.png")
+    titles = [axis.get_title() for axis in figure.axes if axis.images]
+    assert titles == [archive.class_names[archive.image_class(archive.ids[index])] for index in (0, 4, 7, 11)]

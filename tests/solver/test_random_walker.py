@@ -132,5 +132,5 @@ def test_the_random_walker_refuses_other_energies():
 
 def test_an_unknown_solver_is_rejected():
     problem = scene()
-    with pytest.raises(ValueError, match="kind: expected one of gradient, random_walker"):
+    with pytest.raises(ValueError, match="kind: expected one of gradient, "):
         solve(*problem.tensors, kind="newton", offsets=problem.offsets, cross_entropy="cce", relaxation="q", **SETTINGS)

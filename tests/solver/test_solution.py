@@ -5,7 +5,7 @@ from solver_scenes import SIGMA_RGB, VOID, scene
 
 from pipeline.losses.cross_entropy import CROSS_ENTROPIES
 from pipeline.losses.relaxations import RELAXATIONS
-from pipeline.solver.solution import self_labeling_energy, with_seeds
+from pipeline.solver.solution import hard_labels, self_labeling_energy, with_seeds
 
 
 def smooth_labels(problem):
@@ -62,3 +62,12 @@ def test_unknown_names_are_rejected(names, match):
     problem = scene(1)
     with pytest.raises(ValueError, match=match):
         self_labeling_energy(smooth_labels(problem), *problem.tensors, problem.offsets, *names, 0.3, 6.0)
+
+
+def test_hard_labels_are_the_one_hot_arg_max_and_keep_seeds():
+    problem = scene()
+    soft = with_seeds(smooth_labels(problem), problem.seeds)
+    hard = hard_labels(soft)
+    assert torch.equal(hard.argmax(1), soft.argmax(1))
+    assert torch.equal(hard.sort(1).values[:, :2], torch.zeros_like(hard[:, :2]))
+    assert torch.equal(with_seeds(hard, problem.seeds), hard)

@@ -1,24 +1,37 @@
-"""The launcher: what is stale, in which order, and what is left out after a failure."""
+"""The launcher: what is stale, in which order, what may share a process, and what is left out after a failure."""
 
-from pipeline import launch
-from pipeline.launch import Task, next_batch, run_all, stale_tasks
+from functools import partial
+from threading import Event
+
+import pytest
+
+from pipeline.launch import head
+from pipeline.launch.__main__ import parse
+from pipeline.launch.head import BUSY, local_batch_size, local_lane
+from pipeline.launch.plan import Durations, Task, describe, longest_chain, selected_tasks, stale_tasks
+from pipeline.launch.schedule import Failure, Lane, Report, next_batch, run_all
 
 CHAIN = [Task("raw", frozenset()), Task("a", frozenset({"raw"})), Task("b", frozenset({"raw"})), Task("c", frozenset({"a"}))]
+MANY = [Task(f"t{number}", frozenset()) for number in range(20)]
 
 
-def run_recorded(monkeypatch, tasks, failing=(), gpus=()):
-    """Run tasks with a stand-in for DVC; return what was started, on which devices, and the number of stages not finished."""
+def run_recorded(monkeypatch, tmp_path, tasks, failing=(), gpus=()):
+    """Run tasks on this machine with a stand-in for DVC; return what was started, on which devices, and the report."""
     started, devices = [], set()
 
     def pretend(batch, device):
         started.extend(task.address for task in batch)
         devices.add(device)
-        broken = [task.address for task in batch if task.address in failing]
-        return len(broken), "broken"
+        return sum(task.address in failing for task in batch), "broken"
 
-    monkeypatch.setattr(launch, "run_stages", pretend)
-    left = run_all(tasks, 2, gpus)
-    return started, devices, left
+    monkeypatch.setattr(head, "run_stages", pretend)
+    monkeypatch.setattr(head, "changed_addresses", lambda addresses: set(addresses) & set(failing))
+    report = run_all(tasks, [local_lane(2, gpus, Durations("test", path=tmp_path / "durations.csv"))])
+    return started, devices, report
+
+
+def lane(name="here", slots=2, takes=lambda address: True, run=lambda batch, stopping: {}):
+    return Lane(name, slots, takes, partial(local_batch_size, slots), run)
 
 
 def test_changed_stage_makes_all_behind_it_stale():
@@ -29,36 +42,155 @@ def test_nothing_changed_means_nothing_stale():
     assert stale_tasks(CHAIN, set()) == []
 
 
-def test_needs_run_first(monkeypatch):
-    started, _, left = run_recorded(monkeypatch, CHAIN)
-    assert left == 0
+def test_pattern_selects_stages_and_what_they_need():
+    assert [task.address for task in selected_tasks(CHAIN, ["c"])] == ["raw", "a", "c"]
+
+
+def test_pattern_does_not_select_what_is_up_to_date():
+    assert [task.address for task in selected_tasks(stale_tasks(CHAIN, {"c"}), ["c", "b"])] == ["c"]
+
+
+def test_no_pattern_selects_all():
+    assert selected_tasks(CHAIN, []) == CHAIN
+
+
+def test_needs_run_first(monkeypatch, tmp_path):
+    started, _, report = run_recorded(monkeypatch, tmp_path, CHAIN)
+    assert report.unfinished == 0
     assert started.index("raw") < started.index("a") < started.index("c")
 
 
-def test_failure_leaves_out_what_depends_on_it_and_finishes_the_rest(monkeypatch):
-    started, _, left = run_recorded(monkeypatch, CHAIN, failing={"a"})
+def test_failure_leaves_out_what_depends_on_it_and_finishes_the_rest(monkeypatch, tmp_path):
+    started, _, report = run_recorded(monkeypatch, tmp_path, CHAIN, failing={"a"})
     assert "b" in started
     assert "c" not in started
-    assert left == 2
+    assert (set(report.finished), set(report.failed), report.left_out) == ({"raw", "b"}, {"a"}, {"c": {"a"}})
 
 
-def test_failure_inside_a_batch_does_not_count_for_the_others(monkeypatch):
-    many = [Task(f"t{number}", frozenset()) for number in range(20)]
-    _, _, left = run_recorded(monkeypatch, many, failing={"t3"})
-    assert left == 1
+def test_stage_far_behind_a_failure_names_the_failed_one(monkeypatch, tmp_path):
+    _, _, report = run_recorded(monkeypatch, tmp_path, CHAIN, failing={"raw"})
+    assert report.left_out == {"a": {"raw"}, "b": {"raw"}, "c": {"raw"}}
+
+
+def test_failure_inside_a_batch_does_not_count_for_the_others(monkeypatch, tmp_path):
+    started, _, report = run_recorded(monkeypatch, tmp_path, MANY, failing={"t3"})
+    assert list(report.failed) == ["t3"]
+    assert len(report.finished) == 19
+    assert sorted(started) == sorted(task.address for task in MANY)  # and nothing was run twice
+
+
+def test_busy_dvc_is_waited_for(monkeypatch, tmp_path):
+    answers = [(1, f"'models/a' {BUSY}\n"), (0, "")]
+    monkeypatch.setattr(head, "run_stages", lambda batch, device: answers.pop(0))
+    devices = head.SimpleQueue()
+    devices.put(None)
+    durations = Durations("test", path=tmp_path / "durations.csv")
+    assert head.run_batch([CHAIN[0]], devices, durations, Event(), patience_s=0.0) == {}
+    assert answers == []
 
 
 def test_many_ready_stages_share_a_process():
-    many = {f"t{number}": Task(f"t{number}", frozenset()) for number in range(20)}
-    assert len(next_batch(many, set(), jobs=2)) == 5
-    assert len(next_batch(dict(list(many.items())[:3]), set(), jobs=2)) == 1
+    many = {task.address: task for task in MANY}
+    assert len(next_batch(many, set(), lane())) == 5
+    assert len(next_batch(dict(list(many.items())[:3]), set(), lane())) == 1
 
 
 def test_stage_waits_for_a_need_that_is_running():
-    assert next_batch({"a": CHAIN[1]}, {"raw"}, jobs=2) == []
+    assert next_batch({"a": CHAIN[1]}, {"raw"}, lane()) == []
 
 
-def test_gpus_are_taken_in_turns(monkeypatch):
-    many = [Task(f"t{number}", frozenset()) for number in range(20)]
-    _, devices, _ = run_recorded(monkeypatch, many, gpus=["0", "1"])
+def test_stages_go_to_the_lane_that_takes_them():
+    seen = {"here": [], "ray": []}
+
+    def record(name, batch, stopping):
+        seen[name] += [task.address for task in batch]
+        return {}
+
+    here = lane("here", takes=lambda address: address != "a", run=partial(record, "here"))
+    there = lane("ray", takes=lambda address: address == "a", run=partial(record, "ray"))
+    report = run_all(CHAIN, [here, there])
+    assert seen["ray"] == ["a"]
+    assert report.finished.index("raw") < report.finished.index("a") < report.finished.index("c")
+
+
+def test_error_of_an_engine_costs_its_batch_only():
+    def refuse(batch, stopping):
+        if batch[0].address == "a":
+            raise OSError("no such cluster")
+        return {}
+
+    report = run_all(CHAIN, [lane(run=refuse)])
+    assert report.failed["a"].output == "OSError: no such cluster"
+    assert report.finished == ["raw", "b"]
+
+
+def test_stage_without_a_lane_is_an_error():
+    with pytest.raises(ValueError, match="raw: expected exactly one lane"):
+        run_all(CHAIN, [lane(takes=lambda address: False)])
+
+
+def test_gpus_are_taken_in_turns(monkeypatch, tmp_path):
+    _, devices, _ = run_recorded(monkeypatch, tmp_path, MANY, gpus=["0", "1"])
     assert devices == {"0", "1"}
+
+
+def test_report_is_in_order_with_log_and_last_lines(tmp_path):
+    report = Report(["x"], {"a": Failure("one\ntwo\n", tmp_path / "a.log")}, {"c": {"a"}})
+    lines = [line.strip() for line in report.text().splitlines()]
+    assert lines == [
+        "finished (1):",
+        "x",
+        "failed (1):",
+        f"a - {tmp_path}/a.log",
+        "| one",
+        "| two",
+        "left out (1):",
+        "c - needs a",
+    ]
+
+
+def test_longest_chain_adds_up_what_must_wait():
+    assert longest_chain(CHAIN, {"raw": 1.0, "a": 2.0, "b": 5.0, "c": 4.0}) == 7.0
+
+
+def test_longest_time_of_a_stage_counts_and_its_like_take_the_median(tmp_path):
+    path, params = tmp_path / "durations.csv", tmp_path / "params.yaml"
+    params.write_text("profile: paper\n")
+    for profile, address, seconds in [("paper", "train@a", 60.0), ("paper", "train@a", 2.0), ("paper", "train@b", 20.0)]:
+        Durations(profile, path=path).record(address, seconds)
+    Durations("smoke", path=path).record("train@a", 900.0)
+    read = Durations.read(path, params)
+    assert read.estimate("train@a") == 60.0
+    assert read.estimate("train@c") == 40.0
+    assert read.estimate("raw@voc") is None
+
+
+def test_plan_adds_up_hours_and_disk():
+    tasks = [Task("f:train@a", frozenset(), 10**9), Task("f:train@b", frozenset()), Task("sum", frozenset({"f:train@a"}), 0)]
+    lanes = {"f:train@a": ("ray", 2), "f:train@b": ("ray", 2), "sum": ("here", 1)}
+    text = describe(tasks, tasks, lanes, Durations("", {"f:train@a": 7200.0}), None, 10**8)
+    assert "3 stages, 4.0 h of work and 1 stages never timed" in text
+    assert "at least 2.0 h with 1 at a time (here), 2 at a time (ray)" in text
+    assert "2.00 GB of results; 0.1 GB free" in text
+    assert "NOT ENOUGH SPACE" in text
+
+
+def test_assumed_hours_count_for_trainings_only():
+    tasks = [Task("f:train@a", frozenset()), Task("sum", frozenset())]
+    text = describe(tasks, tasks, {task.address: ("here", 1) for task in tasks}, Durations(""), 3.0, 0)
+    assert "2 stages, 3.0 h of work and 1 stages never timed" in text
+
+
+@pytest.mark.parametrize("words", [["--jobs", "0"], ["--runs-per-gpu", "0"], ["--tasks", "-1"], ["--slurm", "partition"]])
+def test_senseless_options_are_refused(words):
+    with pytest.raises(SystemExit):
+        parse(words)
+
+
+def test_runs_per_gpu_limits_the_jobs():
+    assert parse(["--gpus", "0,1", "--runs-per-gpu", "3"]).jobs == 6
+    assert parse(["--gpus", "0,1", "--runs-per-gpu", "3", "--jobs", "4"]).jobs == 4
+
+
+def test_stages_stay_here_without_a_cluster():
+    assert parse(["--jobs", "2"]).send == []

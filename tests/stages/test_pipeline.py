@@ -13,8 +13,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from import_graph import REPOSITORY
 from ruamel.yaml import YAML
+
+from pipeline.import_graph import REPOSITORY
 
 pytestmark = pytest.mark.slow
 

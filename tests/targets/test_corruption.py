@@ -1,13 +1,14 @@
-"""Relative errors of size targets: [SIZE] Eqs. 15 and 16."""
+"""Relative errors of size targets ([SIZE] Eqs. 15 and 16) and random image labels ([SSL] Fig. 3(d))."""
 
 import numpy as np
 import pytest
 from reference import perturb_loop
 
 from pipeline.metrics.size_error import mean_relative_error, relative_errors
-from pipeline.targets.corruption import LOWEST_FACTOR, mre_from_sigma, perturb, sigma_from_mre
+from pipeline.targets.corruption import LOWEST_FACTOR, corrupt_labels, mre_from_sigma, perturb, sigma_from_mre, soften
 
 SIZES = np.random.default_rng(7).dirichlet((8, 1, 1), 4000)
+IMAGE_LABELS = np.random.default_rng(8).integers(6, size=6000)
 
 
 def noise(seed=0):
@@ -88,3 +89,75 @@ def test_bad_sigma_is_refused(sigma):
 def test_bad_sizes_are_refused(sizes):
     with pytest.raises(ValueError, match="rows that sum to 1"):
         perturb(sizes, 0.1, noise())
+
+
+def changed(share, seed=0):
+    """Which of the image labels differ after corruption."""
+    return corrupt_labels(IMAGE_LABELS, 6, share, noise(seed)) != IMAGE_LABELS
+
+
+def test_new_labels_are_uniform_over_all_classes():
+    drawn = corrupt_labels(np.zeros(6000, int), 6, 1.0, noise())
+    assert np.bincount(drawn) == pytest.approx([1000] * 6, abs=120)
+
+
+@pytest.mark.parametrize("share", [0.1, 0.5, 1.0])
+def test_drawn_label_may_be_the_true_one(share):
+    assert changed(share).mean() == pytest.approx(share * 5 / 6, abs=0.02)
+
+
+def test_exactly_the_given_share_is_replaced():
+    # With very many classes a drawn label practically never equals the true one.
+    assert (corrupt_labels(np.zeros(200, int), 10**9, 0.3, noise()) != 0).sum() == 60
+
+
+@pytest.mark.parametrize(("smaller", "larger"), [(0.1, 0.2), (0.2, 0.9), (0.9, 1.0)])
+def test_larger_share_keeps_the_replacements_of_the_smaller(smaller, larger):
+    few, many = (corrupt_labels(IMAGE_LABELS, 6, share, noise()) for share in (smaller, larger))
+    assert np.array_equal(few[changed(smaller)], many[changed(smaller)])
+
+
+def test_replaced_images_are_spread_over_the_set():
+    assert np.flatnonzero(changed(0.1)).mean() == pytest.approx(3000, abs=300)
+
+
+def test_share_zero_replaces_nothing():
+    assert np.array_equal(corrupt_labels(IMAGE_LABELS, 6, 0, noise()), IMAGE_LABELS)
+
+
+def test_given_labels_are_not_written_to():
+    labels = np.zeros(50, int)
+    corrupt_labels(labels, 6, 1.0, noise())
+    assert not labels.any()
+
+
+def test_same_generator_state_gives_same_labels():
+    assert np.array_equal(changed(0.5, seed=3), changed(0.5, seed=3))
+
+
+def test_other_generator_state_gives_other_labels():
+    assert not np.array_equal(changed(0.5, seed=3), changed(0.5, seed=4))
+
+
+def test_soft_targets_by_hand():
+    assert soften(np.array([0, 2]), 4, 0.2).tolist() == [
+        pytest.approx([0.85, 0.05, 0.05, 0.05]),
+        pytest.approx([0.05, 0.05, 0.85, 0.05]),
+    ]
+
+
+def test_soft_targets_run_from_one_hot_to_uniform():
+    assert np.array_equal(soften(np.array([1]), 3, 0), [[0, 1, 0]])
+    assert np.allclose(soften(np.array([1]), 3, 1), 1 / 3)
+
+
+@pytest.mark.parametrize("share", [-0.1, 1.1, float("nan")])
+def test_bad_share_is_refused(share):
+    with pytest.raises(ValueError, match=r"share: expected 0\.\.1"):
+        corrupt_labels(IMAGE_LABELS, 6, share, noise())
+
+
+@pytest.mark.parametrize("labels", [np.array([6]), np.array([-1]), np.array([[0]]), np.array([0.5])])
+def test_bad_labels_are_refused(labels):
+    with pytest.raises(ValueError, match="labels: expected"):
+        soften(labels, 6, 0.5)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from pipeline.conventions import VOID
-from pipeline.targets.sizes import class_sizes, read_size_targets, write_size_targets
+from pipeline.targets.sizes import class_sizes, mean_size_targets, read_size_targets, write_size_targets
 
 NAMES = ["background", "cat", "dog"]
 LABELS = np.array([[0, 0, 1, VOID], [0, 2, 2, VOID]], np.uint8)
@@ -116,3 +116,17 @@ def test_missing_table_is_named(tmp_path):
 
 def test_rounded_fractions_are_accepted(tmp_path):
     assert read_size_targets(table(tmp_path, "a,.3333,.3333,.3333"))[1]["a"].tolist() == [0.3333] * 3
+
+
+def test_mean_sizes_are_averages_over_the_images_that_contain_the_class():
+    exact = np.array([[0.5, 0.5, 0.0], [0.8, 0.1, 0.1], [0.7, 0.0, 0.3], [1.0, 0.0, 0.0]])
+    means = mean_size_targets(exact)
+    assert means[0] == pytest.approx([0.7, 0.3, 0.0])
+    assert means[1] == pytest.approx([0.5, 0.3, 0.2])
+    assert means[3] == pytest.approx([1.0, 0.0, 0.0])
+
+
+def test_mean_sizes_never_exceed_the_image():
+    means = mean_size_targets(np.array([[0.1, 0.9, 0.0], [0.2, 0.0, 0.8], [0.0, 0.9, 0.1]]))
+    assert means.min() >= 0
+    assert means.sum(1) == pytest.approx([1, 1, 1])

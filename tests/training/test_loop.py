@@ -155,6 +155,16 @@ def test_loss_that_is_not_finite_names_the_images():
         run(make_loader=broken_loader)
 
 
+def test_gradient_that_is_not_finite_names_the_images_and_leaves_the_weights():
+    torch.manual_seed(0)
+    network = SmallNetwork(2, width=4)
+    network.classifier.bias.register_hook(lambda gradient: gradient * float("inf"))
+    before = {name: value.clone() for name, value in network.named_parameters()}
+    with pytest.raises(TrainingError, match=r"not its gradient at step 0 \(1 of .*classifier\.bias.*images: picture-\d"):
+        train(network, loader, 2, Objective({"masks": 1.0}), SETTINGS, seed=1, device=CPU, show_progress=False)
+    assert all(torch.equal(value, before[name]) for name, value in network.named_parameters())
+
+
 def test_out_of_memory_says_what_to_lower(monkeypatch):
     def exhausted(*args, **kwargs):
         raise torch.cuda.OutOfMemoryError("out")

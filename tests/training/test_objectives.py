@@ -16,11 +16,25 @@ LABELING = {
     "unary_weight": 0.3,
     "pairwise_weight": 6.0,
     "sigma_rgb": 20.0,
+    "sigma_xy_px": 5.0,
+    "landmarks": 16,
     "entropy_weight": 0.0,
     "solver": SOLVER,
     "labels": "soft",
 }
-TERMS = {"masks": 1.0, "seeds": 1.0, "size": SIZE, "dense_crf": DENSE_CRF, "self_labeling": LABELING}
+BARRIER = {"object_min": 0.1, "object_max": 0.6, "weight": 2.0}
+POTTS = {"relaxation": "bl", "neighborhood": "grid8", "weight": 10.0, "sigma_rgb": None}
+PROPOSALS = {"every_epochs": 5, "unary_weight": 0.05, "pairwise_weight": 100.0, "epsilon": 0.6, "weight": 1.0}
+TERMS = {
+    "masks": 1.0,
+    "seeds": 1.0,
+    "size": SIZE,
+    "barrier": BARRIER,
+    "potts": POTTS,
+    "proposals": PROPOSALS,
+    "dense_crf": DENSE_CRF,
+    "self_labeling": LABELING,
+}
 
 
 @pytest.fixture
@@ -40,6 +54,7 @@ def batch():
         "labels": labels,
         "seeds": seeds,
         "valid": valid,
+        "proposals": labels,
         "size_targets": size_targets,
         "image_id": ["a", "b"],
     }
@@ -133,5 +148,56 @@ def test_batch_without_seeds_is_finite(logits, batch):
 
 @pytest.mark.parametrize("settings", [{}, {"masks": None}, {"volume": 1.0}])
 def test_no_or_unknown_terms_are_rejected(settings):
-    with pytest.raises(ValueError, match="expected some of masks, seeds, size, dense_crf, self_labeling"):
+    with pytest.raises(ValueError, match="expected some of masks, seeds, size, "):
         Objective(settings)
+
+
+@pytest.mark.parametrize("loss", ["log_barrier", "flat_barrier"])
+def test_barriers_need_tags_only(loss, logits, batch):
+    sizes = Objective({"size": {**SIZE, "loss": loss}})(logits, batch)[0]
+    tagged = {**batch, "tags": (batch.pop("size_targets") > 0).float()}
+    torch.testing.assert_close(Objective({"size": {**SIZE, "loss": loss}})(logits, tagged)[0], sizes)
+
+
+def two_classes(share):
+    """Return logits of two pictures of two classes, the second of which covers `share` of each."""
+    return torch.tensor([1 - share, share]).log()[None, :, None, None].expand(2, -1, 8, 8)
+
+
+@pytest.mark.parametrize(
+    ("share", "expected"),
+    [
+        (0.3, 2 * 0.3**2 / 2),  # inside the bounds of the first picture; suppressed in the second, which has no object
+        (0.05, 2 * (0.05**2 + 0.05**2) / 2),  # too small by 0.05
+        (0.7, 2 * (0.1**2 + 0.7**2) / 2),  # too large by 0.1
+    ],
+)
+def test_barrier_bounds_the_object_and_suppresses_absent_ones(share, expected, batch):
+    batch["tags"] = torch.tensor([[1.0, 1.0], [1.0, 0.0]])
+    assert float(Objective({"barrier": BARRIER})(two_classes(share), batch)[0]) == pytest.approx(expected, rel=1e-4)
+
+
+@pytest.mark.parametrize("cross_entropy", ["ce", "rce", "cce"])
+def test_image_labels_are_learned_from_soft_targets(cross_entropy):
+    targets = torch.tensor([[0.9, 0.1, 0.0], [0.0, 0.1, 0.9]])
+    logits = torch.zeros(2, 3, requires_grad=True)
+    Objective({"image_labels": cross_entropy})(logits, {"class_targets": targets})[0].backward()
+    assert logits.grad.argmin(1).tolist() == [0, 2]
+
+
+def test_collision_of_image_labels_is_the_paper_and_pencil_value():
+    value = Objective({"image_labels": "cce"})(torch.zeros(1, 4), {"class_targets": torch.tensor([[0.7, 0.1, 0.1, 0.1]])})[0]
+    assert float(value) == pytest.approx(1.3862944)
+
+
+def test_proposals_count_where_there_is_no_seed(logits, batch):
+    other = {**batch, "proposals": batch["proposals"].where(batch["seeds"] == VOID, 2)}
+    one, two = (Objective({"proposals": PROPOSALS})(logits, given)[0] for given in (batch, other))
+    torch.testing.assert_close(one, two)
+
+
+def test_dense_neighbourhood_gives_other_pseudo_labels(logits, batch):
+    nearest = Objective({"self_labeling": LABELING})(logits, batch)[0]
+    dense = Objective({"self_labeling": {**LABELING, "neighborhood": "dense", "landmarks": 64}})(logits, batch)[0]
+    assert torch.isfinite(dense)
+    assert not torch.isclose(nearest, dense)

@@ -16,7 +16,8 @@ import torch
 from torch import Tensor
 
 Batch = Mapping[str, Any]
-"""image (B, 3, H, W), valid (B, H, W), image_id (list); by supervision also labels, seeds (B, H, W), size_targets (B, C)."""
+"""image (B, 3, H, W), valid (B, H, W), image_id (list); by supervision also labels, seeds, proposals (B, H, W), and size_targets,
+tags, class_targets (B, C)."""
 
 
 class Prediction:
@@ -74,6 +75,30 @@ def _size(settings: Mapping[str, Any]) -> TermFunction:
     return size_term(**settings)
 
 
+def _barrier(settings: Mapping[str, Any]) -> TermFunction:
+    from pipeline.training.objectives.barrier import barrier_term
+
+    return barrier_term(**settings)
+
+
+def _image_labels(cross_entropy: str) -> TermFunction:
+    from pipeline.training.objectives.image_labels import image_labels_term
+
+    return image_labels_term(cross_entropy)
+
+
+def _potts(settings: Mapping[str, Any]) -> TermFunction:
+    from pipeline.training.objectives.potts import potts_term
+
+    return potts_term(**settings)
+
+
+def _proposals(settings: Mapping[str, Any]) -> TermFunction:
+    from pipeline.training.objectives.proposals import proposals_term
+
+    return proposals_term(**settings)
+
+
 def _dense_crf(settings: Mapping[str, Any]) -> TermFunction:
     from pipeline.training.objectives.dense_crf import dense_crf_term
 
@@ -86,10 +111,21 @@ def _self_labeling(settings: Mapping[str, Any]) -> TermFunction:
     return self_labeling_term(**settings)
 
 
+def proposer() -> Callable[..., Any]:
+    """Return the function that makes the proposals of the term of that name; see `pipeline.training.proposals`."""
+    from pipeline.training.proposals import propose
+
+    return propose
+
+
 TERMS: dict[str, Callable[[Any], TermFunction]] = {
     "masks": _masks,
     "seeds": _seeds,
     "size": _size,
+    "barrier": _barrier,
+    "image_labels": _image_labels,
+    "potts": _potts,
+    "proposals": _proposals,
     "dense_crf": _dense_crf,
     "self_labeling": _self_labeling,
 }

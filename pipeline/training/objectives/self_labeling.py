@@ -9,9 +9,11 @@ from torch import Tensor
 
 from pipeline.conventions import VOID, one_hot
 from pipeline.crf.affinity import contrast_affinity
+from pipeline.crf.dense import DenseKernel
 from pipeline.crf.neighborhoods import NEIGHBORHOODS
 from pipeline.losses.cross_entropy import CROSS_ENTROPIES, entropy
 from pipeline.solver import solve
+from pipeline.solver.dense import solve_dense
 from pipeline.solver.solution import Solution
 from pipeline.training.objectives import Batch, Prediction, Term, TermFunction
 
@@ -24,6 +26,8 @@ def self_labeling_term(
     unary_weight: float,
     pairwise_weight: float,
     sigma_rgb: float,
+    sigma_xy_px: float,
+    landmarks: int,
     entropy_weight: float,
     solver: Mapping[str, Any],
     labels: str,
@@ -36,32 +40,37 @@ def self_labeling_term(
     Args:
         cross_entropy: H, a key of `CROSS_ENTROPIES`, in both sub-problems.
         relaxation: P, a key of `RELAXATIONS`.
-        neighborhood: a key of `NEIGHBORHOODS`.
+        neighborhood: a key of `NEIGHBORHOODS`, or "dense" for all pairs ([SSL] section 3.3).
         unary_weight: eta.
         pairwise_weight: lambda.
         sigma_rgb: contrast bandwidth on 0-255 colours.
+        sigma_xy_px: spatial bandwidth of the dense neighbourhood.
+        landmarks: rank of the dense neighbourhood's filter.
         entropy_weight: weight of the mean entropy of predictions on the same pixels, in the network step only.
         solver: kind and settings of the pseudo-label solver.
         labels: "soft", or "hard" for the one-hot arg max of the soft solution.
     """
-    offsets = NEIGHBORHOODS[neighborhood]
     pull: Callable[[Tensor, Tensor], Tensor] = CROSS_ENTROPIES[cross_entropy]
+    energy: dict[str, Any] = {
+        "cross_entropy": cross_entropy,
+        "relaxation": relaxation,
+        "unary_weight": unary_weight,
+        "pairwise_weight": pairwise_weight,
+    }
+    offsets = () if neighborhood == "dense" else NEIGHBORHOODS[neighborhood]
+
+    def solved(log_probs: Tensor, batch: Batch) -> Solution:
+        seeds, valid = batch["seeds"], batch["valid"]
+        if neighborhood == "dense":
+            kernel = DenseKernel.build(batch["image"], valid, sigma_rgb=sigma_rgb, sigma_xy_px=sigma_xy_px, landmarks=landmarks)
+            steps = {name: value for name, value in solver.items() if name != "kind"}
+            return solve_dense(log_probs, seeds, kernel, valid=valid, **energy, **steps)
+        affinity = contrast_affinity(batch["image"], valid, offsets, sigma_rgb)
+        return solve(log_probs, seeds, affinity, offsets=offsets, valid=valid, **energy, **solver)
 
     def self_labeling(prediction: Prediction, batch: Batch) -> Term:
         seeds, valid = batch["seeds"], batch["valid"]
-        affinity = contrast_affinity(batch["image"], valid, offsets, sigma_rgb)
-        solution = solve(
-            prediction.log_probs.detach(),
-            seeds,
-            affinity,
-            offsets=offsets,
-            cross_entropy=cross_entropy,
-            relaxation=relaxation,
-            unary_weight=unary_weight,
-            pairwise_weight=pairwise_weight,
-            valid=valid,
-            **solver,
-        )
+        solution = solved(prediction.log_probs.detach(), batch)
         pseudo_labels = solution.labels
         if labels == "hard":
             pseudo_labels = one_hot(pseudo_labels.argmax(1), pseudo_labels.shape[1])

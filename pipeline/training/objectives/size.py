@@ -18,9 +18,10 @@ def size_term(*, loss: str, weight: float, suppression: float) -> TermFunction:
 
     def size(prediction: Prediction, batch: Batch) -> Term:
         means = size_losses.mean_probs(prediction.probs, batch["valid"])
-        value = size_loss(means, batch["size_targets"]).mean()
+        targets = batch["size_targets"] if "size_targets" in batch else batch["tags"]  # barriers look at which are above zero
+        value = size_loss(means, targets).mean()
         if suppression > 0:
-            value = value + suppression * size_losses.suppression(means, batch["size_targets"]).mean()
+            value = value + suppression * size_losses.suppression(means, targets).mean()
         return Term(weight * value)
 
     return size

@@ -1,4 +1,7 @@
-"""Which files of the package a module reaches by importing, read from the source without executing it."""
+"""Which files of the package a module reaches by importing, read from the source without executing it.
+
+DVC does not follow Python imports: pipelines list these files as dependencies, and a test compares the two.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
-REGISTRIES = ("pipeline.training.objectives", "pipeline.stages.figure")
+REGISTRIES = ("pipeline.training.objectives", "pipeline.networks", "pipeline.networks.weights", "pipeline.stages.figure")
 """Modules whose functions each import one variant: only the functions asked for are followed."""
 
 ENTRY = {"pipeline/__init__.py", "pipeline/params.py", "pipeline/paths.py", "pipeline/stages/common.py"}
@@ -61,9 +64,8 @@ def has_code(path: Path) -> bool:
 def reached_files(module: str, selected: Mapping[str, set[str]] | None = None) -> set[str]:
     """Return all files of the package that running `module` may execute.
 
-    `selected` says which functions of a registry are called; the others' imports are not followed.
+    `selected` says which functions of a registry are called; the others' imports are not followed. None: all are called.
     """
-    selected = selected or {}
     files: set[str] = set()
     waiting, seen = [module], set()
     while waiting:
@@ -77,5 +79,6 @@ def reached_files(module: str, selected: Mapping[str, set[str]] | None = None) -
         if path is None or not has_code(path):
             continue
         files |= {str(path)} - ENTRY
-        waiting += imported_modules(path, selected.get(name, set()) if name in REGISTRIES else None)
+        narrowed = selected is not None and name in REGISTRIES
+        waiting += imported_modules(path, selected.get(name, set()) if narrowed and selected is not None else None)
     return files

@@ -1,0 +1,178 @@
+"""Open the annotation page: `python -m pipeline.annotate --images DIR --classes cat,dog,bird --out sizes.csv`.
+
+Pictures come from a folder or, with `--dataset`, from a prepared data set of params.yaml. Answers are appended to the CSV at
+once; the same command continues where it stopped.
+"""
+
+from __future__ import annotations
+
+import argparse
+import secrets
+import socket
+import threading
+import webbrowser
+from collections.abc import Sequence
+from pathlib import Path
+
+from pipeline import paths
+from pipeline.annotate.pictures import ArchivePictures, FolderPictures, Pictures
+from pipeline.annotate.session import Project
+from pipeline.annotate.store import AnnotationStore
+from pipeline.conventions import VOID
+from pipeline.datasets.base import DatasetError
+from pipeline.datasets.prepared import PreparedArchive
+from pipeline.targets.annotations import BACKGROUND
+
+PORT = 8765
+
+
+def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    """Return the command line's values."""
+    parser = argparse.ArgumentParser(
+        prog="python -m pipeline.annotate", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add_source_arguments(parser)
+    parser.add_argument("--out", type=Path, required=True, metavar="CSV", help="annotation file; made, or continued")
+    parser.add_argument("--no-feedback", action="store_true", help="keep exact sizes for the page of results, also where known")
+    parser.add_argument("--host", default="127.0.0.1", help="address to bind; other than this machine's needs the printed token")
+    parser.add_argument("--port", type=int, default=PORT, help=f"0 for any free one (default: {PORT})")
+    parser.add_argument("--no-browser", action="store_true", help="only print the address")
+    return parser.parse_args(arguments)
+
+
+def add_source_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what says which pictures, classes and masks are meant; `open_pictures` reads it."""
+    source = parser.add_mutually_exclusive_group(required=True)
+    source.add_argument("--images", type=Path, metavar="DIR", help="folder of pictures in any format that Pillow reads")
+    source.add_argument("--dataset", metavar="NAME", help="data set of params.yaml whose archive `dvc repro` has prepared")
+    parser.add_argument("--split", default="train", help="of the data set (default: train)")
+    parser.add_argument("--classes", metavar="A,B,...", help="foreground classes; with --dataset the default is all of them")
+    parser.add_argument("--masks", type=Path, metavar="DIR", help="folder of masks <id>.png, for training with feedback")
+    parser.add_argument(
+        "--mask-values",
+        metavar="A=1,B=2 or KIND",
+        help="pixel values of the classes, or a kind of data set whose values they have",
+    )
+
+
+def open_pictures(arguments: argparse.Namespace) -> tuple[Pictures, list[str]]:
+    """Return the pictures that the command line names, and the foreground classes.
+
+    Raises:
+        ValueError: arguments that do not fit together, or a folder without pictures.
+        DatasetError: no prepared archive, or an unknown class.
+    """
+    classes = [name.strip() for name in arguments.classes.split(",")] if arguments.classes else None
+    if classes is not None and (not all(classes) or len(set(classes)) != len(classes) or BACKGROUND in classes):
+        raise ValueError(f"--classes: expected different names without {BACKGROUND}, got {arguments.classes!r}")
+    if arguments.dataset:
+        if arguments.masks or arguments.mask_values:
+            raise ValueError("--masks and --mask-values belong to --images; a data set has its masks")
+        from pipeline.params import load_params  # takes half a second to load, and folders do not need it
+        from pipeline.stages.common import lookup
+
+        lookup(load_params().datasets, arguments.dataset, "datasets")
+        archive = PreparedArchive(paths.prepared(arguments.dataset, arguments.split), classes)
+        found = ArchivePictures(archive)
+        return found, found.class_names
+    if classes is None:
+        raise ValueError("--classes: needed with --images, for example --classes cat,dog,bird")
+    values = parse_mask_values(arguments.mask_values, classes) if arguments.mask_values else None
+    return FolderPictures(arguments.images, classes, arguments.masks, values), classes
+
+
+def parse_mask_values(text: str, class_names: Sequence[str]) -> dict[str, int]:
+    """Return class name -> pixel value, of `cat=8,dog=12` or of a kind of data set.
+
+    Raises:
+        ValueError: no number, or a class without value.
+    """
+    if "=" in text:
+        pairs = [part.partition("=") for part in text.split(",")]
+        values = {name.strip(): int(value) if value.strip().isdecimal() else -1 for name, _, value in pairs}
+    else:
+        from pipeline.datasets.registry import DATASETS
+
+        if text not in DATASETS:
+            raise ValueError(f"--mask-values: expected A=1,B=2,... or one of {', '.join(DATASETS)}, got {text!r}")
+        values = {name: index for index, name in enumerate(DATASETS[text].class_names)}
+    for name in class_names:
+        if not 0 <= values.get(name, -1) < VOID:
+            raise ValueError(f"--mask-values: {name!r} needs a value between 0 and {VOID - 1}, got {text!r}")
+    return {name: values[name] for name in class_names}
+
+
+def check_file(store: AnnotationStore, class_names: Sequence[str], ids: Sequence[str]) -> list[str]:
+    """Return what a person should know about an existing file: lines set aside, pictures that are not there any more.
+
+    Raises:
+        ValueError: the file holds a class that is not among `class_names`.
+    """
+    notes = [f"set aside in {store.aside}: {line}" for line in store.damaged]
+    foreign = {row.class_name for row in store.rows} - {*class_names, BACKGROUND, ""}
+    if foreign:
+        raise ValueError(
+            f"{store.path}: holds sizes of {', '.join(sorted(foreign))}, which --classes does not name; "
+            "name all classes of the file, or give another --out"
+        )
+    gone = sorted({row.image_id for row in store.rows} - set(ids))
+    if gone:
+        notes.append(f"{len(gone)} annotated pictures are not among these pictures, the first is {gone[0]}: moved or renamed?")
+    return notes
+
+
+def main() -> None:
+    """Run the tool until Ctrl-C."""
+    arguments = parse_arguments()
+    try:
+        pictures, class_names = open_pictures(arguments)
+        store = AnnotationStore(arguments.out)
+        for note in check_file(store, class_names, pictures.ids):
+            print(f"note: {note}", flush=True)
+        serve(Project(pictures, store, class_names, feedback=not arguments.no_feedback), arguments)
+    except (DatasetError, ValueError, OSError) as error:
+        raise SystemExit(f"error: {error}") from None
+
+
+def serve(project: Project, arguments: argparse.Namespace) -> None:
+    """Serve a project as the command line asks."""
+    import logging
+
+    from werkzeug.serving import make_server
+
+    from pipeline.annotate.app import create_app, is_loopback
+
+    logging.getLogger("werkzeug").setLevel(logging.WARNING)
+    token = None if is_loopback(arguments.host) else secrets.token_urlsafe(24)
+    port = arguments.port
+    if port and not _is_free(arguments.host, port):
+        print(f"note: port {port} is taken, another one is used", flush=True)
+        port = 0
+    server = make_server(arguments.host, port, create_app(project, token), threaded=True)
+    name = socket.gethostname() if arguments.host in ("0.0.0.0", "::") else arguments.host
+    name = f"[{name}]" if ":" in name else name
+    address = f"http://{name}:{server.server_port}/" + (f"?token={token}" if token else "")
+    print(f"{len(project.pictures.ids)} pictures; open {address} (Ctrl-C ends)", flush=True)
+    if not arguments.no_browser:
+        threading.Timer(0.3, webbrowser.open, [address]).start()
+    try:
+        server.serve_forever()
+    except KeyboardInterrupt:
+        print(f"\nall answers are in {project.store.path}")
+    finally:
+        server.server_close()
+
+
+def _is_free(host: str, port: int) -> bool:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError:
+            return False
+    return True
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,132 @@
+"""Check annotations and make size targets of them: `python -m pipeline.annotate.export sizes.csv --images DIR --classes cat,dog`.
+
+Prints who annotated what, how people agree and, where masks are known, their errors as in [SIZE] Table 1. The table written has a
+line per picture and a column per class, as every other size target in the pipeline.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from pipeline.annotate.__main__ import add_source_arguments, open_pictures
+from pipeline.annotate.pictures import Pictures
+from pipeline.annotate.results import ClassResult, summarise
+from pipeline.datasets.base import DatasetError
+from pipeline.stages.common import clear_errors
+from pipeline.targets.annotations import (
+    BACKGROUND,
+    COMBINATIONS,
+    Annotation,
+    AnnotationError,
+    Calibration,
+    agreement,
+    annotation_errors,
+    combine,
+    fingerprint,
+    read_annotations,
+    standing,
+)
+from pipeline.targets.sizes import write_size_targets
+
+
+def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    """Return the command line's values."""
+    parser = argparse.ArgumentParser(
+        prog="python -m pipeline.annotate.export", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("annotations", type=Path, metavar="CSV", help="file of `python -m pipeline.annotate`")
+    add_source_arguments(parser)
+    parser.add_argument("--out", type=Path, metavar="CSV", help="table of size targets to write; without it, only the report")
+    parser.add_argument("--how", choices=sorted(COMBINATIONS), default="median", help="over annotators (default: median)")
+    parser.add_argument(
+        "--leave-out", action="store_true", help="leave pictures out that nobody has finished, instead of stopping"
+    )
+    parser.add_argument("--leave-out-unsure", action="store_true", help="ignore pictures that an annotator was unsure about")
+    parser.add_argument(
+        "--calibrate", action="store_true", help="correct each annotator's sizes by a fit to pictures whose masks are known"
+    )
+    return parser.parse_args(arguments)
+
+
+def exact_sizes(pictures: Pictures, rows: Sequence[Annotation]) -> dict[str, np.ndarray]:
+    """Return image id -> exact sizes of the annotated pictures whose masks are known."""
+    known = set(pictures.ids)
+    found = {image_id: pictures.exact_sizes(image_id) for image_id in {row.image_id for row in rows} & known}
+    return {image_id: sizes for image_id, sizes in found.items() if sizes is not None}
+
+
+def by_annotator(errors: Sequence[AnnotationError]) -> dict[str, list[AnnotationError]]:
+    """Return errors grouped by who made them."""
+    grouped: dict[str, list[AnnotationError]] = {}
+    for error in errors:
+        grouped.setdefault(error.annotator, []).append(error)
+    return grouped
+
+
+def report(rows: Sequence[Annotation], errors: Mapping[str, Sequence[AnnotationError]], class_names: Sequence[str]) -> list[str]:
+    """Return the lines of the report: people, agreement, errors by person and class, calibrations."""
+    lines = []
+    for name, answers in standing(rows).items():
+        done = [answer for answer in answers.values() if answer.complete]
+        pace = f", {np.mean([answer.seconds for answer in done]):.1f} s per picture" if done else ""
+        lines.append(f"{name}: {len(done)} pictures finished, {len(answers) - len(done)} begun or put off{pace}")
+    for pair in agreement(rows):
+        text = f"{pair.first} and {pair.second}: {pair.images} pictures by both"
+        if pair.tagged:
+            text += f", {pair.same_tags:.0%} of classes tagged by both, sizes differ by {pair.difference:.1%} in the median"
+        lines.append(text)
+    for name, own in errors.items():
+        results = summarise(own, class_names)
+        lines += [_line(name, result) for result in (*results.classes, results.overall) if result.answers]
+        if results.calibration != Calibration():
+            fit = "size -> {:.3f} * size ** {:.3f}".format(*results.calibration)
+            lines.append(f"{name}: calibration {fit}, mRE on the same answers {results.calibrated_mre:.1%}")
+    return lines
+
+
+def _line(annotator: str, result: ClassResult) -> str:
+    pace = f", {result.seconds:.1f} s" if math.isfinite(result.seconds) else ""
+    errors = f"mRE {result.mre:.1%}, median {result.median:.1%}, bias {result.bias:+.1%}"
+    return f"{annotator}, {result.name}: {errors}{pace} ({result.answers} answers)"
+
+
+def main() -> None:
+    """Run the command line."""
+    arguments = parse_arguments()
+    with clear_errors(DatasetError):
+        pictures, class_names = open_pictures(arguments)
+        names = [BACKGROUND, *class_names]
+        rows, damaged = read_annotations(arguments.annotations)
+        for line in damaged:
+            print(f"note: set aside, {line}")
+        errors = by_annotator(annotation_errors(rows, exact_sizes(pictures, rows), names))
+        calibrations = {name: summarise(own, class_names).calibration for name, own in errors.items()}
+        if arguments.calibrate and not any(fit != Calibration() for fit in calibrations.values()):
+            raise ValueError("--calibrate: needs ten answers of an annotator on pictures whose masks are known; give --masks")
+        print("\n".join(report(rows, errors, class_names)))
+        combined = combine(
+            rows,
+            names,
+            pictures.ids,
+            how=arguments.how,
+            missing="leave_out" if arguments.leave_out else "error",
+            unsure="leave_out" if arguments.leave_out_unsure else "keep",
+            calibrations=calibrations if arguments.calibrate else None,
+            pictures={image_id: fingerprint(pictures.content(image_id)) for image_id in pictures.ids},
+        )
+        if combined.left_out:
+            print(f"left out: {len(combined.left_out)} pictures that nobody has finished, the first is {combined.left_out[0]}")
+        if combined.normalised:
+            print(f"scaled to sum 1: {len(combined.normalised)} pictures, the first is {combined.normalised[0]}")
+        if arguments.out:
+            write_size_targets(arguments.out, combined.ids, combined.sizes, names)
+            print(f"{arguments.out}: size targets of {len(combined.ids)} pictures, {arguments.how} over annotators")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,158 @@
+"""The annotation file while people work: rows are appended and flushed to disk at once, and nothing is ever rewritten.
+
+Several servers may append to one file: each write holds a lock, and rows of others are read before anything is decided. A last
+line that a crash cut off is moved to `<file>.damaged` before the next row is written.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from pipeline.targets.annotations import FIELDS, Annotation, Answer, format_rows, parse_annotations
+
+HEADER = ",".join(FIELDS) + "\n"
+
+
+class AnnotationStore:
+    """Append-only annotations in one CSV file, and what stands after all of its rows.
+
+    Args:
+        path: the file; made on the first answer, with its folder.
+
+    Attributes:
+        rows: all rows of the file, those of other processes included.
+        damaged: lines that were set aside by this process, each with its fault.
+
+    Raises:
+        ValueError: the file holds something else, or a damaged line before the last.
+        OSError: it cannot be read or written.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = Path(path)
+        self.rows: list[Annotation] = []
+        self.damaged: list[str] = []
+        self._answers: dict[str, dict[str, Answer]] = {}
+        self._offset = 0
+        self._lines = 0
+        self._inode = 0
+        self._guard = threading.RLock()
+        self.refresh()
+
+    @property
+    def aside(self) -> Path:
+        """File that damaged lines are moved to."""
+        return self.path.with_name(self.path.name + ".damaged")
+
+    def annotators(self) -> list[str]:
+        """Return the names found in the file, in order of appearance."""
+        return list(self._answers)
+
+    def answers(self, annotator: str) -> dict[str, Answer]:
+        """Return what stands of one annotator: image id -> answer. Not to be changed."""
+        return self._answers.get(annotator, {})
+
+    def answer(self, annotator: str, image_id: str) -> Answer:
+        """Return what stands of one annotator about one picture."""
+        return self.answers(annotator).get(image_id, Answer())
+
+    def refresh(self) -> None:
+        """Read what was appended since the last time, by this or another process."""
+        with self._guard:
+            if self.path.exists():
+                with self._locked() as handle:
+                    self._catch_up(handle)
+
+    def append(self, rows: Sequence[Annotation]) -> None:
+        """Write rows, all or none, and return when they are on disk.
+
+        Raises:
+            ValueError: a row that could not be read back.
+            OSError: the disk is full or the file cannot be written; the file is as before.
+        """
+        content = format_rows(rows).encode()
+        if not content:
+            return
+        with self._guard:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            is_new = not self.path.exists()
+            with self._locked() as handle:
+                self._catch_up(handle)
+                end = os.lseek(handle, 0, os.SEEK_END)
+                try:
+                    _write(handle, (b"" if end else HEADER.encode()) + content)
+                    os.fsync(handle)
+                except OSError as error:
+                    os.ftruncate(handle, end)
+                    problem = error.strerror or error
+                    raise OSError(f"{self.path}: could not be written ({problem}); the answer is not saved") from error
+                self._catch_up(handle)
+            if is_new:
+                _sync_folder(self.path.parent)
+
+    @contextmanager
+    def _locked(self) -> Iterator[int]:
+        """Open the file and hold its lock; wait for others first."""
+        handle = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX)
+            yield handle
+        finally:
+            os.close(handle)
+
+    def _catch_up(self, handle: int) -> None:
+        """Read new rows, and move a damaged last line away. The lock is held, so no line is half-way through being written."""
+        status = os.fstat(handle)
+        if status.st_ino != self._inode or status.st_size < self._offset:
+            self.rows.clear()
+            self._answers.clear()
+            self._offset = self._lines = 0
+            self._inode = status.st_ino
+        fresh = os.pread(handle, status.st_size - self._offset, self._offset)
+        if not self._offset and HEADER.encode().startswith(fresh) and len(fresh) < len(HEADER):
+            os.ftruncate(handle, 0)  # the very first write was cut off within the header
+            return
+        if not fresh:
+            return
+        rows, damaged = parse_annotations(fresh, str(self.path), first_line=self._lines + 1)
+        if damaged:
+            intact = fresh[: fresh.rindex(b"\n", 0, len(fresh) - 1) + 1] if b"\n" in fresh[:-1] else b""
+            self._set_aside(handle, fresh[len(intact) :], self._offset + len(intact))
+            self.damaged += damaged
+            fresh = intact
+        self._offset += len(fresh)
+        self._lines += fresh.count(b"\n")
+        self.rows += rows
+        for row in rows:
+            self._answers.setdefault(row.annotator, {}).setdefault(row.image_id, Answer()).apply(row)
+
+    def _set_aside(self, handle: int, line: bytes, end: int) -> None:
+        # The copy must be safe before the original goes.
+        aside = os.open(self.aside, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+        try:
+            _write(aside, line.rstrip(b"\n") + b"\n")
+            os.fsync(aside)
+        finally:
+            os.close(aside)
+        _sync_folder(self.path.parent)
+        os.ftruncate(handle, end)
+        os.fsync(handle)
+
+
+def _write(handle: int, content: bytes) -> None:
+    while content:
+        content = content[os.write(handle, content) :]
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make a new file's name survive a power cut."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -1,0 +1,1 @@
+"""Benchmarks of the two hot kernels against their published counterparts."""

@@ -1,0 +1,156 @@
+"""All data sets at a glance: the pages of docs/data.md from the readers' datasheets, and the counts of a copy on disk.
+
+python -m pipeline.datasets.inventory --write        rewrites the generated part of docs/data.md
+python -m pipeline.datasets.inventory KIND PATH      images, classes and pixels per class of a copy
+"""
+
+from __future__ import annotations
+
+import argparse
+import inspect
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from pipeline.conventions import VOID
+from pipeline.datasets.base import DatasetError, RawDataset
+from pipeline.datasets.registry import DATASETS
+from pipeline.files import write_atomically
+
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "data.md"
+BEGIN, END = "<!-- inventory: begin, written by pipeline.datasets.inventory -->", "<!-- inventory: end -->"
+
+
+class Counts(NamedTuple):
+    """What one split of a copy holds.
+
+    Attributes:
+        images: how many.
+        images_with: (C,) images that hold each class.
+        pixels: (C,) pixels of each class; zeros in a classification set.
+        void_pixels: pixels without a class.
+        images_with_void: images with such pixels.
+    """
+
+    images: int
+    images_with: np.ndarray
+    pixels: np.ndarray
+    void_pixels: int
+    images_with_void: int
+
+
+def count_split(dataset: RawDataset, split: str, progress: Callable[[int], None] | None = None) -> Counts:
+    """Return the counts of one split, read from its files.
+
+    Args:
+        dataset: reader.
+        split: one of its splits.
+        progress: called with the number of images read so far.
+
+    Raises:
+        DatasetError: a broken or missing file.
+    """
+    pixels, images = np.zeros(256, np.int64), np.zeros(256, np.int64)
+    ids = dataset.ids(split)
+    for number, image_id in enumerate(ids, start=1):
+        if dataset.task == "classification":
+            images[dataset.read_class(image_id)] += 1
+        else:
+            found = np.bincount(dataset.read_labels(image_id).ravel(), minlength=256)
+            pixels += found
+            images += found > 0
+        if progress is not None:
+            progress(number)
+    count = len(dataset.class_names)
+    return Counts(len(ids), images[:count], pixels[:count], int(pixels[VOID]), int(images[VOID]))
+
+
+def counts_table(dataset: RawDataset, counts: dict[str, Counts]) -> str:
+    """Return the counts as a table in Markdown: images that hold each class and its share of the pixels that are not void."""
+    segmented = dataset.task == "segmentation"
+    heads = [f"{split}, images" for split in counts] + [f"{split}, % of pixels" for split in counts if segmented]
+    rows = [["class", "name", *heads]]
+    for index, name in enumerate(dataset.class_names):
+        cells = [str(one.images_with[index]) for one in counts.values()]
+        if segmented:
+            cells += [f"{100 * one.pixels[index] / max(1, one.pixels.sum()):.2f}" for one in counts.values()]
+        rows.append([str(index), name, *cells])
+    total = [str(one.images) for one in counts.values()]
+    if segmented:
+        total += [f"{one.pixels.sum()} px" for one in counts.values()]
+        void = [str(one.images_with_void) for one in counts.values()] + [f"{one.void_pixels} px" for one in counts.values()]
+        rows.append(["", "void", *void])
+    rows.append(["", "all", *total])
+    return markdown_table(rows)
+
+
+def markdown_table(rows: list[list[str]]) -> str:
+    """Return rows, the first of which is the header, as a table in Markdown."""
+    lines = ["| " + " | ".join(row) + " |" for row in rows]
+    return "\n".join([lines[0], "|" + " --- |" * len(rows[0]), *lines[1:]]) + "\n"
+
+
+def datasheets() -> str:
+    """Return the generated part of docs/data.md."""
+    rows = [["`kind`", "data set", "task", "classes", "train", "val", "licence"]]
+    sections = []
+    for kind, reader in DATASETS.items():
+        classes = f"{len(reader.class_names) - 1} + background" if reader.has_background else str(len(reader.class_names))
+        images = [f"{reader.published[split]:,}" if split in reader.published else "-" for split in reader.splits]
+        rows.append([f"`{kind}`", reader.title, reader.task, classes, *images, reader.licence])
+        homepage = f"<{reader.homepage}>" if "://" in reader.homepage else "this page"
+        facts = [
+            f"- Get it: {reader.obtain}",
+            f"- Homepage: {homepage}",
+            f"- Cite: {reader.citation}",
+            f"- Classes: {', '.join(reader.class_names)}",
+        ]
+        parts = [f"### `{kind}`: {reader.title}", inspect.cleandoc(reader.__doc__ or ""), "\n".join(facts)]
+        sections.append("\n\n".join([*parts, f"```\n{reader.layout.strip()}\n```\n"]))
+    return markdown_table(rows) + "\n" + "\n".join(sections)
+
+
+def page_with(text: str, generated: str) -> str:
+    """Return the page `text` with its generated part replaced.
+
+    Raises:
+        ValueError: the marks are not there.
+    """
+    before, found, rest = text.partition(BEGIN)
+    _, ended, after = rest.partition(END)
+    if not (found and ended):
+        raise ValueError(f"expected the marks {BEGIN} and {END}, got a page without; restore them")
+    return f"{before}{BEGIN}\n\n{generated}\n{END}{after}"
+
+
+def _show_progress(count: int) -> None:
+    if count % 100 == 0 and sys.stderr.isatty():
+        print(f"\r{count} images", end="", file=sys.stderr)
+
+
+def main() -> None:
+    """Run the tool."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("kind", nargs="?", choices=sorted(DATASETS), help="kind of data set")
+    parser.add_argument("path", nargs="?", type=Path, help="where the copy lies")
+    parser.add_argument("--write", action="store_true", help="rewrite docs/data.md")
+    arguments = parser.parse_args()
+    if arguments.write:
+        write_atomically(PAGE, page_with(PAGE.read_text(encoding="utf-8"), datasheets()).encode())
+    elif arguments.kind is None or arguments.path is None:
+        parser.error("give KIND and PATH, or --write")
+    else:
+        try:
+            dataset = DATASETS[arguments.kind](arguments.path)
+            dataset.verify()
+            print(counts_table(dataset, {split: count_split(dataset, split, _show_progress) for split in dataset.splits}), end="")
+        except (DatasetError, OSError) as error:
+            print(f"error: {error}", file=sys.stderr)
+            raise SystemExit(1) from None
+
+
+if __name__ == "__main__":
+    main()

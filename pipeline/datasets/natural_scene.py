@@ -1,0 +1,149 @@
+"""Natural scenes (Intel, Analytics Vidhya): classification into six classes ([SSL] Figure 3d)."""
+
+from __future__ import annotations
+
+import csv
+import logging
+import random
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import ClassVar, NamedTuple
+
+from pipeline.datasets.base import DatasetError, RawDataset, Scene, encode_photo, picture_size, require
+from pipeline.files import write_atomically
+
+LOG = logging.getLogger(__name__)
+
+CLASS_NAMES = ("buildings", "forest", "glacier", "mountain", "sea", "street")
+FOLDERS = {"train": "seg_train", "val": "seg_test"}
+HELD_OUT = (3000, 17034)
+"""Pictures of the validation split, of all labelled ones: of the flat layout, as many as the other layout holds out."""
+WIDEST = 2
+"""Pictures longer than this many times their width are mentioned: they would be distorted by resizing to a square."""
+
+
+class Labelled(NamedTuple):
+    """One picture: where it lies and its class index."""
+
+    path: Path
+    class_index: int
+
+
+class NaturalScene(RawDataset):
+    """Intel natural scenes (14,034 train and 3,000 test pictures, most of them 150x150): classification into 6 classes.
+
+    Two packagings are read: folders seg_train and seg_test with a folder per class (each may be doubled, as it is in the
+    original archive), where "val" is seg_test; and the flat contest form, train.csv with a folder train of 17,034 labelled
+    pictures, of which `random.Random(0).sample` holds out the same share (3,000) for "val". Pictures without a label
+    (seg_pred, the contest's test pictures) are not used. Sizes are not assumed. One picture of the first packaging lies in
+    both splits with different classes; that is left as published.
+
+    Image ids are <split>_<class>_<number> or, in the flat form, the file names without suffix.
+    """
+
+    name = "natural_scene"
+    title = "Natural Scene (Intel)"
+    task = "classification"
+    class_names = CLASS_NAMES
+    has_background = False
+    palette = ((166, 86, 40), (51, 160, 44), (140, 200, 230), (130, 120, 140), (31, 90, 180), (90, 90, 90))
+    licence = "none stated; published by Intel for an Analytics Vidhya contest: research use only, no redistribution"
+    citation = "Natural Scenes Dataset, kaggle.com/datasets/nitishabharathi/scene-classification, 2020"
+    homepage = "https://www.kaggle.com/datasets/puneet6060/intel-image-classification"
+    published: ClassVar[Mapping[str, int]] = {"train": 14034, "val": 3000}
+    obtain = (
+        "Log in to Kaggle, download the archive from the homepage (or nitishabharathi/scene-classification, the flat form), "
+        "unpack it, and set `source` to the folder that holds seg_train and seg_test (or train.csv and train)."
+    )
+    layout = """
+seg_train/<class>/<number>.jpg        or seg_train/seg_train/<class>/<number>.jpg
+seg_test/<class>/<number>.jpg         or seg_test/seg_test/<class>/<number>.jpg
+
+or, in the flat form:
+train.csv                             header image_name,label
+train/<image_name>
+"""
+
+    def __init__(self, root: Path) -> None:
+        super().__init__(root)
+        self._splits: dict[str, dict[str, Labelled]] = {}
+
+    def verify(self) -> None:
+        """Check layout and classes, and that each picture can be opened."""
+        odd = []
+        for split in self.splits:
+            for image_id, (path, _) in self._split(split).items():
+                width, height = picture_size(path)
+                if max(width, height) > WIDEST * min(width, height):
+                    odd.append(image_id)
+        if odd:
+            LOG.info(
+                "%s: %d pictures are more than %d times longer than wide, the first is %s", self.root, len(odd), WIDEST, odd[0]
+            )
+
+    def ids(self, split: str) -> list[str]:
+        """Return the ids of a split: by class, then by file name."""
+        self.check_split(split)
+        return list(self._split(split))
+
+    def image_path(self, image_id: str) -> Path:
+        """Return where the picture lies."""
+        return self._find(image_id).path
+
+    def read_class(self, image_id: str) -> int:
+        """Return the class index of the picture."""
+        return self._find(image_id).class_index
+
+    @classmethod
+    def write(cls, root: Path, splits: Mapping[str, Sequence[Scene]]) -> None:
+        """Write scenes in the packaging of folders; scenes without a class are left out."""
+        for split, folder in FOLDERS.items():
+            for name in cls.class_names:
+                (Path(root) / folder / folder / name).mkdir(parents=True, exist_ok=True)
+            for number, scene in enumerate(splits.get(split, ())):
+                if scene.class_index is not None:
+                    name = cls.class_names[scene.class_index]
+                    path = Path(root) / folder / folder / name / f"{number:05d}.jpg"
+                    write_atomically(path, encode_photo(scene.image, "JPEG"))
+
+    def _find(self, image_id: str) -> Labelled:
+        for split in self.splits:
+            if image_id in self._split(split):
+                return self._split(split)[image_id]
+        raise DatasetError(f"{self.root}: has no picture '{image_id}'; take its id out of the list")
+
+    def _split(self, split: str) -> dict[str, Labelled]:
+        if not self._splits:
+            table = next((path for path in (self.root / "train.csv", *self.root.glob("*/train.csv")) if path.is_file()), None)
+            read = self._read_folders() if table is None else self._read_table(table)
+            self._splits = dict(zip(self.splits, read))
+        return self._splits[split]
+
+    def _read_folders(self) -> Iterator[dict[str, Labelled]]:
+        for split, name in FOLDERS.items():
+            outer = self.root / name
+            folder = outer / name if (outer / name).is_dir() else outer
+            require(folder, "the path must hold seg_train and seg_test, or train.csv and train; check `source` of the data set")
+            unknown = sorted(path.name for path in folder.iterdir() if path.is_dir() and path.name not in CLASS_NAMES)
+            if unknown:
+                raise DatasetError(f"{folder / unknown[0]}: is no class; the folders are {', '.join(CLASS_NAMES)}")
+            yield {
+                f"{split}_{label}_{path.stem}": Labelled(path, class_index)
+                for class_index, label in enumerate(CLASS_NAMES)
+                for path in sorted((folder / label).glob("*.jpg"))
+            }
+
+    def _read_table(self, table: Path) -> Iterator[dict[str, Labelled]]:
+        try:
+            with table.open(newline="", encoding="utf-8") as file:
+                rows = {row["image_name"]: int(row["label"]) for row in csv.DictReader(file)}
+        except (ValueError, KeyError, TypeError) as error:
+            raise DatasetError(f"{table}: is not of the form image_name,label ({error!r}); restore the published file") from error
+        wrong = next((name for name, label in rows.items() if not 0 <= label < len(CLASS_NAMES)), None)
+        if wrong is not None:
+            raise DatasetError(f"{table}: {wrong} has the label {rows[wrong]}, not in 0..5; restore the published file")
+        names = sorted(rows, key=lambda name: (rows[name], name))
+        held_out = set(random.Random(0).sample(sorted(rows), round(len(rows) * HELD_OUT[0] / HELD_OUT[1])))
+        for split in FOLDERS:
+            chosen = [name for name in names if (name in held_out) == (split == "val")]
+            yield {Path(name).stem: Labelled(table.parent / "train" / name, rows[name]) for name in chosen}

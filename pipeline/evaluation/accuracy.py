@@ -1,0 +1,49 @@
+"""Accuracy of a classifier of whole images over a split."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from pipeline.evaluation.predict import resized_batch
+
+
+class ClassifiedImages(Protocol):
+    """What is needed of a split: ids, pictures (H, W, 3) and the class of each."""
+
+    @property
+    def ids(self) -> Sequence[str]:
+        """Image ids in order."""
+
+    def image(self, image_id: str, /) -> NDArray[np.uint8]:
+        """Return the picture."""
+
+    def image_class(self, image_id: str, /) -> int:
+        """Return the class index."""
+
+
+@torch.inference_mode()
+def accuracy(
+    network: nn.Module, images: ClassifiedImages, *, resize_px: int, device: torch.device, batch_size: int = 64
+) -> float:
+    """Return the share of images whose highest logit is that of their class, in [0, 1].
+
+    Args:
+        network: maps (B, 3, S, S) to (B, C); put into evaluation mode by the caller.
+        images: pictures and classes.
+        resize_px: S.
+        device: where the network is.
+        batch_size: pictures per forward pass.
+    """
+    right = 0
+    for start in range(0, len(images.ids), batch_size):
+        ids = images.ids[start : start + batch_size]
+        logits = network(resized_batch([images.image(image_id) for image_id in ids], resize_px, device))
+        truth = torch.tensor([images.image_class(image_id) for image_id in ids], device=device)
+        right += int((logits.argmax(1) == truth).sum())
+    return right / len(images.ids)

@@ -1,0 +1,137 @@
+"""Bring all DVC stages up to date, several at a time: `python -m pipeline.launch --jobs 2`.
+
+`dvc repro` runs one stage after the other. This starts `dvc repro --single-item` for stages whose inputs are ready, on several
+workers, and leaves the last word to a plain `dvc repro`, whose result it never changes: only the time.
+On a machine with several GPUs the workers take them in turns. With `--executor ray` or `slurm` the trainings run on a cluster
+(docs/cluster.md). What is finished is not run again: after an interruption the same command goes on.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import os
+import shutil
+import sys
+import time
+from functools import partial
+from pathlib import Path
+
+from pipeline.launch.clones import CLUSTER, Engine, remote_lane
+from pipeline.launch.head import cache_folder, local_lane, visible_gpus
+from pipeline.launch.plan import Durations, all_tasks, changed_addresses, describe, matches, selected_tasks, stale_tasks
+from pipeline.launch.ray_cluster import RayEngine
+from pipeline.launch.schedule import run_all
+from pipeline.launch.slurm_cluster import SlurmEngine, parse_options
+
+PACKAGES = {"ray": "ray", "slurm": "submitit"}
+"""Executor -> the optional package it needs."""
+
+
+def command_line() -> argparse.ArgumentParser:
+    """Return the options."""
+    parser = argparse.ArgumentParser(
+        prog="python -m pipeline.launch", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--jobs", type=int, help="stages at a time on this machine (default: number of cores, or what its GPUs hold)"
+    )
+    parser.add_argument("--gpus", default="", help="comma-separated GPU numbers that the workers take in turns")
+    parser.add_argument("--runs-per-gpu", type=int, help="stages that share a GPU (default: no limit here, 1 on a cluster)")
+    parser.add_argument(
+        "--only", action="append", default=[], metavar="PATTERN", help="these stages and what they need; repeatable"
+    )
+    parser.add_argument("--dry-run", action="store_true", help="print the plan with estimated hours and disk, and stop")
+    parser.add_argument("--assume-hours", type=float, metavar="H", help="estimate for a training when none was timed yet")
+    parser.add_argument("--executor", choices=["local", *PACKAGES], default="local", help="where trainings run (default: here)")
+    cluster = parser.add_argument_group("on a cluster")
+    cluster.add_argument("--send", action="append", metavar="PATTERN", help="stages that go to the cluster (default: *:train@*)")
+    cluster.add_argument("--tasks", type=int, default=64, help="batches handed to the cluster at a time (default: %(default)s)")
+    cluster.add_argument("--clones", metavar="DIR", help="folder of every worker for its clones (default: its temporary folder)")
+    cluster.add_argument("--ray-address", default="auto", help="Ray: the cluster (default: that of this machine)")
+    cluster.add_argument("--ray-cpus", type=float, default=1, help="Ray: cores reserved for a stage (default: %(default)s)")
+    cluster.add_argument("--ray-retries", type=int, default=3, help="Ray: new starts after a machine died (default: %(default)s)")
+    cluster.add_argument(
+        "--slurm", action="append", default=[], metavar="KEY=VALUE", help="Slurm: a parameter of submitit; repeatable"
+    )
+    cluster.add_argument("--slurm-local", action="store_true", help="Slurm: rehearse with processes of this machine")
+    return parser
+
+
+def parse(words: list[str] | None = None) -> argparse.Namespace:
+    """Return checked options, with `gpus` as a list and `jobs` filled in."""
+    parser = command_line()
+    options = parser.parse_args(words)
+    for name in ("jobs", "runs_per_gpu", "tasks"):
+        value = vars(options)[name]
+        if value is not None and value < 1:
+            parser.error(f"--{name.replace('_', '-')}: expected at least 1, got {value}")
+    try:
+        options.slurm = parse_options(options.slurm)
+    except ValueError as error:
+        parser.error(f"--slurm: {error}")
+    package = PACKAGES.get(options.executor)
+    if package is not None and importlib.util.find_spec(package) is None:
+        parser.error(f"--executor {options.executor} needs the package {package}: pip install -r requirements-cluster.txt")
+    options.gpus = [gpu for gpu in options.gpus.split(",") if gpu]
+    options.send = (options.send or ["*:train@*"]) if package is not None else []
+    if options.executor == "local" and options.runs_per_gpu is not None:
+        options.gpus = options.gpus or visible_gpus()
+        if not options.gpus:
+            parser.error("--runs-per-gpu: this machine shows no GPU")
+        held = len(options.gpus) * options.runs_per_gpu
+        options.jobs = min(options.jobs or held, held)
+    options.jobs = options.jobs or os.cpu_count() or 1
+    return options
+
+
+def make_engine(options: argparse.Namespace) -> Engine:
+    """Connect to the cluster that the options name."""
+    if options.executor == "ray":
+        return RayEngine(options.ray_address, options.ray_cpus, options.runs_per_gpu or 1, options.ray_retries)
+    return SlurmEngine(CLUSTER.resolve() / "slurm", options.slurm, "local" if options.slurm_local else "slurm")
+
+
+def dry_run(options: argparse.Namespace, durations: Durations) -> str:
+    """Return the plan."""
+    every, changed = all_tasks(), changed_addresses()
+    tasks = selected_tasks(stale_tasks(every, changed), options.only)
+    here, there = ("here", options.jobs), (options.executor, options.tasks)
+    lanes = {task.address: there if matches(task.address, options.send) else here for task in tasks}
+    folder = cache_folder()
+    free = shutil.disk_usage(folder if folder.exists() else Path(".")).free
+    return describe(tasks, every, lanes, durations, options.assume_hours, free)
+
+
+def main() -> None:
+    """Run the command line."""
+    options = parse()
+    durations = Durations.read()
+    if options.dry_run:
+        print(dry_run(options, durations))
+        return
+    started = time.monotonic()
+    lanes = [local_lane(options.jobs, options.gpus, durations, options.send)]
+    if options.send:
+        together = options.runs_per_gpu or 1 if options.executor == "slurm" else 1
+        try:
+            engine = partial(make_engine, options)
+            lanes.append(remote_lane(options.executor, engine, options.send, options.tasks, together, options.clones, durations))
+        except (ConnectionError, RuntimeError, NameError, ValueError) as error:
+            sys.exit(f"--executor {options.executor}: {error}")
+    try:
+        changed = changed_addresses()
+    except RuntimeError as error:
+        sys.exit(str(error))
+    tasks = selected_tasks(stale_tasks(all_tasks(), changed), options.only) if changed else []
+    report = run_all(tasks, lanes)
+    if report.stopped:
+        sys.exit(f"stopped, {len(report.finished)} of {len(tasks)} stages finished; the same command goes on from here")
+    if report.unfinished:
+        print(report.text())
+    print(f"{len(tasks)} stages, {report.unfinished} unfinished, {time.monotonic() - started:.0f} s")
+    sys.exit(1 if report.unfinished else 0)
+
+
+if __name__ == "__main__":
+    main()

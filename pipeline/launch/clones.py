@@ -1,0 +1,156 @@
+"""Sending stages to the workers of a cluster, and taking over what they leave in the shared cache.
+
+The repository lies on a file system that all machines see under one path. At the start its files are frozen into a folder, from
+which every worker makes its clones; so editing goes on here without touching what runs. This process alone writes dvc.lock.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Event
+from typing import Protocol
+
+from pipeline import paths
+from pipeline.launch import head
+from pipeline.launch.plan import Durations, Task, matches
+from pipeline.launch.schedule import Failure, Lane
+from pipeline.launch.worker import Job
+
+CLUSTER = paths.SCRATCH / "cluster"
+
+
+class Engine(Protocol):
+    """What runs `python -m pipeline.launch.worker` on some machine of a cluster."""
+
+    def alive(self, job: Path) -> bool:
+        """Return whether a job file that an earlier launch submitted still waits or runs."""
+
+    def run(self, jobs: Sequence[Path], tree: Path, stopping: Event) -> str:
+        """Run the worker on job files in the folder `tree`; return when it ended, with what the engine has to say about that."""
+
+
+def repository_files() -> list[Path]:
+    """Return the files of the working tree that git tracks or would, results aside."""
+    listing = ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"]
+    names = subprocess.run(listing, capture_output=True, text=True, check=True).stdout.split("\0")
+    chosen = [
+        Path(name) for name in sorted(set(names)) if name and not name.startswith("reports/") and Path(name).name != "dvc.lock"
+    ]
+    return [path for path in chosen if path.is_file()]
+
+
+def freeze(folder: Path = CLUSTER) -> Path:
+    """Copy the repository's files to `folder`/DIGEST/tree, unless they lie there, and return `folder`/DIGEST.
+
+    Results and dvc.lock are left out: equal code and settings give an equal digest, whatever has been computed.
+    """
+    files, digest = repository_files(), hashlib.sha256()
+    for path in files:
+        content = path.read_bytes()
+        digest.update(f"{path}\0{len(content)}\0".encode() + content)
+    frozen = folder.resolve() / digest.hexdigest()[:16]
+    if not (frozen / "tree").exists():
+        partial = frozen / f"tree.{os.getpid()}.tmp"
+        for path in files:
+            (partial / path).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(path, partial / path)
+        partial.rename(frozen / "tree")
+    return frozen
+
+
+@dataclass(frozen=True)
+class Fleet:
+    """The workers of a cluster as this repository sees them.
+
+    Attributes:
+        engine: how they are reached.
+        frozen: what `freeze` returned.
+        cache: DVC's cache, on the shared file system.
+        clones: folder on every worker for its clones; None is the temporary folder.
+        durations: where the time of each stage is recorded.
+    """
+
+    engine: Engine
+    frozen: Path
+    cache: Path
+    clones: str | None
+    durations: Durations
+
+    def job_path(self, address: str) -> Path:
+        """Return the job file of a stage; its outcome and an engine's own record lie beside it."""
+        return self.frozen / "jobs" / head.log_path(address).with_suffix(".json").name
+
+    def write_job(self, task: Task) -> Path:
+        """Write a job with the present state of dvc.lock and return its file; a job that is still alive stays as it is."""
+        path = self.job_path(task.address)
+        if self.engine.alive(path):
+            return path
+        job = Job(
+            address=task.address,
+            needs=sorted(task.needs),
+            tree=str(self.frozen / "tree"),
+            locks=head.lock_files([task.address, *task.needs]),
+            cache=str(self.cache),
+            clones=self.clones,
+            checkpoints=str((paths.SCRATCH / "checkpoints").resolve()),
+            log=str(head.log_path(task.address).resolve()),
+            outcome=str(path.with_suffix(".outcome")),
+        )
+        Path(job.outcome).unlink(missing_ok=True)
+        Path(job.log).unlink(missing_ok=True)
+        job.write(path)
+        return path
+
+    def run(self, batch: Sequence[Task], stopping: Event) -> dict[str, Failure]:
+        """Have stages run by one worker and take their results over; return why each that failed did, by address."""
+        missing = [task for task in batch if not head.in_run_cache(task.address)]  # finished for a launcher that died
+        said = ""
+        if missing:
+            said = self.engine.run([self.write_job(task) for task in missing], self.frozen / "tree", stopping)
+        failures = {}
+        for task in batch:
+            failure = self.failure(task, said) if task in missing else None
+            failure = failure or head.take_over(task)
+            if failure is not None:
+                failures[task.address] = failure
+        return failures
+
+    def failure(self, task: Task, said: str) -> Failure | None:
+        """Return why a worker did not finish a stage; None if it did."""
+        log = head.log_path(task.address)
+        output = log.read_text(errors="replace") if log.exists() else ""
+        outcome = self.job_path(task.address).with_suffix(".outcome")
+        if not outcome.exists():
+            return Failure("\n".join(part for part in (output.rstrip(), said or "ended without a result") if part), log)
+        ended = json.loads(outcome.read_text())
+        if ended["status"] != 0:
+            return Failure(output, log)
+        self.durations.record(task.address, ended["seconds"])
+        return None
+
+
+def remote_lane(
+    name: str,
+    engine: Callable[[], Engine],
+    sent: Sequence[str],
+    slots: int,
+    batch_size: int,
+    clones: str | None,
+    durations: Durations,
+) -> Lane:
+    """Return the workers of a cluster, which take the stages that fit a pattern of `sent`."""
+    fleet = Fleet(engine(), freeze(), head.cache_folder(), clones, durations)
+    return Lane(
+        name=name,
+        slots=slots,
+        takes=lambda address: matches(address, sent),
+        batch_size=lambda ready: min(ready, batch_size),
+        run=fleet.run,
+    )

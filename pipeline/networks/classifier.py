@@ -1,0 +1,29 @@
+"""ResNet-18 image classifier, for the label-noise experiment of [SSL] Fig. 3(d)."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+from torchvision.models import resnet18
+
+from pipeline.networks.base import Classifier, Normalization
+
+
+class ResNet18Classifier(Classifier):
+    """torchvision's ResNet-18 from random weights with a linear classifier of its own.
+
+    Args:
+        num_classes: K.
+    """
+
+    def __init__(self, num_classes: int) -> None:
+        super().__init__()
+        self.normalization = Normalization()
+        self.encoder = resnet18(weights=None)
+        width = self.encoder.fc.in_features
+        self.encoder.fc = nn.Identity()
+        self.classifier = nn.Linear(width, num_classes)
+        self.head = (self.classifier,)
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Map (B, 3, H, W) colours in [0, 1] to (B, K) logits."""
+        return self.classifier(self.encoder(self.normalization(image)))

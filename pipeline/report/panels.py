@@ -1,0 +1,145 @@
+"""Pictures, ground truth and predictions of several runs for the same images, as a stage stores them for a qualitative figure.
+
+The archive holds `ids`, `class_names`, `palette` (K, 3), `runs` ("family/run") and for each image i and run r of them
+`image_<i>` (H, W, 3), `labels_<i>` (H, W) and `prediction_<r>_<i>` (H, W), all uint8, besides `profile`, `device` and `seed`.
+Pictures differ in size, so that each is an array of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch
+
+from pipeline.conventions import VOID
+from pipeline.metrics.overlap import overlap_counts
+from pipeline.report.style import BLACK
+
+SCALE = ("profile", "device", "seed")
+
+
+class Panels(NamedTuple):
+    """What a qualitative figure shows.
+
+    Attributes:
+        ids: N image ids.
+        class_names: K names, background first.
+        palette: K RGB colours.
+        images: N pictures (H, W, 3) uint8.
+        labels: N ground truths (H, W) uint8, class index or VOID.
+        predictions: "family/run" to N predictions (H, W) uint8, a class everywhere.
+        scale: one row with profile, device and seed, for `style.scale_note`.
+    """
+
+    ids: list[str]
+    class_names: list[str]
+    palette: list[tuple[int, int, int]]
+    images: list[np.ndarray]
+    labels: list[np.ndarray]
+    predictions: dict[str, list[np.ndarray]]
+    scale: pd.DataFrame
+
+
+def read_panels(arrays: Mapping[str, np.ndarray], artefact: str, runs: Collection[str]) -> Panels:
+    """Return the panels of some runs, checked.
+
+    Args:
+        arrays: an opened archive, see the module's docstring.
+        artefact: id, for the message.
+        runs: "family/run" of the predictions to show.
+
+    Raises:
+        ValueError: an array or a run is missing, shapes do not fit together, or a class has no name or colour.
+    """
+
+    def array(name: str) -> np.ndarray:
+        if name not in arrays:
+            raise ValueError(f"{artefact}: expected the array {name!r} among the panels, got {sorted(arrays)[:12]}")
+        return arrays[name]
+
+    ids, class_names, stored = (array(name).tolist() for name in ("ids", "class_names", "runs"))
+    palette = [(int(red), int(green), int(blue)) for red, green, blue in array("palette")]
+    missing = [run for run in runs if run not in stored]
+    if missing:
+        raise ValueError(f"{artefact}: expected predictions of {list(runs)}, missing {missing}")
+    if not ids or len(palette) != len(class_names):
+        raise ValueError(
+            f"{artefact}: expected images and a colour per class, got {len(ids)} images, {len(palette)} colours, {class_names}"
+        )
+    images = [array(f"image_{index}") for index in range(len(ids))]
+    labels = [array(f"labels_{index}") for index in range(len(ids))]
+    predictions = {run: [array(f"prediction_{stored.index(run)}_{index}") for index in range(len(ids))] for run in runs}
+    for index, image in enumerate(images):
+        for name, picture in [("labels", labels[index]), *((run, of_run[index]) for run, of_run in predictions.items())]:
+            if image.shape != (*picture.shape, 3):
+                raise ValueError(
+                    f"{artefact}: image {ids[index]}: expected {name} of shape {image.shape[:2]}, got {picture.shape}"
+                )
+            highest = int(np.where(picture == VOID, 0, picture).max(initial=0))
+            if highest >= len(class_names):
+                raise ValueError(
+                    f"{artefact}: image {ids[index]}: {name} has class {highest}, expected {len(class_names)} classes"
+                )
+    scale = pd.DataFrame({name: [array(name).item()] for name in SCALE})
+    return Panels(ids, class_names, palette, images, labels, predictions, scale)
+
+
+def score_panels(panels: Panels, titles: Mapping[str, str]) -> pd.DataFrame:
+    """Return how well each prediction fits its ground truth.
+
+    Args:
+        panels: from `read_panels`.
+        titles: "family/run" to its name in the figure.
+
+    Returns:
+        One row per run and image: series (name), run, image_id, mIoU_percent (over the classes in ground truth or prediction of
+        this image; one image, so not comparable with the mIoU of a data set) and correct_percent (of the pixels), void left out.
+    """
+    rows = []
+    for run, title in titles.items():
+        for image_id, labels, prediction in zip(panels.ids, panels.labels, panels.predictions[run], strict=True):
+            iou = [_iou(labels, prediction, index) for index in range(len(panels.class_names))]
+            correct = (labels == prediction)[labels != VOID]
+            numbers = {"mIoU_percent": 100 * float(np.nanmean(iou)), "correct_percent": 100 * float(correct.mean())}
+            rows.append({"series": title, "run": run, "image_id": image_id, **numbers})
+    return pd.DataFrame(rows)
+
+
+def _iou(labels: np.ndarray, prediction: np.ndarray, class_index: int) -> float:
+    counts = overlap_counts(labels, prediction, class_index)
+    union = counts.true_positives + counts.false_positives + counts.false_negatives
+    return counts.true_positives / union if union else float("nan")
+
+
+def class_handles(panels: Panels) -> list[Patch]:
+    """Return a legend entry for every class that appears in the ground truth or a prediction."""
+    shown = [*panels.labels, *(picture for of_run in panels.predictions.values() for picture in of_run)]
+    used = sorted({int(index) for picture in shown for index in np.unique(picture)} - {VOID})
+    style: dict[str, Any] = {"edgecolor": BLACK, "linewidth": 0.3}
+    return [Patch(facecolor=hex_color(panels.palette[index]), label=panels.class_names[index], **style) for index in used]
+
+
+def add_class_legend(figure: Figure, handles: Sequence[Patch], columns: int = 7) -> None:
+    """Put a legend above the panels and make the figure so much higher that they keep their size.
+
+    Args:
+        figure: from `overlay.panel_grid`.
+        handles: from `class_handles`.
+        columns: entries per line.
+    """
+    lines = (len(handles) - 1) // columns + 1
+    figure.set_figheight(figure.get_figheight() + 0.1 + 0.17 * lines)
+    figure.legend(handles=handles, loc="outside upper center", ncols=columns, handlelength=1.0, columnspacing=1.2)
+
+
+def hex_color(color: tuple[int, int, int]) -> str:
+    """Return an RGB colour (0-255) as matplotlib reads it.
+
+    >>> hex_color((255, 0, 16))
+    '#ff0010'
+    """
+    return "#{:02x}{:02x}{:02x}".format(*color)

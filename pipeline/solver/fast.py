@@ -1,0 +1,344 @@
+"""This project's own solver: from a coarse solution to the fine one, with few and large steps.
+
+The problem is solved first on blocks of pixels, where a step costs a fraction; its solution gives the fine descent a start that
+is right at large scale. Both descents are Adam's: momentum, and steps divided by the recent size of gradients. Where the paper's
+200 steps end far above the minimum, as on photographs, a dozen reach lower energies for every relaxation. As the paper's weights
+were tuned with that solver, this is a different method, not just a quicker one. H_Q + P_Q goes to conjugate gradients.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import warnings
+from functools import cache
+from typing import NamedTuple, Protocol
+
+import torch
+from torch import Tensor
+from torch.nn.functional import avg_pool2d, interpolate, pad
+
+from pipeline.conventions import VOID, one_hot, valid_mask
+from pipeline.crf.affinity import without_seed_edges
+from pipeline.crf.neighborhoods import GRID4, Offset, Offsets
+from pipeline.solver.conjugate_gradient import solve_conjugate_gradient
+from pipeline.solver.descent import Descent, check_descent, grid_term, start_logits
+from pipeline.solver.solution import (
+    Solution,
+    check_names,
+    check_problem,
+    check_weights,
+    free_pixels,
+    self_labeling_energy,
+    with_seeds,
+)
+
+BLOCK_PX = 4
+"""Side of the blocks of the coarse problem, whose step so costs 1/16 of a fine one."""
+COARSE_STEPS = 20
+SEED_LOGIT = 6.0
+"""Logit of a seed's class where its block lends its label to pixels nearby: nearly, but not quite, certain."""
+SMALLEST_PROB = 1e-12
+"""Floor under mean predictions of a block, before their logarithm."""
+MOMENTUM = 0.8
+SQUARE_MEMORY = 0.95
+SMALLEST_SIZE = 1 / 600
+"""Gradients below this part of lambda are followed in proportion: full steps would disturb pixels that are already right."""
+PATIENCE = 3
+"""Steps over which the energy must have come to rest; single steps with momentum can be flat by chance."""
+
+
+class Pace(NamedTuple):
+    """How many fine steps of which length a problem takes."""
+
+    steps: int
+    learning_rate: float
+
+
+PACES: dict[str, Pace] = {
+    "ce": Pace(10, 0.45),
+    "rce": Pace(20, 0.2),
+    "cce": Pace(10, 0.45),
+    "quadratic": Pace(30, 0.2),
+}
+"""By cross-entropy: with H_RCE and H_Q optima are soft, and want shorter steps."""
+
+
+def solve_fast(
+    log_probs: Tensor,
+    seeds: Tensor,
+    affinity: Tensor,
+    *,
+    offsets: Offsets,
+    cross_entropy: str,
+    relaxation: str,
+    unary_weight: float = 0.3,
+    pairwise_weight: float = 6.0,
+    steps: int | None = None,
+    learning_rate: float | None = None,
+    tolerance: float = 1e-4,
+    half_state: bool = False,
+    valid: Tensor | None = None,
+) -> Solution:
+    """Minimise `self_labeling_energy` by a coarse and a fine descent; H_Q + P_Q by `solve_conjugate_gradient`.
+
+    Args:
+        log_probs: (B, C, H, W), ln sigma, finite. No gradient flows back into it.
+        seeds: (B, H, W) int64, `VOID` where there is no seed.
+        affinity: (B, E, H, W) >= 0, 0 where an end is invalid or outside.
+        offsets: E pairs (dy, dx).
+        cross_entropy: H, a key of `CROSS_ENTROPIES`.
+        relaxation: P, a key of `RELAXATIONS`.
+        unary_weight: eta, >= 0; > 0 for H_Q + P_Q.
+        pairwise_weight: lambda, >= 0.
+        steps: most fine steps, at least 1; None for those of `PACES`. The coarse steps before them cost as much as 1.25 of
+            them. Not used for H_Q + P_Q, which takes some 40 cheaper steps to its tolerance.
+        learning_rate: how far a logit moves in a step, > 0; None for that of `PACES`.
+        tolerance: relative decrease of an image's energy per step at which it has converged and stays as it is.
+        half_state: keep the descent's labels and means in 16 bits, for speed; only on CUDA, where one kernel makes each step.
+        valid: (B, H, W) bool, pixels with a unary term; None for all. Others without edges keep the prediction.
+
+    Returns:
+        The solution in the precision of `log_probs`, at least float32; its trace and steps are those of the fine descent.
+        Images do not influence each other.
+
+    Raises:
+        ValueError: if a name is unknown, a number out of range, or the shapes do not fit together.
+    """
+    check_problem(log_probs, seeds, affinity, offsets, valid)
+    check_names(cross_entropy, relaxation)
+    check_weights(unary_weight, pairwise_weight)
+    steps = PACES[cross_entropy].steps if steps is None else steps
+    learning_rate = PACES[cross_entropy].learning_rate if learning_rate is None else learning_rate
+    check_descent(steps, learning_rate)
+    if (cross_entropy, relaxation) == ("quadratic", "q"):
+        return solve_conjugate_gradient(
+            log_probs,
+            seeds,
+            affinity,
+            offsets=offsets,
+            unary_weight=unary_weight,
+            pairwise_weight=pairwise_weight,
+            tolerance=tolerance,
+            valid=valid,
+        )
+    with torch.no_grad():
+        log_probs = log_probs.detach().to(torch.promote_types(log_probs.dtype, torch.float32))
+        edges = pairwise_weight * without_seed_edges(affinity.to(log_probs.dtype), seeds, offsets)
+        unary_scale = unary_weight * free_pixels(seeds, valid).to(log_probs.dtype).unsqueeze(1)
+        logits = start_logits(log_probs, seeds)
+        names = (cross_entropy, relaxation)
+        pace = (learning_rate, SMALLEST_SIZE * max(pairwise_weight, unary_weight))
+        if min(seeds.shape[1:]) >= 2 * BLOCK_PX:
+            small = coarse_problem(log_probs.exp(), seeds, edges, offsets, unary_scale)
+            change = _solve_coarse(*small, names, pace, half_state) - small[0]
+            seeded = valid_mask(seeds).unsqueeze(1)
+            logits = torch.where(seeded, logits, log_probs + _spread(change, *seeds.shape[1:])).contiguous()
+        problem = adam_on(log_probs, logits, unary_scale, edges, offsets, names, half_state)
+        energies, converged = descend_adaptively(problem, steps, *pace, tolerance)
+        labels = with_seeds(logits.softmax(1), seeds)
+        energy = self_labeling_energy(
+            labels, log_probs, seeds, edges, offsets, cross_entropy, relaxation, unary_weight, 1.0, valid
+        )
+    return Solution(labels, energy, energies.mean(1), len(energies) - 1, converged)
+
+
+class Adam(Protocol):
+    """A descent on logits that are overwritten, in torch or as one kernel."""
+
+    def energy(self) -> Tensor:
+        """Return the energy at the current logits, (B,)."""
+
+    def step(self, rate: float, momentum: float, memory: float, smallest: float, moving: Tensor | None) -> Tensor:
+        """Move the logits of the images in `moving` (B,) bool, None for all, and return the energy before, (B,).
+
+        l <- l - rate m / (sqrt(s) + smallest), m and s being running means of the gradient and of its square.
+        """
+
+
+class TorchAdam:
+    """`Adam` in torch, on any device."""
+
+    def __init__(self, problem: Descent, logits: Tensor) -> None:
+        """Start at `logits` (B, C, H, W)."""
+        self.problem, self.logits = problem, logits
+        self.mean, self.square = torch.zeros_like(logits), torch.zeros_like(logits)
+
+    def energy(self) -> Tensor:
+        """See `Adam`."""
+        return self.problem.evaluate(self.logits)
+
+    def step(self, rate: float, momentum: float, memory: float, smallest: float, moving: Tensor | None) -> Tensor:
+        """See `Adam`."""
+        energy = self.problem.evaluate(self.logits)
+        gradient = self.problem.gradient
+        self.mean.lerp_(gradient, 1 - momentum)
+        self.square.mul_(memory).addcmul_(gradient, gradient, value=1 - memory)
+        if moving is not None and not bool(moving.all()):
+            self.mean.mul_(moving.view(-1, 1, 1, 1))
+        self.logits.addcdiv_(self.mean, torch.sqrt(self.square, out=self.problem.scratch).add_(smallest), value=-rate)
+        return energy
+
+
+def adam_on(
+    log_probs: Tensor,
+    logits: Tensor,
+    unary_scale: Tensor,
+    edges: Tensor,
+    offsets: Offsets,
+    names: tuple[str, str],
+    half_state: bool,
+) -> Adam:
+    """Return the quickest `Adam` at hand: the fused kernel on CUDA where it works, else torch.
+
+    Args:
+        log_probs: (B, C, H, W), ln sigma.
+        logits: (B, C, H, W), the start, which is overwritten.
+        unary_scale: (B, 1, H, W).
+        edges: (B, E, H, W), lambda included.
+        offsets: E pairs (dy, dx).
+        names: keys of `CROSS_ENTROPIES` and `RELAXATIONS`.
+        half_state: keep labels and Adam's state in 16 bits; only the kernel does.
+    """
+    if log_probs.is_cuda and log_probs.dtype == torch.float32 and fused_kernel_works(log_probs.device):
+        from pipeline.solver.triton_kernel import FusedAdam
+
+        return FusedAdam(log_probs, logits, unary_scale, edges, offsets, *names, torch.float16 if half_state else torch.float32)
+    return TorchAdam(Descent(log_probs, unary_scale, names[0], grid_term(edges, offsets, names[1])), logits)
+
+
+@cache
+def fused_kernel_works(device: torch.device) -> bool:
+    """Return whether the fused kernel compiles on `device` and agrees with torch on a small problem; warn once if not."""
+    if importlib.util.find_spec("triton") is None:
+        return False
+    shape = (1, 3, 5, 7)
+    log_probs = torch.linspace(-1, 1, 105, device=device).sin().view(shape).log_softmax(1)
+    scale, edges = torch.full((1, 1, 5, 7), 0.3, device=device), torch.ones(1, 2, 5, 7, device=device)
+    problem = Descent(log_probs, scale, "cce", grid_term(edges, GRID4, "cd"))
+    expected, _ = descend_adaptively(TorchAdam(problem, log_probs.clone()), 3, 0.3, 1e-2, tolerance=0.0)
+    try:
+        from pipeline.solver.triton_kernel import FusedAdam
+
+        fused = FusedAdam(log_probs, log_probs.clone(), scale, edges, GRID4, "cce", "cd", torch.float32)
+        found, _ = descend_adaptively(fused, 3, 0.3, 1e-2, tolerance=0.0)
+        reason = "" if torch.allclose(found, expected, rtol=1e-3) else f"energies {found.tolist()}, not {expected.tolist()}"
+    except Exception as error:  # a compiler, a driver or a GPU too old: torch can still do the work
+        reason = f"{type(error).__name__}: {error}"
+    if reason:
+        warnings.warn(f"solver fast: the fused kernel does not work on {device} ({reason}); using torch", stacklevel=2)
+    return not reason
+
+
+def descend_adaptively(
+    problem: Adam, steps: int, learning_rate: float, smallest: float, tolerance: float
+) -> tuple[Tensor, Tensor]:
+    """Take up to `steps` steps, the running means corrected for their start at zero.
+
+    Args:
+        problem: the energy, and where the descent stands.
+        steps: most steps.
+        learning_rate: length of a step.
+        smallest: size of gradients below which steps shrink with them, > 0.
+        tolerance: relative decrease of the energy per step at which an image stops.
+
+    Returns:
+        All energies, (steps taken + 1, B), and whether each image has stopped, (B,).
+    """
+    energies: list[Tensor] = []
+    moving: Tensor | None = None
+    for step in range(1, steps + 1):
+        rate = learning_rate * (1 - SQUARE_MEMORY**step) ** 0.5 / (1 - MOMENTUM**step)
+        energies.append(problem.step(rate, MOMENTUM, SQUARE_MEMORY, smallest, moving))
+        if step > PATIENCE:
+            moves = ~_rests(energies, tolerance)
+            moving = moves if moving is None else moving & moves
+            if not bool(moving.any()):
+                break
+    energies.append(problem.energy())
+    resting = _rests(energies, tolerance)
+    return torch.stack(energies), resting if moving is None else resting | ~moving
+
+
+def _rests(energies: list[Tensor], tolerance: float) -> Tensor:
+    """Return which images' energies have come to rest, (B,) bool; none has before `PATIENCE` steps."""
+    last = energies[-1]
+    if len(energies) <= PATIENCE:
+        return torch.zeros_like(last, dtype=torch.bool)
+    return (energies[-1 - PATIENCE] - last).abs() <= PATIENCE * tolerance * last.abs()
+
+
+def coarse_problem(
+    probs: Tensor, seeds: Tensor, edges: Tensor, offsets: Offsets, unary_scale: Tensor
+) -> tuple[Tensor, Tensor, Tensor, Offsets, Tensor]:
+    """Return the problem whose pixels are blocks of `BLOCK_PX` squared; the energy stays a sum over all pixels and edges.
+
+    A block predicts the mean of its free pixels (of all, if none is free), counted as often as there are such pixels. A block
+    with a seed is a seed, of the class with most of them. The weight between two blocks is the sum over the edges between
+    them; edges within a block vanish.
+
+    Args:
+        probs: (B, C, H, W), sigma.
+        seeds: (B, H, W) int64.
+        edges: (B, E, H, W) >= 0.
+        offsets: E pairs (dy, dx).
+        unary_scale: (B, 1, H, W) >= 0.
+
+    Returns:
+        log_probs, seeds, edges, offsets and unary_scale of the small problem; incomplete blocks at the borders count.
+    """
+    height, width = seeds.shape[1:]
+    frame = (0, -width % BLOCK_PX, 0, -height % BLOCK_PX)
+    count = _block_sums(pad(unary_scale, frame))
+    mass = torch.where(count > 0, _block_sums(pad(probs * unary_scale, frame)), _block_sums(pad(probs, frame)))
+    log_probs = (mass / mass.sum(1, keepdim=True)).clamp(min=SMALLEST_PROB).log()
+    votes = _block_sums(pad(one_hot(seeds, probs.shape[1]).to(probs.dtype), frame))
+    most, winner = votes.max(1)
+    small_seeds = torch.where(most > 0, winner, VOID)
+    count = count * (most == 0).unsqueeze(1)
+    small_edges, small_offsets = _coarse_edges(pad(edges, frame), offsets)
+    return log_probs, small_seeds, without_seed_edges(small_edges, small_seeds, small_offsets), small_offsets, count
+
+
+def _solve_coarse(
+    log_probs: Tensor,
+    seeds: Tensor,
+    edges: Tensor,
+    offsets: Offsets,
+    unary_scale: Tensor,
+    names: tuple[str, str],
+    pace: tuple[float, float],
+    half_state: bool,
+) -> Tensor:
+    """Return finite logits of a good solution of the coarse problem."""
+    logits = start_logits(log_probs, seeds)
+    problem = adam_on(log_probs, logits, unary_scale, edges, offsets, names, half_state)
+    descend_adaptively(problem, COARSE_STEPS, *pace, tolerance=0.0)
+    lent = SEED_LOGIT * one_hot(seeds, log_probs.shape[1]).to(log_probs.dtype)
+    return torch.where(valid_mask(seeds).unsqueeze(1), lent, logits)
+
+
+def _spread(field: Tensor, height: int, width: int) -> Tensor:
+    """Return a field of blocks (B, C, h, w) as a smooth one of pixels (B, C, `height`, `width`)."""
+    size = (BLOCK_PX * field.shape[2], BLOCK_PX * field.shape[3])
+    return interpolate(field.contiguous(), size=size, mode="bilinear", align_corners=False)[..., :height, :width]
+
+
+def _block_sums(field: Tensor) -> Tensor:
+    return BLOCK_PX**2 * avg_pool2d(field, BLOCK_PX)
+
+
+def _coarse_edges(edges: Tensor, offsets: Offsets) -> tuple[Tensor, Offsets]:
+    """Return the weights between blocks and their displacements; `edges` (B, E, H, W), H and W multiples of the block."""
+    rows = torch.arange(edges.shape[2], device=edges.device).view(-1, 1) % BLOCK_PX
+    columns = torch.arange(edges.shape[3], device=edges.device) % BLOCK_PX
+    sums: dict[Offset, Tensor] = {}
+    for edge, (dy, dx) in enumerate(offsets):
+        # From one block a displacement leads to up to two others along each axis, depending on where in it an edge starts.
+        for block_dy in {dy // BLOCK_PX, -(-dy // BLOCK_PX)}:
+            for block_dx in {dx // BLOCK_PX, -(-dx // BLOCK_PX)}:
+                if (block_dy, block_dx) == (0, 0):
+                    continue
+                leads_there = ((rows + dy) // BLOCK_PX == block_dy) & ((columns + dx) // BLOCK_PX == block_dx)
+                part = _block_sums((edges[:, edge] * leads_there).unsqueeze(1)).squeeze(1)
+                sums[block_dy, block_dx] = sums[block_dy, block_dx] + part if (block_dy, block_dx) in sums else part
+    return torch.stack(list(sums.values()), dim=1), tuple(sums)

@@ -1,0 +1,127 @@
+"""Stage `weights@NETWORK`: bring pre-trained weights of a network's encoder into models/pretrained/NETWORK.
+
+The key `weights` of the network says which:
+
+    imagenet   the published ones of `PUBLISHED`, downloaded once and checked
+    random     random ones, to try the way without a download
+    a path     a file on this machine: a published one, a checkpoint of a run of this project with the same encoder (its head is
+               left out), or one of segmentation-models-pytorch
+    null       none: the network starts from random weights, and only the note is written
+
+Training reads nothing but `encoder.safetensors` of that folder; `source.json` beside it says where the numbers come from.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from pipeline import paths
+from pipeline.datasets.base import DatasetError
+from pipeline.datasets.fetch import Archive, fetch, file_digest
+from pipeline.files import write_atomically, write_json
+from pipeline.params import Network as NetworkParams
+from pipeline.params import load_params
+from pipeline.stages.common import clear_errors, lookup, stage_arguments
+
+DOWNLOADS = paths.SCRATCH / "downloads"
+"""Where published files stay, so that nothing is fetched twice."""
+
+PUBLISHED: dict[str, Archive] = {
+    "resnet101": Archive("https://download.pytorch.org/models/resnet101-63fe2227.pth", "sha256:63fe2227"),
+    "mobilenet_v2": Archive("https://download.pytorch.org/models/mobilenet_v2-b0353104.pth", "sha256:b0353104"),
+    "resnet18": Archive("https://download.pytorch.org/models/resnet18-f37072fd.pth", "sha256:f37072fd"),
+    "wideresnet38": Archive(
+        "https://download.visinf.tu-darmstadt.de/data/2020-cvpr-araslanov-1-stage-wseg/models/"
+        "ilsvrc-cls_rna-a1_cls1000_ep-0001.pth"
+    ),
+    "vit_base_patch16_384": Archive(
+        "https://storage.googleapis.com/vit_models/augreg/"
+        "B_16-i21k-300ep-lr_0.001-aug_medium1-wd_0.1-do_0.0-sd_0.0--imagenet2012-steps_20k-lr_0.01-res_384.npz"
+    ),
+}
+"""ImageNet weights by encoder. torchvision's file names end with the first digits of their SHA-256; for the other two no checksum
+is public, so that the first download records one. ViT-B/16 was trained on ImageNet-21k and then on ImageNet-1k."""
+
+
+def encoder_name(spec: NetworkParams) -> str | None:
+    """Return the key of a network's encoder in `PUBLISHED`; None for those of the embedded scale."""
+    return {"wideresnet38": "wideresnet38", "classifier": "resnet18"}.get(spec.kind, spec.encoder)
+
+
+def write_weights(spec: NetworkParams, folder: Path, seed: int, *, downloads: Path = DOWNLOADS) -> dict[str, Any]:
+    """Write encoder.safetensors into `folder` if the network has pre-trained weights.
+
+    Args:
+        spec: the network as in params.yaml.
+        folder: existing folder.
+        seed: of random weights.
+        downloads: folder of published files.
+
+    Returns:
+        The note: `encoder`, `weights`, and of a file `file`, `sha256` and `tensors`.
+
+    Raises:
+        DatasetError: a published file could not be fetched.
+        ValueError: no published weights for this encoder, no such file, or one that does not fit the encoder.
+    """
+    name = encoder_name(spec)
+    note: dict[str, Any] = {"encoder": name or spec.kind, "weights": spec.weights}
+    if spec.weights is None:
+        return note
+    file = source_file(spec, name, downloads)
+
+    import torch
+    from safetensors.torch import save
+
+    from pipeline.networks import CLASSIFIERS, NETWORKS
+    from pipeline.networks.base import Network
+    from pipeline.networks.weights import convert
+
+    builders: dict[str, Callable[..., Network]] = {**NETWORKS, **CLASSIFIERS}
+    torch.manual_seed(seed)
+    network = builders[spec.kind](2, **spec.model_dump(exclude={"kind", "weights"}))
+    if file is None:
+        state = network.encoder_state()
+    else:
+        state = convert(network, file, name)
+        note |= {"file": file.name, "sha256": file_digest(file, "sha256")}
+    write_atomically(folder / paths.pretrained_weights("").name, save(state))
+    return {**note, "tensors": len(state)}
+
+
+def source_file(spec: NetworkParams, encoder: str | None, downloads: Path) -> Path | None:
+    """Return the file that a network's `weights` names, fetched if need be; None for random weights."""
+    if spec.weights == "random":
+        return None
+    if spec.weights == "imagenet":
+        if encoder not in PUBLISHED:
+            raise ValueError(f"weights of {spec.kind}: imagenet is known for {', '.join(PUBLISHED)} only; give a path or null")
+        return fetch(PUBLISHED[encoder], downloads)
+    file = Path(str(spec.weights)).expanduser()
+    if not file.is_file():
+        raise ValueError(f"{file}: no such file; `weights` of a network is imagenet, random, the path of a file, or null")
+    return file
+
+
+def main() -> None:
+    """Run the stage."""
+    name = stage_arguments(__doc__, network="key of `networks` in params.yaml").network
+    with clear_errors(DatasetError):
+        params = load_params()
+        spec = lookup(params.networks, name, "networks")
+        final = paths.pretrained(name)
+        folder = final.with_name(f".{name}.tmp")
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        note = write_weights(spec, folder, params.seed)
+        write_json(folder / "source.json", note)
+        shutil.rmtree(final, ignore_errors=True)
+        os.replace(folder, final)
+
+
+if __name__ == "__main__":
+    main()

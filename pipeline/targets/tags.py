@@ -1,0 +1,52 @@
+"""Image-level tags: which classes occur in an image, and the table they are kept in ([SIZE] section 1.3)."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from pipeline.files import write_atomically
+
+
+def write_tags(path: Path, ids: Sequence[str], tags: np.ndarray, class_names: Sequence[str]) -> None:
+    """Write tags as CSV: header image_id and the class names, then a line of 0 and 1 per image.
+
+    Args:
+        path: file to write.
+        ids: N image ids.
+        tags: (N, C) bool.
+        class_names: C names.
+
+    Raises:
+        ValueError: the lengths do not match.
+    """
+    if tags.shape != (len(ids), len(class_names)):
+        raise ValueError(f"tags: expected shape ({len(ids)}, {len(class_names)}), got {tags.shape}")
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["image_id", *class_names])
+    writer.writerows([image_id, *map(int, row)] for image_id, row in zip(ids, tags))
+    write_atomically(path, text.getvalue().encode())
+
+
+def read_tags(path: Path, class_names: Sequence[str]) -> dict[str, np.ndarray]:
+    """Return the tags of every image, (C,) float64 of 0 and 1.
+
+    Raises:
+        ValueError: another header, or a cell that is neither 0 nor 1; names file and line.
+    """
+    with path.open(newline="", encoding="utf-8") as file:
+        lines = csv.reader(file)
+        header = next(lines, [])
+        if header != ["image_id", *class_names]:
+            raise ValueError(f"{path}, line 1: expected image_id,{','.join(class_names)}, got {','.join(header)}")
+        tags = {}
+        for row in lines:
+            if len(row) != len(header) or not set(row[1:]) <= {"0", "1"}:
+                raise ValueError(f"{path}, line {lines.line_num}: expected an image id and {len(class_names)} cells of 0 or 1")
+            tags[row[0]] = np.array(row[1:], np.float64)
+    return tags

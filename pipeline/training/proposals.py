@@ -1,0 +1,48 @@
+"""Hard proposals of the robust trust region: graph cuts on whole, un-augmented training images ([SSL] Table 4; FACTS 3.2-3.3)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from tqdm import tqdm
+
+from pipeline.crf.affinity import trust_region_affinity
+from pipeline.crf.neighborhoods import NEIGHBORHOODS
+from pipeline.solver.graph_cut import solve_graph_cut
+
+Annotated = tuple[str, NDArray[np.uint8], NDArray[np.uint8]]
+"""Image id, picture (H, W, 3) and seeds (H, W), class index or `VOID`."""
+Predict = Callable[[Sequence[NDArray[np.uint8]]], list[Tensor]]
+"""Pictures -> logits (C, H, W) at their own size."""
+
+
+def propose(
+    images: Iterable[Annotated], predict: Predict, *, unary_weight: float, pairwise_weight: float, total: int | None = None
+) -> Iterator[tuple[str, NDArray[np.uint8]]]:
+    """Yield image id and hard labels (H, W) of every image: expansion moves on the 8-grid, limited to the image's seed classes.
+
+    Args:
+        images: training images with their seeds.
+        predict: the network as it is now.
+        unary_weight: eta, weight of -ln of the prediction.
+        pairwise_weight: lambda, weight of the contrast-sensitive Potts term.
+        total: number of images, for the progress bar.
+    """
+    offsets = NEIGHBORHOODS["grid8"]
+    for image_id, picture, given in tqdm(images, total=total, desc="proposals", unit="img", disable=None, leave=False):
+        logits = predict([picture])[0].float().cpu()[None]
+        image = torch.from_numpy(np.ascontiguousarray(picture.transpose(2, 0, 1)))[None].float() / 255
+        seeds = torch.from_numpy(given.astype(np.int64))[None]
+        solution = solve_graph_cut(
+            torch.log_softmax(logits, dim=1),
+            seeds,
+            trust_region_affinity(image, torch.ones_like(seeds, dtype=torch.bool), offsets),
+            offsets=offsets,
+            unary_weight=unary_weight,
+            pairwise_weight=pairwise_weight,
+        )
+        yield image_id, solution.labels[0].argmax(0).to(torch.uint8).numpy()

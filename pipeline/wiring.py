@@ -1,0 +1,168 @@
+"""Write the DVC pipelines that follow from params.yaml and the code: `python -m pipeline.wiring`.
+
+One for each family of runs (pipeline/experiments/FAMILY/dvc.yaml): all have the same three stages; what differs is the code that
+their trainings execute, which follows from their objectives and networks, and the data sets they read. And one for all artefacts
+(reports/dvc.yaml), a stage each with the results and the code it is made from. Run this after adding a family, an artefact or an
+import. A test compares the files with what this writes.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping
+from typing import Any
+
+from pipeline import paths
+from pipeline.files import write_atomically
+from pipeline.import_graph import reached_files
+from pipeline.params import read_yaml
+from pipeline.profile import PROFILES
+from pipeline.report.artifacts import ARTIFACTS
+from pipeline.stages.common import clear_errors
+from pipeline.stages.figure import ARTEFACTS, HELPERS
+
+TEMPLATE = """\
+# Written by `python -m pipeline.wiring`. The runs and their description stand in params.yaml under runs.{family}.
+vars:
+  - ../../../params.yaml
+stages:
+  code:
+    desc: Digest of all code that these trainings execute
+    wdir: ../../..
+    cmd: python -m pipeline.stages.code {family}
+    deps:
+{code}
+    outs:
+      - data/code/{family}.txt
+
+  train:
+    foreach: ${{runs.{family}}}
+    do:
+      wdir: ../../..
+      cmd: python -m pipeline.stages.train {family}/${{key}}
+      deps:
+        - data/code/{family}.txt
+        - data/prepared/${{item.dataset}}/train.zip
+        - data/prepared/${{item.dataset}}/val.zip
+        - data/supervision/${{item.dataset}}/${{item.supervision}}
+        - models/pretrained/${{item.network}}
+{start}\
+      params:
+        - seed
+        - repetitions
+        - runs.{family}.${{key}}
+        - networks.${{item.network}}
+        - training.${{item.training}}
+        - objectives.${{item.objective}}
+{solver}\
+      outs:
+        - models/{family}/${{key}}
+
+  evaluate:
+    desc: Scores and curves of all runs of this family
+    wdir: ../../..
+    cmd: python -m pipeline.stages.evaluate {family}
+    deps:
+      - models/{family}
+{evaluation}
+    params:
+      - runs.{family}
+{sources}
+    outs:
+      - reports/{family}/results.csv:
+          cache: false
+      - reports/{family}/curves.csv:
+          cache: false
+      - reports/metrics/{family}:
+          cache: false
+"""
+
+
+ARTEFACT = """\
+
+  {artefact}:
+    desc: {title}
+    wdir: ..
+    cmd: python -m pipeline.stages.figure {artefact}
+    deps:
+{deps}
+    outs:
+{outs}
+"""
+
+
+def network_kinds(params: Mapping[str, Any]) -> dict[str, set[str]]:
+    """Return the kinds a network name stands for in params.yaml and in any profile."""
+    kinds: dict[str, set[str]] = {}
+    for tree in [params, *(read_yaml(path) for path in sorted(PROFILES.glob("*.yaml")))]:
+        for name, network in tree.get("networks", {}).items():
+            kinds.setdefault(name, set()).update({network["kind"]} if "kind" in network else ())
+    return kinds
+
+
+def executed_functions(params: Mapping[str, Any], family: str) -> dict[str, set[str]]:
+    """Return which functions of the registries the runs of a family call."""
+    runs = params["runs"][family].values()
+    objectives = [params["objectives"][run["objective"]] for run in runs]
+    terms = {term for objective in objectives for term, value in objective.items() if value is not None}
+    kinds = network_kinds(params)
+    builders = {kind for run in runs for kind in kinds[run["network"]]}
+    return {
+        "pipeline.training.objectives": {f"_{term}" for term in terms} | ({"proposer"} if "proposals" in terms else set()),
+        "pipeline.networks": {f"_{kind}" for kind in builders} | {"_start"},
+    }
+
+
+def family_pipeline(params: Mapping[str, Any], family: str) -> str:
+    """Return the pipeline file of one family."""
+    runs = params["runs"][family].values()
+    called = executed_functions(params, family)
+    datasets = sorted({run["dataset"] for run in runs})
+    labeled = any(params["objectives"][run["objective"]].get("self_labeling") for run in runs)
+    evaluation = [f"data/prepared/{name}" for name in datasets] + sorted(reached_files("pipeline.stages.evaluate", called))
+    return TEMPLATE.format(
+        family=family,
+        code=_lines(sorted(reached_files("pipeline.stages.train", called))),
+        start="        - models/${item.start}\n" if any("start" in run for run in runs) else "",
+        solver="        - solver\n" if labeled else "",
+        evaluation=_lines(evaluation),
+        sources=_lines(f"datasets.{name}.source" for name in datasets),
+    )
+
+
+def artefacts_pipeline() -> str:
+    """Return the pipeline file of all artefacts."""
+    text = "# Written by `python -m pipeline.wiring`: a stage for each table and figure.\nstages:"
+    for artefact, made in ARTEFACTS.items():
+        function = made.make.__name__
+        code = reached_files("pipeline.stages.figure", {"pipeline.stages.figure": {function, *HELPERS}})
+        outs = [paths.plotted(artefact)]
+        outs += [paths.figure(artefact).with_suffix(suffix) for suffix in (".svg", ".png")] if made.figure else []
+        outs += [paths.table(artefact).with_suffix(suffix) for suffix in (".csv", ".md")] if made.table else []
+        lines = [line for out in outs for line in (f"      - {out}:", "          cache: false")]
+        text += ARTEFACT.format(
+            artefact=artefact, title=ARTIFACTS[artefact], deps=_lines([*made.inputs, *sorted(code)]), outs="\n".join(lines)
+        )
+    return text
+
+
+def _lines(entries: Any) -> str:
+    return "\n".join(f"      - {entry}" for entry in entries)
+
+
+def main() -> None:
+    """Run the command line."""
+    parser = argparse.ArgumentParser(
+        prog="python -m pipeline.wiring", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.parse_args()
+    with clear_errors():
+        params = read_yaml(paths.PARAMS)
+        for family in params["runs"]:
+            write_atomically(paths.family_pipeline(family), family_pipeline(params, family).encode())
+        write_atomically(paths.ARTEFACTS_PIPELINE, artefacts_pipeline().encode())
+        print(f"{len(params['runs'])} families and {len(ARTEFACTS)} artefacts are wired")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,141 @@
+"""Sources of pictures: which files count, and what a browser gets."""
+
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from pipeline.annotate.pictures import LONGEST_SIDE_PX, ArchivePictures, FolderPictures, render
+from pipeline.datasets.base import DatasetError
+from pipeline.datasets.prepared import PreparedArchive, write_prepared
+from pipeline.datasets.synthetic import make_scenes
+from pipeline.datasets.voc import Voc
+
+
+def save(path, size=(8, 6), color=(200, 30, 30), **options):
+    Image.new("RGB", size, color).save(path, **options)
+
+
+def encoded(image, kind="PNG", **options):
+    buffer = io.BytesIO()
+    image.save(buffer, kind, **options)
+    return buffer.getvalue()
+
+
+def shown(content):
+    return Image.open(io.BytesIO(render(content, "x")))
+
+
+def test_pictures_are_found_in_natural_order(tmp_path):
+    for name in ("img10.png", "img9.jpg", "b.TIFF", "notes.txt", ".hidden.png"):
+        if name.endswith("txt"):
+            (tmp_path / name).write_text("no picture")
+        else:
+            save(tmp_path / name)
+    (tmp_path / "folder.png").mkdir()
+    assert FolderPictures(tmp_path, ["cat"]).ids == ["b", "img9", "img10"]
+
+
+def test_link_that_leads_outside_is_no_picture(tmp_path):
+    (tmp_path / "in").mkdir()
+    save(tmp_path / "secret.png")
+    save(tmp_path / "in/a.png")
+    (tmp_path / "in/out.png").symlink_to(tmp_path / "secret.png")
+    (tmp_path / "in/same.png").symlink_to(tmp_path / "in/a.png")
+    assert FolderPictures(tmp_path / "in", ["cat"]).ids == ["a", "same"]
+
+
+def test_two_pictures_of_one_name_are_refused(tmp_path):
+    save(tmp_path / "a.png")
+    save(tmp_path / "a.jpg")
+    with pytest.raises(ValueError, match="have the same name; rename"):
+        FolderPictures(tmp_path, ["cat"])
+
+
+def test_folder_without_pictures_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="holds no picture"):
+        FolderPictures(tmp_path, ["cat"])
+
+
+def test_missing_folder_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="is no folder"):
+        FolderPictures(tmp_path / "x", ["cat"])
+
+
+def test_picture_that_has_gone_is_named(tmp_path):
+    save(tmp_path / "a.png")
+    pictures = FolderPictures(tmp_path, ["cat"])
+    (tmp_path / "a.png").unlink()
+    with pytest.raises(DatasetError, match=r"a\.png: No such file"):
+        pictures.content("a")
+
+
+def test_exact_sizes_use_the_given_values_and_leave_void_out(tmp_path):
+    save(tmp_path / "a.png")
+    (tmp_path / "masks").mkdir()
+    Image.fromarray(np.array([[8, 8, 0, 255], [12, 5, 0, 255]], np.uint8)).save(tmp_path / "masks/a.png")
+    pictures = FolderPictures(tmp_path, ["dog", "cat"], tmp_path / "masks", {"cat": 8, "dog": 12})
+    assert pictures.exact_sizes("a") == pytest.approx([3 / 6, 1 / 6, 2 / 6])
+
+
+def test_masks_are_optional(tmp_path):
+    save(tmp_path / "a.png")
+    (tmp_path / "masks").mkdir()
+    assert FolderPictures(tmp_path, ["cat"]).exact_sizes("a") is None
+    assert FolderPictures(tmp_path, ["cat"], tmp_path / "masks").exact_sizes("a") is None
+
+
+def test_prepared_archive_gives_pictures_and_exact_sizes(tmp_path):
+    scenes = make_scenes(3, seed=0, class_indices=(8, 12), size_px=(32, 24))
+    Voc.write(tmp_path / "raw", {"train": scenes, "val": scenes[:1]})
+    write_prepared(tmp_path / "train.zip", Voc(tmp_path / "raw"), "train")
+    pictures = ArchivePictures(PreparedArchive(tmp_path / "train.zip", ["dog", "cat"]))
+    first = next(scene for scene in scenes if scene.image_id == pictures.ids[0])
+    sizes = pictures.exact_sizes(first.image_id)
+    assert pictures.class_names == ["dog", "cat"]
+    assert sizes[2] == pytest.approx((first.labels == 8).sum() / (first.labels != 255).sum())
+    assert Image.open(io.BytesIO(pictures.content(first.image_id))).size == first.labels.shape[::-1]
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "TIFF", "BMP", "WEBP", "GIF"])
+def test_every_format_becomes_jpeg(kind):
+    result = shown(encoded(Image.new("RGB", (8, 6), (200, 30, 30)), kind))
+    assert (result.format, result.mode, result.size) == ("JPEG", "RGB", (8, 6))
+
+
+def test_exif_rotation_is_applied():
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    picture = Image.new("RGB", (40, 20), (0, 0, 0))
+    picture.paste((255, 255, 255), (0, 0, 20, 20))
+    result = shown(encoded(picture, "JPEG", exif=exif))
+    assert result.size == (20, 40)
+    assert result.getpixel((10, 5))[0] > 200
+    assert result.getpixel((10, 35))[0] < 50
+
+
+def test_sixteen_bits_are_stretched():
+    values = np.array([[1000, 3000]], np.uint16).repeat(16, 0).repeat(16, 1)
+    pixels = np.asarray(shown(encoded(Image.fromarray(values), "TIFF")))
+    assert pixels[8, 4].max() < 20
+    assert pixels[8, 28].min() > 235
+
+
+def test_transparent_parts_are_grey():
+    assert shown(encoded(Image.new("RGBA", (16, 16), (255, 0, 0, 0)))).getpixel((8, 8)) == pytest.approx((128,) * 3, abs=3)
+
+
+def test_large_pictures_are_scaled_down():
+    assert shown(encoded(Image.new("L", (2 * LONGEST_SIDE_PX, 100)))).size == (LONGEST_SIDE_PX, 50)
+
+
+@pytest.mark.parametrize("content", [b"", b"no image", encoded(Image.new("RGB", (64, 64)))[:60]])
+def test_damaged_picture_is_named(content):
+    with pytest.raises(DatasetError, match="x: cannot be read as an image"):
+        render(content, "x")
+
+
+def test_postscript_is_never_opened():
+    with pytest.raises(DatasetError, match="cannot be read"):
+        render(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 1 1\n", "x")

@@ -1,0 +1,193 @@
+"""A user's own images: odd names and formats, partial annotation, and clear errors for each thing that can be wrong."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from pipeline.conventions import VOID
+from pipeline.datasets.base import DatasetError, Scribble
+from pipeline.datasets.folder import Folder
+from pipeline.datasets.prepared import PreparedArchive, write_prepared
+
+NAMES = ["a.jpg", "Kuh 12.JPG", "field.north.tif", "\u0447\u0430\u0439.PNG", "e.bmp", "f.webp", "g.jpeg"]
+
+
+@pytest.fixture
+def root(tmp_path):
+    """Seven images of 6x4 pixels; the first six have masks."""
+    folder = tmp_path / "mine"
+    for name in ("images", "masks"):
+        (folder / name).mkdir(parents=True)
+    (folder / "classes.yaml").write_text("names: [background, cow, tree line]\n")
+    for index, name in enumerate(NAMES):
+        Image.new("RGB", (6, 4), (10 * index, 0, 0)).save(folder / "images" / name)
+    for name in NAMES[:-1]:
+        Image.fromarray(np.arange(24, dtype=np.uint8).reshape(4, 6) % 3).save(folder / "masks" / f"{name.rpartition('.')[0]}.png")
+    return folder
+
+
+def add(root, name, text):
+    path = root / name
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(text, encoding="utf-8")
+
+
+def test_names_with_capitals_spaces_dots_and_other_alphabets_work(root, tmp_path):
+    dataset = Folder(root)
+    dataset.verify()
+    ids = {*dataset.ids("train"), *dataset.ids("val")}
+    assert ids == {name.rpartition(".")[0] for name in NAMES}
+    write_prepared(tmp_path / "a.zip", dataset, "train")
+    archive = PreparedArchive(tmp_path / "a.zip")
+    assert archive.ids == dataset.ids("train")
+    assert all(np.array_equal(archive.image(image_id), dataset.read_image(image_id)) for image_id in archive.ids)
+
+
+def test_every_fifth_masked_image_is_for_validation(root):
+    ids = sorted(name.rpartition(".")[0] for name in NAMES[:-1])
+    assert Folder(root).ids("val") == ids[4:5]
+
+
+def test_a_single_masked_image_is_for_validation(root):
+    for path in sorted((root / "masks").iterdir())[1:]:
+        path.unlink()
+    assert len(Folder(root).ids("val")) == 1
+
+
+def test_lists_may_hold_names_with_spaces(root):
+    add(root, "splits/train.txt", "Kuh 12\n\na\n")
+    add(root, "splits/val.txt", "e\n")
+    dataset = Folder(root)
+    assert (dataset.ids("train"), dataset.ids("val")) == (["Kuh 12", "a"], ["e"])
+
+
+def test_missing_list_is_what_the_other_leaves(root):
+    add(root, "splits/train.txt", "Kuh 12\na\ne\n")
+    assert Folder(root).ids("val") == ["f", "field.north", "\u0447\u0430\u0439"]
+    (root / "splits/train.txt").rename(root / "splits/val.txt")
+    assert Folder(root).ids("train") == ["f", "field.north", "g", "\u0447\u0430\u0439"]
+
+
+def test_image_without_mask_is_void_everywhere(root):
+    labels = Folder(root).read_labels("g")
+    assert labels.shape == (4, 6)
+    assert (labels == VOID).all()
+
+
+def test_image_without_mask_holds_the_classes_of_its_other_annotation(root):
+    dataset = Folder(root)
+    assert dataset.classes_in("g", dataset.read_labels("g")) == []
+    add(root, "clicks.csv", "image_id,class,x,y\ng,cow,1,1\n")
+    add(root, "sizes.csv", "image_id,background,cow,tree line\ng,0.25,0,0.75\n")
+    dataset = Folder(root)
+    assert dataset.classes_in("g", dataset.read_labels("g")) == [0, 1, 2]
+
+
+def test_sizes_clicks_and_scribbles_reach_the_archive_and_its_views(root, tmp_path):
+    add(root, "clicks.csv", "image_id,class,x,y\ng,cow,1,1.5\ng,tree line,0,0\n")
+    add(root, "sizes.csv", "image_id,tree line,cow,background\ng,0.5,0.2,0.3\n")
+    raster = np.full((4, 6), VOID, np.uint8)
+    raster[1, 1], raster[2, 2] = 2, 0
+    (root / "scribbles").mkdir()
+    Image.fromarray(raster).save(root / "scribbles/g.png")
+    write_prepared(tmp_path / "a.zip", Folder(root), "train")
+    archive, view = PreparedArchive(tmp_path / "a.zip"), PreparedArchive(tmp_path / "a.zip", classes=["tree line"])
+    assert archive.sizes()["g"] == pytest.approx([0.3, 0.2, 0.5])
+    assert view.sizes()["g"] == pytest.approx([0.5, 0.5])
+    assert archive.clicks()["g"] == [Scribble(1, ((1.0, 1.5),)), Scribble(2, ((0.0, 0.0),))]
+    assert [click.class_index for click in view.clicks()["g"]] == [0, 1]
+    assert np.array_equal(archive.scribble_raster("g"), raster)
+    assert view.scribble_raster("g")[1, 1] == 1
+    assert (archive.scribble_raster("a") == VOID).all()
+
+
+@pytest.mark.parametrize(("orientation", "turns"), [(3, 2), (6, 3), (8, 1)])
+def test_photo_is_turned_upright(root, tmp_path, orientation, turns):
+    pixels = np.zeros((4, 6, 3), np.uint8)
+    pixels[0, 0] = 255
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    Image.fromarray(pixels).save(root / "images/turned.png", exif=exif)
+    upright = np.rot90(pixels, turns)
+    dataset = Folder(root)
+    assert np.array_equal(dataset.read_image("turned"), upright)
+    assert dataset.read_labels("turned").shape == upright.shape[:2]
+    add(root, "splits/train.txt", "turned\n")
+    write_prepared(tmp_path / "a.zip", Folder(root), "train")
+    assert np.array_equal(PreparedArchive(tmp_path / "a.zip").image("turned"), upright)
+
+
+def test_upright_jpeg_keeps_its_bytes_and_other_formats_become_png(root):
+    dataset = Folder(root)
+    assert dataset.image_bytes("Kuh 12") == ((root / "images/Kuh 12.JPG").read_bytes(), ".jpg")
+    assert dataset.image_bytes("e")[1] == ".png"
+
+
+def test_colours_and_missing_background_are_read(root):
+    add(root, "classes.yaml", "names: [sky, road]\ncolors: [[1, 2, 3], [4, 5, 6]]\nbackground: false\n")
+    dataset = Folder(root)
+    assert (dataset.class_names, dataset.palette, dataset.has_background) == (("sky", "road"), ((1, 2, 3), (4, 5, 6)), False)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        ("classes.yaml", "[", "expected 'names"),
+        ("classes.yaml", "names: [a]", "names must be 2 to 255 different words"),
+        ("classes.yaml", "names: [a, a]", "names must be 2 to 255 different words"),
+        ("classes.yaml", "names: [a, 1]", "put numbers and yes/no in quotes"),
+        ("classes.yaml", "names: [a, b]\ncolours: []", "unknown key 'colours'"),
+        ("classes.yaml", "names: [a, b]\ncolors: [[0, 0, 0]]", "one .red, green, blue. of 0..255 per name"),
+        ("classes.yaml", "names: [a, b]\nbackground: 3", "background must be true or false"),
+        ("clicks.csv", "image_id,class,x\n", "expected the columns image_id,class,x,y"),
+        ("clicks.csv", "image_id,class,x,y\na,dog,1,1\n", "line 2: unknown class 'dog'; known classes are background, cow"),
+        ("clicks.csv", "image_id,class,x,y\nz,cow,1,1\n", "line 2: there is no image 'z'"),
+        ("clicks.csv", "image_id,class,x,y\na,cow,one,1\n", "line 2: 'one' is no number"),
+        ("clicks.csv", "image_id,class,x,y\na,cow,1\n", "line 2: expected 4 values"),
+        ("clicks.csv", "image_id,class,x,y\na,cow,6,1\n", "a click of a at 6, 1 is outside its 6x4 pixels"),
+        ("sizes.csv", "image_id,background,cow\n", "expected the columns image_id,background,cow,tree line"),
+        ("sizes.csv", "image_id,background,cow,tree line\na,0.5,0.2,0.2\n", "line 2: sizes must be at least 0 and sum to 1"),
+        ("sizes.csv", "image_id,background,cow,tree line\na,1,0,0\na,1,0,0\n", "line 3: image a has a line already"),
+        ("splits/train.txt", "a\nnot there\n", "there is no image 'not there'"),
+        ("splits/train.txt", "a\na\n", "lists a more than once"),
+        ("splits/val.txt", "g\n", r"g\.png: not found; an image for validation needs a mask"),
+        ("images/notes.txt", "x", r"notes\.txt: is no picture that can be read"),
+        ("images/a.png", "x", r"has the same id as a\.jpg"),
+    ],
+)
+def test_fault_is_named(root, name, text, message):
+    add(root, name, text)
+    with pytest.raises(DatasetError, match=message):
+        Folder(root).verify()
+
+
+def test_image_in_both_lists_is_named(root):
+    add(root, "splits/train.txt", "a\ne\n")
+    add(root, "splits/val.txt", "e\n")
+    with pytest.raises(DatasetError, match="image e is in both lists"):
+        Folder(root).verify()
+
+
+def test_mask_without_image_is_named(root):
+    (root / "masks/a.png").rename(root / "masks/A1.png")
+    with pytest.raises(DatasetError, match="there is no image 'A1'"):
+        Folder(root).verify()
+
+
+def test_folder_without_masks_cannot_be_validated(root):
+    for path in (root / "masks").iterdir():
+        path.unlink()
+    with pytest.raises(DatasetError, match="the split 'val' is empty; validation needs images with masks"):
+        Folder(root).verify()
+
+
+def test_deep_images_are_refused(root):
+    Image.fromarray(np.zeros((4, 6), np.uint16)).save(root / "images/deep.png")
+    with pytest.raises(DatasetError, match=r"deep\.png: has more than 8 bits per channel"):
+        Folder(root).read_image("deep")
+
+
+def test_files_of_the_system_are_ignored(root):
+    for name in (".DS_Store", "Thumbs.db"):
+        (root / "images" / name).write_bytes(b"x")
+    Folder(root).verify()

@@ -1,0 +1,205 @@
+import pytest
+import torch
+from solver_scenes import VOID, scene
+from torch.nn.functional import interpolate
+
+from pipeline.conventions import one_hot
+from pipeline.crf.neighborhoods import NEIGHBORHOODS
+from pipeline.losses.cross_entropy import CROSS_ENTROPIES
+from pipeline.losses.relaxations import RELAXATIONS
+from pipeline.solver import solve
+from pipeline.solver.conjugate_gradient import solve_conjugate_gradient
+from pipeline.solver.fast import PACES, coarse_problem, solve_fast
+from pipeline.solver.gradient import solve_by_gradient
+from pipeline.solver.solution import free_pixels, self_labeling_energy
+
+CROSS = pytest.mark.parametrize("cross_entropy", CROSS_ENTROPIES)
+POTTS = pytest.mark.parametrize("relaxation", RELAXATIONS)
+
+
+def run(solver, problem, cross_entropy="cce", relaxation="q", **settings):
+    return solver(
+        *problem.tensors,
+        offsets=problem.offsets,
+        valid=problem.valid,
+        cross_entropy=cross_entropy,
+        relaxation=relaxation,
+        **settings,
+    )
+
+
+def fast(problem, *names, **settings):
+    return run(solve_fast, problem, *names, **settings)
+
+
+def larger(**settings):
+    return scene(height=27, width=34, **settings)
+
+
+PAIRS = [("cce", name) for name in RELAXATIONS] + [(name, "q") for name in ("ce", "rce")] + [("ce", "bl"), ("quadratic", "cd")]
+
+
+@pytest.mark.parametrize(("cross_entropy", "relaxation"), PAIRS)
+def test_energy_is_at_most_that_of_the_papers_200_steps(cross_entropy, relaxation):
+    problem = scene(1, 6, 48, 48)
+    paper = run(solve_by_gradient, problem, cross_entropy, relaxation)
+    assert fast(problem, cross_entropy, relaxation).energy.item() <= paper.energy.item() * 1.002
+
+
+@pytest.mark.parametrize("cross_entropy", ["ce", "cce"])
+def test_the_usual_pace_costs_at_most_twelve_fine_steps(cross_entropy):
+    assert PACES[cross_entropy].steps + 20 / 16 <= 12
+
+
+def test_twenty_steps_come_near_the_optimum_of_a_convex_energy():
+    problem = scene(height=16, width=20)
+    optimum = run(solve_by_gradient, problem, steps=1500, learning_rate=0.3).energy
+    assert (fast(problem, steps=20).energy <= 1.025 * optimum).all()
+
+
+@CROSS
+@POTTS
+def test_seeds_stay_fixed_and_labels_on_the_simplex(cross_entropy, relaxation):
+    problem = larger()
+    labels = fast(problem, cross_entropy, relaxation, steps=5).labels
+    seeded = problem.seeds != VOID
+    assert torch.equal(labels.movedim(1, -1)[seeded], one_hot(problem.seeds, 3).movedim(1, -1)[seeded])
+    assert labels.min() >= 0
+    assert (labels.sum(1) - 1).abs().max() < 1e-6
+
+
+@CROSS
+@POTTS
+def test_reported_energy_is_that_of_the_labels(cross_entropy, relaxation):
+    problem = larger()
+    solution = fast(problem, cross_entropy, relaxation)
+    expected = self_labeling_energy(
+        solution.labels, *problem.tensors, problem.offsets, cross_entropy, relaxation, 0.3, 6.0, problem.valid
+    )
+    assert torch.allclose(solution.energy, expected, rtol=1e-5)
+    assert solution.energy_trace[-1].item() == pytest.approx(expected.mean().item(), rel=1e-3)
+    assert solution.energy_trace.shape == (solution.steps + 1,)
+
+
+@POTTS
+def test_energy_falls(relaxation):
+    trace = fast(larger(), "cce", relaxation).energy_trace
+    assert trace[-1] < trace[0]
+
+
+@pytest.mark.parametrize(("cross_entropy", "relaxation"), [("cce", "q"), ("rce", "cd"), ("quadratic", "q"), ("ce", "bl")])
+def test_a_batch_of_two_equals_two_solves(cross_entropy, relaxation):
+    problem = larger(dtype=torch.float64)
+    together = fast(problem, cross_entropy, relaxation, steps=60, tolerance=1e-3)
+    for index in range(2):
+        alone = fast(problem.alone(index), cross_entropy, relaxation, steps=60, tolerance=1e-3)
+        assert together.energy[index].item() == pytest.approx(alone.energy.item(), rel=1e-6)
+
+
+def test_it_stops_when_the_energy_rests_and_says_so():
+    problem = larger()
+    solution = fast(problem, steps=500, tolerance=1e-3)
+    assert solution.converged.all()
+    assert solution.steps < 100
+    assert not fast(problem, steps=3, tolerance=1e-6).converged.any()
+
+
+@CROSS
+@POTTS
+def test_extreme_logits_give_finite_labels(cross_entropy, relaxation):
+    problem = scene(height=16, width=16)
+    extreme = problem._replace(log_probs=(1e4 * problem.log_probs).log_softmax(1))
+    solution = fast(extreme, cross_entropy, relaxation)
+    assert solution.labels.isfinite().all()
+    assert solution.energy.isfinite().all()
+
+
+@pytest.mark.parametrize("size", [(1, 1), (3, 9), (8, 8), (9, 11)])
+def test_pictures_of_any_size_are_solved(size):
+    problem = scene(height=8, width=10)
+    height, width = size
+    cut = problem._replace(
+        log_probs=interpolate(problem.log_probs, size=size).log_softmax(1),
+        seeds=torch.full((2, *size), VOID),
+        affinity=torch.ones(2, 2, height, width),
+        valid=torch.ones(2, *size, dtype=torch.bool),
+    )
+    cut.affinity[:, 0, :, -1] = cut.affinity[:, 1, -1] = 0
+    assert fast(cut).labels.isfinite().all()
+
+
+def test_sparse_neighbourhoods_are_solved():
+    problem = scene(1, 6, 72, 72, "sparse")
+    paper = run(solve_by_gradient, problem, steps=50)
+    assert fast(problem).energy.item() < paper.energy.item()
+
+
+@pytest.mark.parametrize("neighborhood", ["grid4", "grid8", "long"])
+def test_coarse_energy_is_the_fine_energy_of_labels_constant_on_blocks(neighborhood):
+    offsets = ((0, 1), (5, 2), (6, -9)) if neighborhood == "long" else NEIGHBORHOODS[neighborhood]
+    generator = torch.Generator().manual_seed(0)
+    batch, classes, height, width = 2, 3, 14, 18
+    edges = torch.rand(batch, len(offsets), height, width, generator=generator, dtype=torch.float64)
+    for edge, (dy, dx) in enumerate(offsets):  # nothing leaves the picture
+        edges[:, edge, max(height - dy, 0) :] = 0
+        edges[:, edge, :, max(width - dx, 0) if dx > 0 else width :] = 0
+        if dx < 0:
+            edges[:, edge, :, :-dx] = 0
+    log_probs = torch.randn(batch, classes, height, width, generator=generator, dtype=torch.float64).log_softmax(1)
+    seeds = torch.full((batch, height, width), VOID)
+    scale = 0.3 * torch.ones(batch, 1, height, width, dtype=torch.float64)
+    small_log_probs, small_seeds, small_edges, small_offsets, small_scale = coarse_problem(
+        log_probs.exp(), seeds, edges, offsets, scale
+    )
+    small = torch.randn(batch, classes, 4, 5, generator=generator, dtype=torch.float64).softmax(1)
+    fine = small.repeat_interleave(4, 2).repeat_interleave(4, 3)[..., :height, :width]
+    fine_energy = self_labeling_energy(fine, log_probs, seeds, edges, offsets, "ce", "q", 0.0, 1.0)
+    small_energy = self_labeling_energy(small, small_log_probs, small_seeds, small_edges, small_offsets, "ce", "q", 0.0, 1.0)
+    assert torch.allclose(small_energy, fine_energy)
+    assert small_scale.sum().item() == pytest.approx(scale.sum().item())
+
+
+def test_coarse_predictions_are_means_and_seeds_majorities():
+    log_probs = torch.tensor([0.9, 0.1]).log().view(1, 2, 1, 1).expand(1, 2, 4, 8).clone()
+    log_probs[..., :2, :4] = torch.tensor([0.1, 0.9]).log().view(1, 2, 1, 1)
+    seeds = torch.full((1, 4, 8), VOID)
+    seeds[0, 0, 4:7] = 1
+    seeds[0, 1, 4:6] = 0
+    scale = 0.3 * free_pixels(seeds, None).unsqueeze(1)
+    small, small_seeds, _, _, small_scale = coarse_problem(
+        log_probs.exp(), seeds, torch.zeros(1, 2, 4, 8), NEIGHBORHOODS["grid4"], scale
+    )
+    assert small_seeds.tolist() == [[[VOID, 1]]]
+    assert small[0, :, 0, 0].exp().tolist() == pytest.approx([0.5, 0.5])
+    assert small_scale.flatten().tolist() == pytest.approx([4.8, 0])
+
+
+def test_the_quadratic_case_goes_to_conjugate_gradients():
+    problem = larger()
+    given = {"offsets": problem.offsets, "valid": problem.valid}
+    expected = solve_conjugate_gradient(*problem.tensors, **given)
+    assert torch.equal(fast(problem, "quadratic", "q").labels, expected.labels)
+
+
+def test_solve_picks_the_fast_solver_by_name():
+    problem = larger()
+    picked = run(solve, problem, kind="fast", steps=4)
+    assert picked.steps == 4
+
+
+def test_labels_are_detached_and_the_arguments_untouched():
+    problem = larger()
+    log_probs = problem.log_probs.clone().requires_grad_()
+    solution = fast(problem._replace(log_probs=log_probs), steps=3)
+    assert not solution.labels.requires_grad
+    assert torch.equal(log_probs, problem.log_probs)
+
+
+@pytest.mark.parametrize(
+    ("argument", "value"), [("steps", 0), ("learning_rate", 0.0), ("pairwise_weight", -1.0), ("relaxation", "tv")]
+)
+def test_settings_out_of_range_are_rejected(argument, value):
+    problem = larger()
+    given = {"cross_entropy": "cce", "relaxation": "q", argument: value}
+    with pytest.raises(ValueError, match=argument):
+        solve_fast(*problem.tensors, offsets=problem.offsets, **given)

@@ -1,0 +1,72 @@
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from pipeline.losses.cross_entropy import CROSS_ENTROPIES
+from pipeline.losses.relaxations import RELAXATIONS
+from pipeline.solver.fast import TorchAdam, adam_on
+
+pytest.importorskip("triton")
+TESTS = Path(__file__).resolve().parent.parent
+PAIRS = [f"cce-{name}" for name in RELAXATIONS] + [f"{name}-q" for name in CROSS_ENTROPIES if name != "cce"]
+
+
+@pytest.fixture(scope="module")
+def distances():
+    """What `triton_comparison` prints, run in Triton's interpreter."""
+    environment = {**os.environ, "TRITON_INTERPRET": "1", "PYTHONPATH": os.pathsep.join([str(TESTS.parent), str(TESTS)])}
+    script = [sys.executable, str(TESTS / "triton_comparison.py")]
+    done = subprocess.run(script, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+@pytest.mark.parametrize("pair", PAIRS)
+def test_a_step_equals_that_of_torch(distances, pair):
+    energy, labels = distances[pair]
+    assert energy < 1e-5
+    assert labels < 1e-4
+
+
+def test_several_steps_on_the_8_grid_equal_those_of_torch(distances):
+    energy, labels = distances["several steps"]
+    assert energy < 1e-5
+    assert labels < 1e-3
+
+
+def test_sixteen_bit_state_changes_energies_little(distances):
+    energy, _ = distances["sixteen bits"]
+    assert 0 < energy < 2e-3
+
+
+def test_only_images_that_move_are_moved(distances):
+    moving, resting = distances["at rest"]
+    assert moving > 1e-3
+    assert resting == 0
+
+
+def test_every_variant_has_a_code():
+    from pipeline.solver.triton_kernel import RELAXATION_CODES, UNARY_CODES
+
+    assert set(RELAXATION_CODES) == set(RELAXATIONS)
+    assert set(UNARY_CODES) == set(CROSS_ENTROPIES)
+
+
+def test_logits_in_another_memory_order_are_rejected():
+    from pipeline.solver.triton_kernel import FusedAdam
+
+    logits = torch.zeros(1, 3, 4, 5).contiguous(memory_format=torch.channels_last)
+    ones = torch.ones(1, 2, 4, 5)
+    with pytest.raises(ValueError, match="logits: expected contiguous memory"):
+        FusedAdam(logits, logits, ones[:, :1], ones, ((0, 1), (1, 0)), "cce", "q")
+
+
+def test_without_a_gpu_torch_does_the_work():
+    logits, ones = torch.zeros(1, 3, 4, 5), torch.ones(1, 2, 4, 5)
+    problem = adam_on(logits.log_softmax(1), logits, ones[:, :1], ones, ((0, 1), (1, 0)), ("cce", "q"), False)
+    assert isinstance(problem, TorchAdam)

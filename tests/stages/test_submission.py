@@ -1,0 +1,117 @@
+"""Predictions on the VOC test photos: found by the list, renumbered to the classes of VOC, packed and checked."""
+
+import io
+import sys
+import tarfile
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from pipeline import paths
+from pipeline.datasets.base import DatasetError, encode_photo
+from pipeline.datasets.voc import CLASS_NAMES, Voc
+from pipeline.evaluation.voc_submission import check_submission
+from pipeline.files import write_atomically, write_json
+from pipeline.networks import NETWORKS
+from pipeline.predict import Predictor, Trained
+from pipeline.stages import submission
+from pipeline.stages.submission import listed_photos, raw_voc, voc_classes
+from pipeline.training.checkpoint import save_state
+
+NAMES = ["background", "cat", "dog"]
+PALETTE = [[0, 0, 0], [64, 0, 0], [64, 0, 128]]
+SIZES = {"2008_000006": (30, 20), "2008_000011": (25, 40), "2008_000012": (33, 33)}
+
+
+@pytest.fixture
+def repository(tmp_path, monkeypatch):
+    """Return a folder with three test photos in the raw layout and a trained run, and go there."""
+    torch.manual_seed(0)
+    monkeypatch.chdir(tmp_path)
+    base = paths.raw("voc") / "VOCdevkit/VOC2012"
+    write_atomically(base / "ImageSets/Segmentation/test.txt", "".join(f"{image_id}\n" for image_id in SIZES).encode())
+    for number, (image_id, (width, height)) in enumerate(SIZES.items()):
+        colors = np.random.default_rng(number).integers(0, 256, (height, width, 3), np.uint8)
+        write_atomically(base / f"JPEGImages/{image_id}.jpg", encode_photo(colors, "JPEG"))
+    write_json(paths.raw_source("voc"), {"kind": "voc", "root": ".", "source": "synthetic"})
+    options = {"kind": "small", "encoder": None, "weights": None, "output_stride": 16, "width": 4, "freeze_batch_norm": False}
+    record = {
+        "class_names": NAMES,
+        "palette": PALETTE,
+        "network": options,
+        "training": {"image_size_px": 32, "input": "resize"},
+        "run": {"dataset": "voc"},
+    }
+    write_json(paths.run_record("potts", "tiny"), record)
+    network = NETWORKS["small"](3, width=4)
+    torch.nn.init.normal_(network.classifier.weight)
+    save_state(paths.weights("potts", "tiny", 0), network.eval().state_dict())
+    return tmp_path, network
+
+
+def run(monkeypatch, *words):
+    """Run the stage in this process."""
+    monkeypatch.setattr(sys, "argv", ["submission", *words])
+    submission.main()
+
+
+def test_archive_passes_the_check(repository, monkeypatch, capsys):
+    run(monkeypatch, "potts/tiny", "--device", "cpu")
+    archive = repository[0] / "reports/submissions/potts-tiny.tgz"
+    check_submission(archive, SIZES)
+    assert "3 photos; 18 VOC classes are unknown to this run" in capsys.readouterr().out
+
+
+def test_archive_holds_the_predictions_in_classes_of_voc(repository, monkeypatch):
+    run(monkeypatch, "potts/tiny", "--device", "cpu")
+    folder, network = repository
+    reader = Voc(paths.raw("voc"))
+    predictor = Predictor(Trained(network, tuple(NAMES), [], 32, ""), torch.device("cpu"))
+    with tarfile.open(folder / "reports/submissions/potts-tiny.tgz") as archive:
+        for image_id in SIZES:
+            packed = archive.extractfile(f"results/VOC2012/Segmentation/comp6_test_cls/{image_id}.png").read()
+            expected = predictor.labels([reader.read_image(image_id)])[0]
+            assert np.array_equal(np.asarray(Image.open(io.BytesIO(packed))), np.array([0, 8, 12])[expected])
+
+
+def test_photos_are_more_than_a_batch(repository):
+    seen = []
+
+    class Counted(Predictor):
+        def labels(self, images):
+            seen.append(len(images))
+            return [np.zeros(image.shape[:2], np.uint8) for image in images]
+
+    predictor = Counted(Trained(torch.nn.Identity(), tuple(NAMES), [], 32, ""), torch.device("cpu"), batch_size=2)
+    made = dict(submission.predictions(predictor, listed_photos(paths.raw("voc")), np.zeros(3, np.uint8)))
+    assert list(made) == list(SIZES)
+    assert seen == [2, 1]
+
+
+def test_all_classes_of_voc_keep_their_numbers():
+    assert voc_classes(CLASS_NAMES).tolist() == list(range(21))
+
+
+def test_classes_of_another_data_set_are_refused():
+    with pytest.raises(ValueError, match="got zebra"):
+        voc_classes(["background", "zebra"])
+
+
+def test_other_data_set_is_refused(repository):
+    write_json(paths.raw_source("coco"), {"kind": "coco", "root": ".", "source": "synthetic"})
+    with pytest.raises(ValueError, match="expected a data set of kind voc, got coco"):
+        raw_voc("coco")
+
+
+def test_copy_without_test_list_says_which_file_to_extract(repository):
+    (paths.raw("voc") / "VOCdevkit/VOC2012/ImageSets/Segmentation/test.txt").unlink()
+    with pytest.raises(DatasetError, match=r"test\.txt: not found; extract VOC2012test\.tar"):
+        listed_photos(paths.raw("voc"))
+
+
+def test_missing_photo_is_found_before_anything_is_predicted(repository):
+    (paths.raw("voc") / "VOCdevkit/VOC2012/JPEGImages/2008_000011.jpg").unlink()
+    with pytest.raises(DatasetError, match=r"2008_000011\.jpg: not found; extract VOC2012test\.tar"):
+        listed_photos(paths.raw("voc"))
