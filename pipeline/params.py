@@ -90,8 +90,8 @@ class Subset(Section):
 class SizeTargets(Section):
     """Size targets of the training images."""
 
-    source: Literal["exact", "mean", "annotations"] = "exact"
-    """`exact`: from masks, corrupted by `mre`; `mean`: each class's average size over the training images that contain it
+    source: Literal["exact", "given", "mean", "annotations"] = "exact"
+    """`exact`: from masks, corrupted by `mre`; `given`: the set's own table of sizes, else masks (`kind: folder`); `mean`: each class's average size over the training images that contain it
     ([SIZE] Fig. 6); `annotations`: a file of the annotation tool."""
     mre: Annotated[float, Field(ge=0, le=1.6)] | None = None
     """Analytic mean relative error as a fraction ([SIZE] Eq. 16). null: noise.sigma."""

@@ -98,7 +98,7 @@ splits/{train,val}.txt    one id per line (optional)
                         f"{self.root / 'clicks.csv'}: a click of {image_id} at {x:g}, {y:g} is outside its "
                         f"{width}x{height} pixels; correct or remove it"
                     )
-        for split in self.splits:
+        for split in self.splits if self._masks else ("train",):  # without any mask there is nothing to validate with
             if not self.ids(split):
                 raise DatasetError(
                     f"{self.root}: the split '{split}' is empty; validation needs images with masks: add some to masks/, or "

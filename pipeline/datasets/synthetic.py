@@ -1,6 +1,6 @@
 """Procedural pictures with ground truth, for running the whole pipeline without any real data.
 
-Each class is a family of two colours, a texture and a shape; families share colours (cat and dog, horse and sofa) or shapes
+Each class is a family of two colours, a texture and a shape; families share colours (bird and chair, horse and sofa) or shapes
 (all four-legged animals), so that no single cue decides. Backgrounds have textures of their own, distractors in class
 colours, cast shadows and highlights: strong edges that are no class borders. Parts of objects fade into the background.
 Sizes, aspect ratios, void borders and pictures without background follow PASCAL VOC.
@@ -42,17 +42,17 @@ STYLES = (
     Style("blob", (120, 120, 120), (120, 120, 120), "plain", 6),  # 0, the background, is never drawn as an object
     Style("plane", (200, 205, 212), (120, 135, 160), "plain", 8),
     Style("cycle", (60, 52, 60), (170, 60, 50), "stripes", 4),
-    Style("bird", (96, 118, 158), (176, 150, 112), "speckle", 2),
+    Style("bird", (122, 74, 44), (84, 52, 38), "plain", 8),
     Style("boat", (214, 216, 210), (70, 100, 150), "stripes", 8),
     Style("bottle", (58, 110, 70), (128, 160, 104), "plain", 6),
     Style("box", (196, 62, 48), (226, 200, 96), "checker", 9),
     Style("car", (96, 104, 150), (170, 60, 60), "plain", 9),
     Style("animal", (186, 128, 72), (92, 66, 48), "stripes", 5),
     Style("chair", (128, 84, 50), (94, 62, 40), "plain", 6),
-    Style("animal", (226, 218, 206), (58, 50, 48), "patches", 4),
+    Style("animal", (204, 176, 160), (120, 66, 52), "patches", 4),
     Style("table", (158, 112, 70), (110, 72, 42), "stripes", 6),
+    Style("animal", (226, 218, 206), (58, 50, 48), "patches", 4),
     Style("animal", (168, 122, 80), (100, 78, 60), "speckle", 2),
-    Style("animal", (122, 74, 44), (84, 52, 38), "plain", 8),
     Style("cycle", (44, 44, 50), (110, 112, 120), "speckle", 2),
     Style("person", (64, 78, 128), (206, 158, 128), "patches", 5),
     Style("plant", (70, 126, 58), (122, 168, 74), "curls", 3),

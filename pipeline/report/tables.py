@@ -1,18 +1,41 @@
-"""Tables as two files: `.csv` with six significant digits for programs, `.md` rounded and with the best in bold for people."""
+"""Tables as three files: `.csv` with six significant digits for programs; rounded and with the best in bold `.md` for people and
+`.tex` (package booktabs) for papers.
+"""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import pandas as pd
 
 from pipeline.files import format_cell, write_atomically
 
 SPREAD = " std"
-"""A column `X std` holds the standard deviation of column `X`; the `.md` shows both in one cell."""
+"""A column `X std` holds the standard deviation of column `X`; `.md` and `.tex` show both in one cell."""
 DIFFERENCE = "difference"
 """Columns whose name ends so are shown with their sign."""
+_LATEX = {
+    "\\": r"\textbackslash{}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "|": r"\textbar{}",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    "±": r"$\pm$",
+    **{character: f"\\{character}" for character in "&%$#_{}"},
+}
+"""Characters that LaTeX would read as commands, and how to print them."""
+
+
+class _Shown(NamedTuple):
+    """A rounded table: names of columns, whether each is numeric, and its cells with whether each is the best of its column."""
+
+    columns: list[str]
+    numeric: list[bool]
+    rows: list[list[tuple[str, bool]]]
 
 
 def write_points(frame: pd.DataFrame, path: Path) -> None:
@@ -30,16 +53,16 @@ def write_table(
     decimals: int = 2,
     note: str = "",
 ) -> None:
-    """Write `stem`.csv and `stem`.md (GitHub style).
+    """Write `stem`.csv, `stem`.md (GitHub style) and `stem`.tex (a `tabular` with the rules of booktabs).
 
     Args:
         frame: text columns and numbers; NaN where there is none.
         stem: path without suffix; its folder is made when needed.
         fractions: columns in 0..1 to be shown times 100, their standard deviations with them.
-        highest: columns whose largest value is bold in the `.md` (every one of equals, at the shown precision).
+        highest: columns whose largest value is bold (every one of equals, at the shown precision).
         lowest: likewise for the smallest value.
-        decimals: digits after the point in the `.md`, for floats.
-        note: text below the table in the `.md`.
+        decimals: digits after the point in `.md` and `.tex`, for floats.
+        note: text below the table in the `.md`, a comment in the `.tex`.
 
     Raises:
         ValueError: a named column is not in `frame`, or `decimals` is negative.
@@ -53,7 +76,9 @@ def write_table(
             if scaled in shown:
                 shown[scaled] = 100 * shown[scaled]
     write_atomically(stem.with_name(stem.name + ".csv"), _csv(shown).encode())
-    write_atomically(stem.with_name(stem.name + ".md"), _markdown(shown, highest, lowest, decimals, note).encode())
+    rounded = _shown(shown, highest, lowest, decimals)
+    write_atomically(stem.with_name(stem.name + ".md"), _markdown(rounded, note).encode())
+    write_atomically(stem.with_name(stem.name + ".tex"), _latex(rounded, note).encode())
 
 
 def _csv(frame: pd.DataFrame) -> str:
@@ -64,19 +89,55 @@ def _csv(frame: pd.DataFrame) -> str:
     return str(cells.to_csv(index=False, lineterminator="\n"))
 
 
-def _markdown(frame: pd.DataFrame, highest: Collection[str], lowest: Collection[str], decimals: int, note: str) -> str:
+def _shown(frame: pd.DataFrame, highest: Collection[str], lowest: Collection[str], decimals: int) -> _Shown:
     columns = [str(name) for name in frame.columns if not _is_spread(str(name), frame)]
-    cells = {name: _cells(frame, name, decimals) for name in columns}
+    cells: list[list[tuple[str, bool]]] = []
     for name in columns:
+        best = [False] * len(frame)
         if name in highest or name in lowest:
             rounded = frame[name].round(decimals)
-            best = rounded.max() if name in highest else rounded.min()
-            cells[name] = [f"**{cell}**" if value == best else cell for cell, value in zip(cells[name], rounded, strict=True)]
+            best = (rounded == (rounded.max() if name in highest else rounded.min())).tolist()
+        cells.append(list(zip(_cells(frame, name, decimals), best, strict=True)))
     numeric = [pd.api.types.is_numeric_dtype(frame[name]) for name in columns]
-    rules = ["---:" if right else "---" for right in numeric]
-    body = [[cells[name][index] for name in columns] for index in range(len(frame))]
-    lines = [_line(columns), _line(rules), *map(_line, body)]
+    return _Shown(columns, numeric, [[column[index] for column in cells] for index in range(len(frame))])
+
+
+def _markdown(shown: _Shown, note: str) -> str:
+    rules = ["---:" if right else "---" for right in shown.numeric]
+    body = [[f"**{_bar(text)}**" if best else _bar(text) for text, best in row] for row in shown.rows]
+    lines = [_line(shown.columns), _line(rules), *map(_line, body)]
     return "\n".join(lines) + "\n" + (f"\n{note}\n" if note else "")
+
+
+def _bar(text: str) -> str:
+    return text.replace("|", "\\|")
+
+
+def _latex(shown: _Shown, note: str) -> str:
+    body = [[rf"\textbf{{{_tex(text)}}}" if best else _tex(text) for text, best in row] for row in shown.rows]
+    lines = [
+        *([f"% {note}"] if note else []),
+        rf"\begin{{tabular}}{{{''.join('r' if right else 'l' for right in shown.numeric)}}}",
+        r"\toprule",
+        _tex_line([_tex(name) for name in shown.columns]),
+        r"\midrule",
+        *map(_tex_line, body),
+        r"\bottomrule",
+        r"\end{tabular}",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _tex(text: str) -> str:
+    """Return text as LaTeX prints it, with the minus sign and the dash of typeset numbers."""
+    if text == "-":
+        return "--"
+    escaped = "".join(_LATEX.get(character, character) for character in text)
+    return re.sub(r"(?<!\w)[-+](?=\d)", lambda sign: f"${sign[0]}$", escaped)
+
+
+def _tex_line(cells: Sequence[str]) -> str:
+    return " & ".join(cells) + r" \\"
 
 
 def _is_spread(name: str, frame: pd.DataFrame) -> bool:
@@ -97,7 +158,7 @@ def _cell(value: object, spread: object, decimals: int, signed: bool) -> str:
     if pd.isna(value):  # type: ignore[call-overload]
         return "-"
     if not isinstance(value, float):
-        return str(value).replace("|", "\\|")
+        return str(value)
     sign = "+" if signed else ""
     text = f"{round(value, decimals) + 0.0:{sign}.{decimals}f}"
     return text if not isinstance(spread, float) or pd.isna(spread) else f"{text} ± {spread:.{decimals}f}"

@@ -73,8 +73,12 @@ def make_sizes(truth: Truth, variant: str, spec: SizeTargets, sigma: float, seed
 
     All noisy variants of a seed share one draw of the noise, scaled by sigma, so that curves over sigma differ by it alone.
     """
-    archive, exact = truth.archive, truth.sizes
+    archive = truth.archive
     summary: dict[str, Any] = {"source": spec.source}
+    if spec.source == "given":
+        write_size_targets(paths.size_targets(variant), archive.ids, given_sizes(truth, variant), archive.class_names)
+        return summary
+    exact = truth.sizes
     if spec.source == "mean":
         sizes = mean_size_targets(exact)
     elif spec.source == "annotations":
@@ -89,6 +93,24 @@ def make_sizes(truth: Truth, variant: str, spec: SizeTargets, sigma: float, seed
         "mre_all": mean_relative_error(sizes, exact),
         "mre_foreground": mean_relative_error(sizes, exact, foreground_only=True),
     }
+
+
+def given_sizes(truth: Truth, variant: str) -> np.ndarray:
+    """Return the sizes that stand beside the images, (N, C); those of the mask where an image has no line.
+
+    Raises:
+        DatasetError: an image has neither.
+    """
+    given = truth.archive.sizes() or {}
+    rows = []
+    for image_id in truth.archive.ids:
+        labels = truth.labels(image_id) if image_id not in given else None
+        if labels is not None and (labels == VOID).all():
+            raise DatasetError(
+                f"supervision {variant}: image {image_id} has neither sizes nor a mask; add a line to sizes.csv or leave it out"
+            )
+        rows.append(given[image_id] if labels is None else class_sizes(labels, truth.archive.num_classes))
+    return np.stack(rows)
 
 
 def annotated_sizes(

@@ -11,6 +11,11 @@ def markdown(tmp_path, frame, **options):
     return (tmp_path / "table.md").read_text()
 
 
+def latex(tmp_path, frame, **options):
+    write_table(frame, tmp_path / "table", **options)
+    return (tmp_path / "table.tex").read_text()
+
+
 def test_fractions_become_percent_in_both_files(tmp_path):
     text = markdown(tmp_path, pd.DataFrame({"method": ["a"], "mIoU": [0.71234567]}), fractions=["mIoU"])
     assert text == "| method | mIoU |\n| --- | ---: |\n| a | 71.23 |\n"
@@ -68,3 +73,51 @@ def test_the_frame_is_left_as_it_was(tmp_path):
 def test_points_have_six_significant_digits_and_no_negative_zero(tmp_path):
     write_points(pd.DataFrame({"series": ["a", "b", "c"], "y": [1 / 3, -0.0, NAN]}), tmp_path / "deep" / "points.csv")
     assert (tmp_path / "deep" / "points.csv").read_text() == "series,y\na,0.333333\nb,0\nc,\n"
+
+
+def test_latex_is_a_tabular_with_the_rules_of_booktabs(tmp_path):
+    text = latex(tmp_path, pd.DataFrame({"method": ["a", "b"], "mIoU": [0.7, 0.5]}), fractions=["mIoU"], decimals=1)
+    assert text.splitlines() == [
+        r"\begin{tabular}{lr}",
+        r"\toprule",
+        r"method & mIoU \\",
+        r"\midrule",
+        r"a & 70.0 \\",
+        r"b & 50.0 \\",
+        r"\bottomrule",
+        r"\end{tabular}",
+    ]
+
+
+def test_the_best_is_bold_in_latex(tmp_path):
+    text = latex(tmp_path, pd.DataFrame({"m": [1.0, 3.0, 2.0], "n": [2, 1, 3]}), highest=["m"], lowest=["n"])
+    assert text.splitlines()[4:7] == [r"1.00 & 2 \\", r"\textbf{3.00} & \textbf{1} \\", r"2.00 & 3 \\"]
+
+
+@pytest.mark.parametrize("character", "&%$#_{}")
+def test_a_character_with_a_meaning_in_latex_is_escaped(tmp_path, character):
+    text = latex(tmp_path, pd.DataFrame({f"a{character}b": [f"c{character}d"]}))
+    assert f"a\\{character}b \\\\" in text
+    assert f"c\\{character}d \\\\" in text
+
+
+def test_a_backslash_and_a_bar_are_words_in_latex(tmp_path):
+    assert r"a\textbackslash{}b\textbar{}c" in latex(tmp_path, pd.DataFrame({"m": ["a\\b|c"]}))
+
+
+def test_signs_are_mathematics_in_latex_and_a_missing_number_is_a_dash(tmp_path):
+    text = latex(tmp_path, pd.DataFrame({"difference": [1.0, -2.0, NAN]}))
+    assert text.splitlines()[4:7] == [r"$+$1.00 \\", r"$-$2.00 \\", r"-- \\"]
+
+
+def test_a_hyphen_in_a_word_stays_one_in_latex(tmp_path):
+    assert r"ResNet-101 \\" in latex(tmp_path, pd.DataFrame({"network": ["ResNet-101"]}))
+
+
+def test_the_standard_deviation_joins_its_mean_in_latex(tmp_path):
+    text = latex(tmp_path, pd.DataFrame({"mIoU": [0.5], "mIoU std": [0.011]}), fractions=["mIoU"], decimals=1)
+    assert r"50.0 $\pm$ 1.1 \\" in text
+
+
+def test_the_note_is_a_comment_in_latex(tmp_path):
+    assert latex(tmp_path, pd.DataFrame({"m": [1]}), note="small").startswith("% small\n\\begin{tabular}")
