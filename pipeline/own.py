@@ -1,6 +1,6 @@
 """Train on your own photos: `python -m pipeline.own PHOTOS --out MODEL`, where PHOTOS has class sizes instead of masks.
 
-PHOTOS is a folder as described in docs/data.md: classes.yaml, images/, sizes.csv (from the annotation tool) and perhaps masks/ for
+PHOTOS is a folder as described in docs/data.md: classes.yaml, images/, sizes.csv (of the annotation tool) and perhaps masks/ for
 a few images to validate with. Nothing is written into it. MODEL gets its own params.yaml, a copy of this repository's with the
 photos as one more data set and one more run, so that every setting stays visible. The same command goes on after an interruption.
 """

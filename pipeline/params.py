@@ -26,6 +26,8 @@ Count = Annotated[int, Field(ge=1)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
 RunName = Annotated[str, Field(pattern=r"^[a-z0-9_]+/[A-Za-z0-9_.-]+$")]
 """family/run"""
+HEADLINE_FAMILIES = ("size_noise", "acdc", "seeds", "potts")
+"""Families whose runs `figures.headline` may name: dvc.yaml lists their results as dependencies of the summary."""
 
 
 class ParamsError(ValueError):
@@ -91,8 +93,8 @@ class SizeTargets(Section):
     """Size targets of the training images."""
 
     source: Literal["exact", "given", "mean", "annotations"] = "exact"
-    """`exact`: from masks, corrupted by `mre`; `given`: the set's own table of sizes, else masks (`kind: folder`); `mean`: each class's average size over the training images that contain it
-    ([SIZE] Fig. 6); `annotations`: a file of the annotation tool."""
+    """`exact`: from masks, corrupted by `mre`; `given`: the set's own table of sizes, else masks (`kind: folder`); `mean`: each
+    class's average size over training images that contain it ([SIZE] Fig. 6); `annotations`: a file of the annotation tool."""
     mre: Annotated[float, Field(ge=0, le=1.6)] | None = None
     """Analytic mean relative error as a fraction ([SIZE] Eq. 16). null: noise.sigma."""
     file: str | None = None
@@ -531,6 +533,11 @@ def _missing_references(params: Params) -> list[str]:
 def _contradictions(params: Params) -> list[str]:
     """Name every run whose objective needs what its supervision does not give, or whose parts do not fit together."""
     problems = []
+    problems += [
+        f"figures.headline: {run} is not of the families {', '.join(HEADLINE_FAMILIES)}, whose results the summary reads"
+        for run in params.figures.headline
+        if run.split("/")[0] not in HEADLINE_FAMILIES
+    ]
     panel_run = params.runs.get("seeds", {}).get(params.figures.panel_run.split("/")[1])
     if panel_run is not None and panel_run.supervision != params.figures.panel_supervision:
         problems.append(f"figures.panel_supervision: figures.panel_run has supervision {panel_run.supervision!r}")

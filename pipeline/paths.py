@@ -19,6 +19,9 @@ ARTEFACTS_PIPELINE = Path("reports/dvc.yaml")
 SCRATCH = Path(".scratch")
 """Ignored by git and DVC: checkpoints of unfinished runs. Safe to delete when nothing is running."""
 
+UNFINISHED = SCRATCH / "runs"
+"""What unfinished runs resume from."""
+
 
 def raw(dataset: str) -> Path:
     """Return the folder a data set is written or downloaded to (or that points to an existing copy)."""
@@ -165,4 +168,4 @@ def unfinished(family: str, run: str, repetition: int, digest: str) -> Path:
 
     `digest` identifies settings, code and data.
     """
-    return SCRATCH / "runs" / f"{family}-{run}-{repetition}-{digest}"
+    return UNFINISHED / f"{family}-{run}-{repetition}-{digest}"

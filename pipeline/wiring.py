@@ -135,10 +135,10 @@ def artefacts_pipeline() -> str:
     text = "# Written by `python -m pipeline.wiring`: a stage for each table and figure.\nstages:"
     for artefact, made in ARTEFACTS.items():
         function = made.make.__name__
-        code = reached_files("pipeline.stages.figure", {"pipeline.stages.figure": {function, *HELPERS}})
+        code = reached_files("pipeline.stages.figure", {"pipeline.stages.figure": {function, *HELPERS, *made.helpers}})
         outs = [paths.plotted(artefact)]
         outs += [paths.figure(artefact).with_suffix(suffix) for suffix in (".svg", ".png")] if made.figure else []
-        outs += [paths.table(artefact).with_suffix(suffix) for suffix in (".csv", ".md")] if made.table else []
+        outs += [paths.table(artefact).with_suffix(suffix) for suffix in (".csv", ".md", ".tex")] if made.table else []
         lines = [line for out in outs for line in (f"      - {out}:", "          cache: false")]
         text += ARTEFACT.format(
             artefact=artefact, title=ARTIFACTS[artefact], deps=_lines([*made.inputs, *sorted(code)]), outs="\n".join(lines)

@@ -21,10 +21,10 @@ stages:
 FILES = {
     "dvc.yaml": PIPELINE,
     "base.txt": "1\n",
-    "good.sh": "cat data/first.txt > models/good.txt\necho ran >> .scratch/checkpoints/good\n",
+    "good.sh": "cat data/first.txt > models/good.txt\necho ran >> .scratch/runs/good\n",
     "bad.sh": "echo broken on purpose\nexit 3\n",
     # goes on where an earlier attempt ended, as a training does; the first attempt waits to be ended
-    "slow.sh": "test -e .scratch/checkpoints/slow || { touch .scratch/checkpoints/slow; sleep 120; }\necho 2 > models/slow.txt\n",
+    "slow.sh": "test -e .scratch/runs/slow || { touch .scratch/runs/slow; sleep 120; }\necho 2 > models/slow.txt\n",
     ".gitignore": "/data/\n/models/\n/.scratch/\n",
     "data/.keep": "",
     "models/.keep": "",

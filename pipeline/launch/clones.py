@@ -99,7 +99,7 @@ class Fleet:
             locks=head.lock_files([task.address, *task.needs]),
             cache=str(self.cache),
             clones=self.clones,
-            checkpoints=str((paths.SCRATCH / "checkpoints").resolve()),
+            checkpoints=str(paths.UNFINISHED.resolve()),
             log=str(head.log_path(task.address).resolve()),
             outcome=str(path.with_suffix(".outcome")),
         )

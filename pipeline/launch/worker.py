@@ -22,6 +22,8 @@ from pathlib import Path
 from threading import Event
 from typing import IO, Any
 
+from pipeline import paths
+
 GRACE_S = 60.0
 
 
@@ -79,7 +81,7 @@ def make_clone(job: Job, clone: Path) -> None:
     checkpoints = Path(job.checkpoints)
     checkpoints.mkdir(parents=True, exist_ok=True)
     (clone / ".scratch").mkdir(exist_ok=True)
-    (clone / ".scratch/checkpoints").symlink_to(checkpoints, target_is_directory=True)
+    (clone / paths.UNFINISHED).symlink_to(checkpoints, target_is_directory=True)
 
 
 def end_group(process: subprocess.Popen[bytes], grace_s: float) -> None:

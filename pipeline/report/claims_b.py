@@ -197,7 +197,7 @@ STATEMENTS = (
         "Soft self-labelling is better than the dense CRF loss.",
         "Table 5",
         "greater",
-        (_CD_12, "scribble_resnet/densecrf-12"),
+        (_CD_12, "scribble_resnet_potts/densecrf-12"),
         _table5(_ROW_CD_12, "DenseCRF loss (V3+, batch 12)"),
     ),
     Statement(
@@ -213,7 +213,7 @@ STATEMENTS = (
         "Soft self-labelling is better than the non-local CRF loss.",
         "Table 5",
         "greater",
-        (_CD_12, "scribble_resnet/nonlocalcrf-12"),
+        (_CD_12, "scribble_resnet_potts/nonlocalcrf-12"),
         _table5(_ROW_CD_12, "NonlocalCRF loss (V3+, batch 12)"),
     ),
     Statement(

@@ -20,7 +20,7 @@ from pipeline.report.style import TEXT_WIDTH_IN, journal_style, scale_note
 ID = "a-fig2"
 RUNS = {
     "size_losses/log-barrier-crf": "(a) tags, log barrier",
-    "size_noise/size-crf-mre00": "(b) size targets",
+    "size_noise/size-crf-mre08": "(b) size targets",
     "size_noise/full": "(c) full masks",
 }
 """Run to the title of its column."""

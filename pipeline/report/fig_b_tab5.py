@@ -48,9 +48,11 @@ ROWS = {
     "SEMINAR (V3+, batch 12)": Row(CHANGED, "SEMINAR", "V3+", "12", "GD", ""),
     "TEL (V3+, batch 16)": Row(CHANGED, "TEL", "V3+", "16", "SL soft", ""),
     "ScribbleSup (VGG16-V2, batch 8)": Row(POTTS, "ScribbleSup", "VGG16-V2", "8", "SL hard", "DN"),
-    "DenseCRF loss (V3+, batch 12)": Row(POTTS, "DenseCRF loss", "V3+", "12", "GD", "DN", "scribble_resnet/densecrf-12"),
+    "DenseCRF loss (V3+, batch 12)": Row(POTTS, "DenseCRF loss", "V3+", "12", "GD", "DN", "scribble_resnet_potts/densecrf-12"),
     "GridCRF loss (V3+, batch 12)": Row(POTTS, "GridCRF loss", "V3+", "12", "SL hard", "NN", "scribble_resnet_potts/gridcrf-12"),
-    "NonlocalCRF loss (V3+, batch 12)": Row(POTTS, "NonlocalCRF loss", "V3+", "12", "GD", "SN", "scribble_resnet/nonlocalcrf-12"),
+    "NonlocalCRF loss (V3+, batch 12)": Row(
+        POTTS, "NonlocalCRF loss", "V3+", "12", "GD", "SN", "scribble_resnet_potts/nonlocalcrf-12"
+    ),
     "H_CCE+P_Q (V3+, batch 12)": Row(POTTS, "H_CCE+P_Q", "V3+", "12", "SL soft", "NN", "scribble_resnet_potts/q-12"),
     "H_CCE+P_CD (V3+, batch 12)": Row(POTTS, "H_CCE+P_CD", "V3+", "12", "SL soft", "NN", "scribble_resnet_potts/cd-12"),
     "H_CCE+P_CD (V3+, batch 12, no pretrain)": Row(

@@ -41,7 +41,7 @@ SUPERVISIONS = {
     "tags": Supervision(("tag",), "tag", printed=("a-fig1", "tag", "mIoU")),
     "points": Supervision(("point",), "pce_crf", "scribble_sizes/pce-crf-len000", ("a-fig4b", "seeds", "0")),
     "scribbles, dense CRF loss": Supervision(
-        ("scribble",), "gd_dn", "scribble_resnet/densecrf-12", ("b-tab5", "DenseCRF loss (V3+, batch 12)", "mIoU")
+        ("scribble",), "gd_dn", "scribble_resnet_potts/densecrf-12", ("b-tab5", "DenseCRF loss (V3+, batch 12)", "mIoU")
     ),
     "scribbles, soft self-labelling": Supervision(
         ("scribble",), "soft", "scribble_resnet_potts/cd-12", ("b-tab5", "H_CCE+P_CD (V3+, batch 12)", "mIoU")

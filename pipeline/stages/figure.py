@@ -21,6 +21,8 @@ from pipeline.stages.common import clear_errors, stage_arguments
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+    from pipeline.report.labeling_cost import LabelStatistics
+
 
 def _save(artefact: str, points: pd.DataFrame, figure: Figure) -> None:
     write_points(points, paths.plotted(artefact))
@@ -53,6 +55,15 @@ def _panels(artefact: str) -> dict[str, Any]:
         return {name: archive[name] for name in archive.files}
 
 
+def _label_statistics() -> LabelStatistics:
+    import json
+
+    from pipeline.report.labeling_cost import LabelStatistics
+
+    statistics = json.loads(paths.DATA_STATISTICS.read_text())["voc"]
+    return LabelStatistics(statistics["classes"], statistics["classes_per_image"])
+
+
 def _tabulated(artefact: str, module: Any, frame: pd.DataFrame, results: pd.DataFrame) -> None:
     _save(artefact, frame, module.draw(frame, results))
     _table(artefact, module.tabulate(frame), f"In percent. Ours: {scale_text(results)}.")
@@ -63,15 +74,10 @@ HELPERS = ("_save", "_table", "_results", "_published", "_panels", "_tabulated",
 
 
 def _a_fig1() -> None:
-    import json
-
     from pipeline.report import fig_a_fig1 as artefact
-    from pipeline.report.labeling_cost import LabelStatistics
 
     results = _results("a-fig1")
-    statistics = json.loads(paths.DATA_STATISTICS.read_text())["voc"]
-    labels = LabelStatistics(statistics["classes"], statistics["classes_per_image"])
-    _tabulated("a-fig1", artefact, artefact.compute(results, _published(), labels), results)
+    _tabulated("a-fig1", artefact, artefact.compute(results, _published(), _label_statistics()), results)
 
 
 def _a_fig2() -> None:
@@ -294,7 +300,7 @@ def _x_cost() -> None:
     from pipeline.report import fig_x_cost as artefact
 
     results = _results("x-cost")
-    _tabulated("x-cost", artefact, artefact.compute(results, _published()), results)
+    _tabulated("x-cost", artefact, artefact.compute(results, _published(), _label_statistics()), results)
 
 
 def _x_cross() -> None:
@@ -314,6 +320,8 @@ class Artefact(NamedTuple):
     """There is a table."""
     figure: bool = True
     """There is a figure."""
+    helpers: tuple[str, ...] = ()
+    """Functions of this module that it uses besides `HELPERS`."""
 
 
 def _of(*families: str) -> tuple[Path, ...]:
@@ -322,11 +330,12 @@ def _of(*families: str) -> tuple[Path, ...]:
 
 ANNOTATED = "voc/animals-annotated"
 """Supervision whose annotated sizes a-fig5a shows."""
+_COSTS = ("_label_statistics",)
 _A = ("size_noise", "size_losses", "scribble_sizes", "annotated", "backbones", "acdc")
 _SCRIBBLES = ("seeds", "potts", "cross_entropies", "methods", "solvers", "scribble_resnet", "scribble_resnet_potts")
 
 ARTEFACTS: dict[str, Artefact] = {
-    "a-fig1": Artefact(_a_fig1, (*_of("size_noise", "scribble_sizes"), paths.DATA_STATISTICS), table=True),
+    "a-fig1": Artefact(_a_fig1, (*_of("size_noise", "scribble_sizes"), paths.DATA_STATISTICS), table=True, helpers=_COSTS),
     "a-fig2": Artefact(_a_fig2, (paths.panels("a-fig2"),)),
     "a-fig3": Artefact(_a_fig3),
     "a-fig3x": Artefact(_a_fig3x, _of("size_losses", "size_noise")),
@@ -356,7 +365,12 @@ ARTEFACTS: dict[str, Artefact] = {
     "b-tab5": Artefact(_b_tab5, _of("scribble_resnet", "scribble_resnet_potts"), table=True),
     "b-tab6": Artefact(_b_tab6, _of("blocks"), table=True),
     "b-claims": Artefact(_b_claims, _of(*_SCRIBBLES, "label_noise", "blocks"), table=True),
-    "x-cost": Artefact(_x_cost, _of("size_noise", "scribble_sizes", "scribble_resnet", "scribble_resnet_potts"), table=True),
+    "x-cost": Artefact(
+        _x_cost,
+        (*_of("size_noise", "scribble_sizes", "scribble_resnet", "scribble_resnet_potts"), paths.DATA_STATISTICS),
+        table=True,
+        helpers=_COSTS,
+    ),
     "x-cross": Artefact(_x_cross, _of("cross", "cross_seeds"), table=True),
 }
 

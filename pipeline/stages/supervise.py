@@ -123,17 +123,20 @@ def annotated_sizes(
     """
     generator = np.random.default_rng([seed, ANNOTATOR_STREAM])
     names, ids = archive.class_names, archive.ids
+    all_names = names
     rows: list[Annotation]
     if spec.file is None:
         rows = simulate(exact, names, ids, generator)
     else:
         whole = PreparedArchive(archive.path)  # the file may cover more images and classes than this part of the data set
-        others = set(whole.class_names) - set(names)
         left_out = set(whole.ids) - set(ids)
-        rows = read_annotations(Path(spec.file)).rows
-        rows = [row for row in rows if row.image_id not in left_out and row.class_name not in others]
-    combined = combine(rows, names, ids, how=spec.combine)
-    errors = [one for one in annotation_errors(rows, dict(zip(ids, exact)), names) if math.isfinite(one.error)]
+        rows = [row for row in read_annotations(Path(spec.file)).rows if row.image_id not in left_out]
+        all_names = whole.class_names
+    combined = combine(rows, all_names, ids, how=spec.combine)
+    objects = combined.sizes[:, [all_names.index(name) for name in names[1:]]]
+    sizes = np.concatenate([1 - objects.sum(1, keepdims=True), objects], axis=1)
+    known = [row for row in rows if row.class_name in names]
+    errors = [one for one in annotation_errors(known, dict(zip(ids, exact)), names) if math.isfinite(one.error)]
     source = "simulated" if any(row.annotator == SIMULATED for row in rows) else "annotated"
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
@@ -152,7 +155,7 @@ def annotated_sizes(
         for one in errors
     )
     write_atomically(paths.annotation_errors(variant), text.getvalue().encode())
-    return combined.sizes, {
+    return sizes, {
         "annotation": source,
         "annotated_mre": float(np.mean([abs(one.error) for one in errors])),
         "annotated_seconds": float(np.mean([one.seconds for one in errors])),

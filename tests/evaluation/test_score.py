@@ -69,3 +69,22 @@ def test_every_labelled_pixel_is_counted_once():
 
 def test_background_share_counts_predictions():
     assert score(ByColor(), Pictures(), resize_px=None, device=CPU).background_share == pytest.approx(0.5)
+
+
+def test_two_classes_have_a_dsc_per_image_and_per_volume():
+    result = score(ByColor(), Pictures(), resize_px=None, device=CPU)
+    assert len(result.overlaps) == 2
+    assert result.mean_dsc == pytest.approx(1.0, abs=0.1)
+    assert result.volume_dsc(["v", "v"]) == pytest.approx(1.0, abs=0.1)
+
+
+def test_dsc_is_the_mean_over_images_not_over_pixels():
+    class AlwaysBackground(torch.nn.Module):
+        def forward(self, image):
+            return torch.stack([torch.ones_like(image[:, 0]), torch.zeros_like(image[:, 0])], dim=1)
+
+    class OneEmpty(Pictures):
+        def labels(self, image_id):
+            return super().labels(image_id) * (image_id == "wide")
+
+    assert score(AlwaysBackground(), OneEmpty(), resize_px=None, device=CPU).mean_dsc == pytest.approx(0.5)

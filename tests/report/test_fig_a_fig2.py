@@ -33,7 +33,7 @@ def test_every_prediction_is_scored(arrays):
 
 
 def test_a_missing_run_is_named(arrays):
-    arrays["runs"] = np.array(["other/run", "size_losses/log-barrier-crf", "size_noise/size-crf-mre00", "x/y"])
+    arrays["runs"] = np.array(["other/run", "size_losses/log-barrier-crf", "size_noise/size-crf-mre08", "x/y"])
     with pytest.raises(ValueError, match="size_noise/full"):
         draw(arrays)
 

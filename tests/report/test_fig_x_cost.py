@@ -57,8 +57,8 @@ def test_every_accuracy_says_where_it_comes_from(runs, published):
 
 
 def test_a_missing_run_is_named(runs, published):
-    with pytest.raises(ValueError, match="x-cost: 1 of 7 runs missing: scribble_resnet/densecrf-12"):
-        compute(runs.drop("scribble_resnet/densecrf-12"), published)
+    with pytest.raises(ValueError, match="x-cost: 1 of 7 runs missing: scribble_resnet_potts/densecrf-12"):
+        compute(runs.drop("scribble_resnet_potts/densecrf-12"), published)
 
 
 def test_measured_points_are_filled_and_printed_ones_hollow(runs, published):

@@ -63,7 +63,7 @@ def test_clones_finish_what_they_can_and_the_head_records_it(repository, tmp_pat
     assert "broken on purpose" in failures["train@bad"].log.read_text()
     assert (repository / "models/good.txt").read_text() == "1\n"
     assert changed_addresses() == {"train@bad", "train@slow"}
-    assert (repository / ".scratch/checkpoints/good").read_text() == "ran\n"  # once, by the worker
+    assert (repository / ".scratch/runs/good").read_text() == "ran\n"  # once, by the worker
     assert list((tmp_path / "clones").iterdir()) == []
     (repository / "dvc.lock").unlink()  # a launcher that died before it recorded anything
     head.run_stages([Task("first", frozenset())], None)
@@ -80,7 +80,7 @@ def test_result_that_is_not_in_the_cache_is_not_computed_by_the_head(repository)
 def test_batch_goes_on_after_a_failure(repository):
     devices = head.SimpleQueue()
     devices.put(None)
-    (repository / ".scratch/checkpoints").mkdir(parents=True)
+    (repository / ".scratch/runs").mkdir(parents=True)
     failures = head.run_batch([BAD, GOOD], devices, Durations("test"), Event())
     assert list(failures) == ["train@bad"]
     assert (repository / "models/good.txt").exists()
@@ -107,7 +107,7 @@ def test_stage_ends_when_the_process_that_started_the_worker_is_killed(repositor
     path = make_fleet(tmp_path, Here()).write_job(SLOW)
     command = ["/bin/sh", "-c", '"$@" & wait $!', "sh", sys.executable, "-m", "pipeline.launch.worker", str(path)]
     parent = subprocess.Popen(command, cwd=REPOSITORY)
-    started = repository / ".scratch/checkpoints/slow"
+    started = repository / ".scratch/runs/slow"
     while not started.exists():
         time.sleep(0.2)
     (clone,) = (tmp_path / "clones").iterdir()

@@ -41,7 +41,7 @@ def test_stage_of_a_killed_node_goes_on_elsewhere_from_its_checkpoint(tmp_path, 
         failures = {}
         running = Thread(target=lambda: failures.update(fleet.run([Task("train@slow", frozenset({"first"}))], Event())))
         running.start()
-        while not (folder / ".scratch/checkpoints/slow").exists():
+        while not (folder / ".scratch/runs/slow").exists():
             time.sleep(0.2)
         cluster.add_node(num_cpus=1)
         cluster.remove_node(doomed, allow_graceful=False)

@@ -148,6 +148,7 @@ STAGES = {
     "prepare": "voc",
     "samples": "voc",
     "statistics": None,
+    "report": None,
     "weights": "mobilenet",
     "panels": "a-fig2",
     "submission": "size_noise/full",

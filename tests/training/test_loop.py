@@ -8,7 +8,7 @@ import torch
 
 from pipeline.networks.small import SmallNetwork
 from pipeline.training import loop
-from pipeline.training.loop import Interrupted, Settings, TrainingError, train
+from pipeline.training.loop import Interrupted, Refresh, Settings, TrainingError, train
 from pipeline.training.objectives import Objective
 
 SETTINGS = Settings(
@@ -178,3 +178,47 @@ def test_broken_checkpoint_is_named(tmp_path):
     (tmp_path / "c.pt").write_bytes(b"not a checkpoint")
     with pytest.raises(ValueError, match=r"c\.pt: not a complete checkpoint"):
         run(checkpoint=tmp_path / "c.pt")
+
+
+def test_refresh_comes_before_each_period_with_the_network_in_evaluation_mode():
+    made = []
+    run(refresh=Refresh(2, lambda network, period: made.append((period, network.training))))
+    assert made == [(0, False), (1, False)]  # three epochs in periods of two
+
+
+def test_refresh_leaves_the_training_as_it_is_when_it_changes_nothing():
+    assert run(refresh=Refresh(1, lambda network, period: None))[1].history == run()[1].history
+
+
+def test_batches_see_what_the_refresh_made():
+    shown = []
+    periods = []
+
+    def noting_loader(plan):
+        for batch in loader(plan):
+            shown.append(periods[-1])
+            yield batch
+
+    run(make_loader=noting_loader, refresh=Refresh(1, lambda network, period: periods.append(period)))
+    assert shown == [0, 1, 2]
+
+
+def test_resumed_period_is_refreshed_under_its_own_number(tmp_path, monkeypatch):
+    whole, _ = run(refresh=Refresh(2, lambda network, period: None))
+    monkeypatch.setattr(loop, "CHECKPOINT_EVERY_S", 0.0)
+    made = []
+
+    def stop_in_the_second_epoch(plan):
+        for number, batch in enumerate(loader(plan)):
+            if number == 1:
+                os.kill(os.getpid(), signal.SIGTERM)
+            yield batch
+
+    path = tmp_path / "checkpoint.pt"
+    with pytest.raises(Interrupted):
+        run(
+            make_loader=stop_in_the_second_epoch, checkpoint=path, refresh=Refresh(2, lambda network, period: made.append(period))
+        )
+    resumed, _ = run(checkpoint=path, refresh=Refresh(2, lambda network, period: made.append(period)))
+    assert made == [0, 1]  # stopped at the end of period 0, so that the next one follows
+    assert equal_weights(whole, resumed)

@@ -1,0 +1,461 @@
+"""All artefacts on one HTML page that needs no network: published beside ours, and where each number comes from.
+
+`report_page` fills page/page.html from files under reports/ only. Figures are part of the page as vector graphics, or as PNG
+where those are large; style and script are part of it too, so the file can be mailed or printed. The same files give the same
+bytes. Nothing is computed here: tables are shown as `report.tables` wrote them, verdicts as `report.claims` decided them.
+"""
+
+from __future__ import annotations
+
+import base64
+import csv
+import json
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from os.path import relpath
+from pathlib import Path
+from statistics import fmean, stdev
+from typing import NamedTuple
+
+import pandas as pd
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from pipeline.report.artifacts import ARTIFACTS
+from pipeline.report.captions import CAPTIONS, Caption
+
+LARGEST_SVG_BYTES = 400_000
+"""Above this a figure is shown as PNG: browsers get slow with many paths."""
+LONGEST_PLOT_ROWS = 80
+"""Plotted numbers of more rows are linked, not shown."""
+GROUPS = {
+    "a": ("[SIZE] Approximate Size Targets Are Sufficient for Accurate Semantic Segmentation", "arXiv 2503.06954"),
+    "b": ("[SSL] Soft Self-labeling and Potts Relaxations for Weakly-Supervised Segmentation", "CVPR 2025, arXiv 2507.01721"),
+    "x": ("Beyond both papers", "nothing published to compare with"),
+}
+"""First letter of an id to the heading of its part and what stands beside it."""
+CLAIMS = {"a-claims": "a", "b-claims": "b"}
+"""Artefacts that hold the claims of a paper, and the first letter of the artefacts the claims are about."""
+VERDICTS = ("holds", "does not hold", "not decided")
+METRICS = {"mIoU": "mIoU", "DSC": "DSC", "accuracy": "accuracy"}
+"""Metric of a run to its name on the page, the first that the run has."""
+PAGE = Path(__file__).parent / "page"
+
+
+class Column(NamedTuple):
+    """Head of one column of a table."""
+
+    name: str
+    numeric: bool
+    scale: str
+    """"papers' scale" for published numbers, the profile for ours, empty for anything else."""
+
+
+class Cell(NamedTuple):
+    """One cell of a table."""
+
+    text: str
+    best: bool
+    verdict: str
+    """A verdict without what follows it, such as "not decided"; empty in other columns."""
+
+
+class Table(NamedTuple):
+    """A table as it is shown."""
+
+    columns: list[Column]
+    rows: list[list[Cell]]
+    note: str
+
+
+@dataclass(frozen=True)
+class Run:
+    """One training with its repetitions, from its metrics file."""
+
+    id: str
+    """"family/run"."""
+    profile: str
+    device: str
+    seeds: tuple[int, ...]
+    network: str
+    supervision: str
+    objective: str
+    generated: bool
+    """Its scribbles were generated from masks."""
+    score: str
+    """Metric on validation images in percent, with the standard deviation of several seeds."""
+    metrics: str
+    """Address of its metrics file, relative to the page."""
+    curves: str
+    """Address of the training curves of its family."""
+    results: str
+    """Address of the results of its family."""
+
+
+@dataclass(frozen=True)
+class Files:
+    """The files of one artefact; paths of figure and table have no suffix, and any may be absent."""
+
+    figure: Path
+    table: Path
+    plotted: Path
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One artefact as it stands on the page."""
+
+    id: str
+    title: str
+    caption: Caption
+    figure: Markup | None
+    table: Table | None
+    beside: Table | None
+    """Published beside ours, for figures without a table."""
+    plotted: Table | None
+    published: list[dict[str, str]]
+    """Numbers that the paper prints, with their places."""
+    claims: list[dict[str, str]]
+    runs: list[Run]
+    scale: str
+    links: list[tuple[str, str]]
+    """Name and address of its files."""
+
+    @property
+    def made(self) -> bool:
+        """Whether there is anything to show."""
+        return self.figure is not None or self.table is not None
+
+
+def read_run(path: Path, page: Path, results: Path, curves: Path) -> Run:
+    """Return a run from its metrics file.
+
+    Args:
+        path: `reports/metrics/FAMILY/RUN.json`, written by the stage `evaluate`.
+        page: where the page will be, for relative addresses.
+        results: `results.csv` of its family.
+        curves: `curves.csv` of its family.
+
+    Raises:
+        ValueError: the file lacks a field.
+    """
+    record = json.loads(path.read_text())
+    needed = ("family", "run", "profile", "device", "network", "supervision", "objective", "seeds_generated", "repetitions")
+    missing = [field for field in needed if field not in record]
+    if missing or not record["repetitions"]:
+        raise ValueError(f"{path}: expected the fields {list(needed)} and at least one repetition, got none of {missing}")
+    return Run(
+        id=f"{record['family']}/{record['run']}",
+        profile=str(record["profile"]),
+        device=str(record["device"]),
+        seeds=tuple(repetition["seed"] for repetition in record["repetitions"]),
+        network=str(record["network"]),
+        supervision=str(record["supervision"]),
+        objective=str(record["objective"]),
+        generated=bool(record["seeds_generated"]),
+        score=_score([repetition.get("val", {}) for repetition in record["repetitions"]]),
+        metrics=_address(path, page),
+        curves=_address(curves, page),
+        results=_address(results, page),
+    )
+
+
+def _score(splits: Sequence[Mapping[str, object]]) -> str:
+    for key, name in METRICS.items():
+        values = [100 * value for split in splits if isinstance(value := split.get(key), float | int)]
+        if values:
+            spread = f" ± {stdev(values):.2f}" if len(values) > 1 else ""
+            return f"{name} {fmean(values):.2f}{spread}"
+    return "-"
+
+
+def _address(path: Path, page: Path) -> str:
+    return Path(relpath(path, page.parent)).as_posix()
+
+
+def scale_of(runs: Sequence[Run]) -> str:
+    """Return at which scale, on what devices and with which seeds runs were trained; that there are none, if so."""
+    if not runs:
+        return "computed from formulas or annotations, no training"
+    profiles = sorted({run.profile for run in runs})
+    seeds = sorted({seed for run in runs for seed in run.seeds})
+    parts = [f"{' and '.join(profiles)} scale", ", ".join(sorted({run.device for run in runs}))]
+    parts.append(f"seed{'s' * (len(seeds) > 1)} {', '.join(map(str, seeds))}")
+    if any(run.generated for run in runs):
+        parts.append("scribbles generated from masks")
+    return ", ".join(parts) + ("" if profiles == ["paper"] else " - not comparable with published numbers")
+
+
+def read_markdown(text: str, profile: str) -> Table:
+    """Return a table that `report.tables.write_table` wrote as Markdown.
+
+    Args:
+        text: content of the `.md`.
+        profile: scale of our numbers, for the heads of their columns.
+
+    Raises:
+        ValueError: the text does not begin with a table.
+    """
+    lines = text.splitlines()
+    if len(lines) < 2 or not lines[0].startswith("| ") or not lines[1].startswith("| -"):
+        raise ValueError(f"expected a table with a head and a rule, got {lines[:2]}")
+    body = [line for line in lines[2:] if line.startswith("|")]
+    names, rules = _split(lines[0]), _split(lines[1])
+    columns = [Column(name, rule.endswith(":"), _scale(name, profile)) for name, rule in zip(names, rules, strict=True)]
+    rows = [[_cell(text, column.name) for text, column in zip(_split(line), columns, strict=True)] for line in body]
+    return Table(columns, rows, "\n".join(lines[2 + len(body) :]).strip())
+
+
+def _split(line: str) -> list[str]:
+    return [cell.strip().replace("\\|", "|") for cell in re.split(r"(?<!\\)\|", line)[1:-1]]
+
+
+def _cell(text: str, column: str) -> Cell:
+    best = text.startswith("**") and text.endswith("**") and len(text) > 4
+    verdict = next((name for name in VERDICTS if text.startswith(name)), "") if column == "verdict" else ""
+    return Cell(text[2:-2] if best else text, best, verdict)
+
+
+def _scale(column: str, profile: str) -> str:
+    words = re.split(r"[ _,]+", column)
+    if "published" in words:
+        return "papers' scale"
+    return f"{profile} scale" if "ours" in words else ""
+
+
+def read_plotted(text: str, profile: str, *, beside: bool = False) -> Table:
+    """Return plotted numbers as a table; columns without any value are left out.
+
+    Args:
+        text: CSV that `report.tables.write_points` wrote.
+        profile: scale of our numbers, for the heads of their columns.
+        beside: only the rows where the paper prints a number.
+    """
+    rows = list(csv.DictReader(text.splitlines()))
+    names = list(rows[0]) if rows else []
+    if beside:
+        rows = [row for row in rows if row.get("published_percent")]
+    names = [name for name in names if any(row[name] for row in rows)]
+    columns = [Column(name, all(_is_number(row[name]) for row in rows), _scale(name, profile)) for name in names]
+    return Table(columns, [[Cell(_rounded(row[name]), False, "") for name in names] for row in rows], "")
+
+
+def _is_number(text: str) -> bool:
+    return re.fullmatch(r"([-+]?(\d+\.?\d*|\.\d+)(e[-+]?\d+)?|[-+]?inf)?", text, re.IGNORECASE) is not None
+
+
+def _rounded(text: str) -> str:
+    """Return a number with four significant digits, anything else as it is.
+
+    >>> _rounded("50.8334"), _rounded("voc"), _rounded("")
+    ('50.83', 'voc', '-')
+    """
+    if not text:
+        return "-"
+    return f"{float(text):.4g}" if _is_number(text) and "." in text else text
+
+
+def inline_svg(text: str, prefix: str, label: str) -> Markup:
+    """Return a figure of matplotlib as part of a page.
+
+    Args:
+        text: content of the `.svg`.
+        prefix: put before each id, since all figures share the ids of the page.
+        label: what it shows, for those who do not see it.
+
+    Raises:
+        ValueError: there is no svg element.
+    """
+    found = re.search(r"<svg\b([^>]*)>(.*)</svg>", text, re.DOTALL)
+    if found is None:
+        raise ValueError(f"figure {prefix}: expected an svg element, got {text[:40]!r}")
+    attributes, body = found.groups()
+    view = re.search(r'viewBox="([^"]+)"', attributes)
+    if view is None:
+        raise ValueError(f"figure {prefix}: expected a viewBox, got {attributes!r}")
+    body = re.sub(r"<metadata>.*?</metadata>", "", body, flags=re.DOTALL)
+    # A style element would hold for the whole page; its two properties are inherited from the root as well.
+    body = re.sub(r"<style\b.*?</style>", "", body, flags=re.DOTALL)
+    body = re.sub(r'\bid="', f'id="{prefix}-', body)
+    body = re.sub(r'href="#', f'href="#{prefix}-', body)
+    body = re.sub(r"url\(#", f"url(#{prefix}-", body)
+    width, height = view[1].split()[2:]
+    root = (
+        f'<svg role="img" aria-label="{Markup.escape(label)}" viewBox="{Markup.escape(view[1])}" width="{Markup.escape(width)}pt"'
+    )
+    style = f'height="{Markup.escape(height)}pt" style="stroke-linejoin:round;stroke-linecap:butt"'
+    return Markup(f"{root} {style}>{body.strip()}</svg>")
+
+
+def read_figure(stem: Path, artefact: str, label: str) -> Markup | None:
+    """Return the figure of an artefact as part of a page, or None where there is none.
+
+    Args:
+        stem: its path without suffix.
+        artefact: id.
+        label: what it shows.
+    """
+    vector, raster = (stem.with_name(stem.name + suffix) for suffix in (".svg", ".png"))
+    if vector.is_file() and (vector.stat().st_size <= LARGEST_SVG_BYTES or not raster.is_file()):
+        return inline_svg(vector.read_text(), artefact, label)
+    if not raster.is_file():
+        return None
+    data = base64.b64encode(raster.read_bytes()).decode()
+    return Markup('<img alt="{}" src="data:image/png;base64,{}">').format(label, data)
+
+
+def read_claims(path: Path) -> list[dict[str, str]]:
+    """Return the claims of one paper with their verdicts; none if the table is not there."""
+    if not path.is_file():
+        return []
+    with path.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    needed = {"claim", "where", "verdict", "difference", "published", "ours"}
+    if rows and not needed <= set(rows[0]):
+        raise ValueError(f"{path}: expected the columns {sorted(needed)}, got {list(rows[0])}")
+    return [{**row, "kind": next((name for name in VERDICTS if row["verdict"].startswith(name)), "")} for row in rows]
+
+
+def belongs(claim: Mapping[str, str], places: Iterable[str]) -> bool:
+    """Return whether a claim stands at one of the places.
+
+    >>> belongs({"where": "Section 3.2, Fig. 4"}, ["section 3.2"])
+    True
+    """
+    return bool({part.strip().lower() for part in claim["where"].split(",")} & set(places))
+
+
+def make_entry(
+    artefact: str,
+    files: Files,
+    page: Path,
+    runs: Sequence[Run],
+    claims: Mapping[str, list[dict[str, str]]],
+    published: pd.DataFrame,
+) -> Entry:
+    """Return one artefact as it stands on the page.
+
+    Args:
+        artefact: id of `artifacts.ARTIFACTS`.
+        files: its files.
+        page: where the page will be.
+        runs: all runs.
+        claims: claims by first letter of the artefacts that they are about.
+        published: from `load_published`.
+    """
+    caption, title = CAPTIONS[artefact], ARTIFACTS[artefact]
+    behind = [run for run in runs if any(fnmatchcase(run.id, pattern) for pattern in caption.runs)]
+    profile = " and ".join(sorted({run.profile for run in behind})) or "this project's"
+    markdown = files.table.with_name(files.table.name + ".md")
+    table = read_markdown(markdown.read_text(), profile) if markdown.is_file() else None
+    plotted = files.plotted.read_text() if files.plotted.is_file() else ""
+    numbers = read_plotted(plotted, profile)
+    beside = read_plotted(plotted, profile, beside=True)
+    stems = [(files.figure, (".svg", ".png")), (files.table, (".csv", ".md", ".tex"))]
+    there = [path for stem, suffixes in stems for suffix in suffixes if (path := stem.with_name(stem.name + suffix)).is_file()]
+    links = [(path.suffix[1:], _address(path, page)) for path in there]
+    if plotted:
+        links.append(("plotted numbers", _address(files.plotted, page)))
+    printed = published.loc[published["artefact"] == artefact]
+    return Entry(
+        id=artefact,
+        title=title,
+        caption=caption,
+        figure=read_figure(files.figure, artefact, f"{title}. {caption.shows}"),
+        table=table,
+        beside=beside if table is None and beside.rows else None,
+        plotted=numbers if 0 < len(numbers.rows) <= LONGEST_PLOT_ROWS and artefact not in CLAIMS else None,
+        published=[
+            {
+                **{name: str(row[name]) for name in ("paper", "place", "row", "column", "unit", "note")},
+                "value": f"{row['value']:g}",
+            }
+            for row in printed.to_dict("records")
+        ],
+        claims=[claim for claim in claims.get(artefact[0], []) if belongs(claim, caption.places)],
+        runs=behind,
+        scale=scale_of(behind),
+        links=links,
+    )
+
+
+def count_verdicts(claims: Iterable[Mapping[str, str]]) -> dict[str, int]:
+    """Return how many claims have each verdict."""
+    kinds = [claim["kind"] for claim in claims]
+    return {name: kinds.count(name) for name in VERDICTS}
+
+
+def run_lines(settings: str) -> dict[str, int]:
+    """Return the line of each run in params.yaml, counted from 1.
+
+    Args:
+        settings: content of params.yaml, in which `runs` is a block of families and those are blocks of runs.
+
+    >>> run_lines("seed: 0\\nruns:\\n  seeds: # first\\n    pce: {dataset: voc}\\nfigures:\\n  seeds:\\n    a: 1\\n")
+    {'seeds/pce': 4}
+    """
+    lines: dict[str, int] = {}
+    inside, family = False, ""
+    for number, line in enumerate(settings.splitlines(), start=1):
+        if line[:1].strip() and not line.startswith("#"):
+            inside = line.startswith("runs:")
+        elif inside and (found := re.match(r"( {2}| {4})([\w.-]+):", line)):
+            if len(found[1]) == 2:
+                family = found[2]
+            else:
+                lines[f"{family}/{found[2]}"] = number
+    return lines
+
+
+def report_page(
+    files: Mapping[str, Files], page: Path, runs: Sequence[Run], published: pd.DataFrame, settings: str, settings_file: Path
+) -> str:
+    """Return the whole page.
+
+    Args:
+        files: the files of each artefact, by id, in any order.
+        page: where the page will be, for relative addresses.
+        runs: all runs, in the order they shall be listed.
+        published: from `load_published`.
+        settings: content of params.yaml.
+        settings_file: its path.
+
+    Raises:
+        ValueError: `files` names an artefact that does not exist, or a file is malformed.
+    """
+    unknown = sorted(set(files) - set(ARTIFACTS))
+    if unknown:
+        raise ValueError(f"expected artefacts of {list(ARTIFACTS)}, got {unknown}")
+    claims = {
+        letter: read_claims(files[name].table.with_name(files[name].table.name + ".csv")) if name in files else []
+        for name, letter in CLAIMS.items()
+    }
+    entries = [make_entry(name, files[name], page, runs, claims, published) for name in ARTIFACTS if name in files]
+    groups = [
+        (letter, heading, source, sorted((entry for entry in entries if entry.id[0] == letter), key=_claims_first))
+        for letter, (heading, source) in GROUPS.items()
+    ]
+    environment = Environment(
+        loader=FileSystemLoader(PAGE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    lines = run_lines(settings)
+    return environment.get_template("page.html").render(
+        groups=[group for group in groups if group[3]],
+        entries=entries,
+        runs=runs,
+        scale=scale_of(runs),
+        comparable={run.profile for run in runs} == {"paper"},
+        counts={GROUPS[letter][0].split()[0]: count_verdicts(of_paper) for letter, of_paper in claims.items() if of_paper},
+        claims_of={GROUPS[letter][0].split()[0]: name for name, letter in CLAIMS.items()},
+        settings=list(enumerate(settings.splitlines(), start=1)),
+        run_lines=lines,
+        settings_address=_address(settings_file, page),
+        style=Markup((PAGE / "page.css").read_text()),
+        script=Markup((PAGE / "page.js").read_text()),
+    )
+
+
+def _claims_first(entry: Entry) -> bool:
+    return entry.id not in CLAIMS

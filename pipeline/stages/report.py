@@ -1,0 +1,38 @@
+"""Stage `report`: every artefact on one HTML page, reports/index.html, from what lies under reports/ and params.yaml."""
+
+from __future__ import annotations
+
+from pipeline import paths
+from pipeline.files import write_atomically
+from pipeline.params import Params, load_params
+from pipeline.report.artifacts import ARTIFACTS
+from pipeline.report.html import Files, Run, read_run, report_page
+from pipeline.report.published import load_published
+from pipeline.stages.common import clear_errors, stage_arguments
+
+PAGE = paths.SUMMARY.with_name("index.html")
+
+
+def evaluated_runs(params: Params) -> list[Run]:
+    """Return the runs that have been evaluated, in the order of params.yaml."""
+    return [
+        read_run(path, PAGE, paths.results(family), paths.curves(family))
+        for family, runs in params.runs.items()
+        for name in runs
+        if (path := paths.metrics(family, name)).is_file()
+    ]
+
+
+def main() -> None:
+    """Run the stage."""
+    stage_arguments(__doc__)
+    with clear_errors():
+        params = load_params()
+        files = {name: Files(paths.figure(name), paths.table(name), paths.plotted(name)) for name in ARTIFACTS}
+        published, settings = load_published(paths.PUBLISHED), paths.PARAMS.read_text()
+        page = report_page(files, PAGE, evaluated_runs(params), published, settings, paths.PARAMS)
+        write_atomically(PAGE, page.encode())
+
+
+if __name__ == "__main__":
+    main()

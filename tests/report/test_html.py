@@ -1,0 +1,283 @@
+import re
+from fnmatch import fnmatchcase
+from html import unescape
+from html.parser import HTMLParser
+
+import pytest
+from report_folder import SVG, ReportFolder
+from ruamel.yaml import YAML
+
+from pipeline.import_graph import REPOSITORY
+from pipeline.report import claims_a, claims_b, fig_a_fig3x, fig_a_tab2, fig_b_appb2, fig_b_tab5, fig_x_cost
+from pipeline.report.artifacts import ARTIFACTS
+from pipeline.report.captions import CAPTIONS
+from pipeline.report.html import (
+    GROUPS,
+    LARGEST_SVG_BYTES,
+    LONGEST_PLOT_ROWS,
+    inline_svg,
+    read_markdown,
+    read_plotted,
+    read_run,
+    report_page,
+    run_lines,
+    scale_of,
+)
+
+PARAMS = YAML(typ="safe").load((REPOSITORY / "params.yaml").read_text())
+RUNS = [f"{family}/{name}" for family, runs in PARAMS["runs"].items() for name in runs]
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return ReportFolder(tmp_path)
+
+
+class Elements(HTMLParser):
+    """All start tags of a page with their attributes."""
+
+    def __init__(self, page):
+        super().__init__()
+        self.found = []
+        self.feed(page)
+
+    def handle_starttag(self, tag, attrs):
+        self.found.append((tag, dict(attrs)))
+
+    def values(self, attribute):
+        return [attrs[attribute] for _, attrs in self.found if attribute in attrs]
+
+
+def article(page, artefact):
+    return re.search(rf'<article class="artefact" id="{artefact}".*?</article>', page, re.DOTALL)[0]
+
+
+def words(markup):
+    return " ".join(unescape(re.sub(r"<[^>]+>", " ", markup)).split())
+
+
+def test_every_artefact_has_a_caption_and_a_part_of_the_page():
+    assert set(CAPTIONS) == set(ARTIFACTS)
+    assert {name[0] for name in CAPTIONS} <= set(GROUPS)
+
+
+@pytest.mark.parametrize("artefact", list(CAPTIONS))
+def test_runs_of_a_caption_are_in_the_settings(artefact):
+    unmatched = [pattern for pattern in CAPTIONS[artefact].runs if not any(fnmatchcase(run, pattern) for run in RUNS)]
+    assert unmatched == []
+
+
+def test_runs_that_artefacts_name_are_those_of_their_captions():
+    named = {
+        "a-fig3x": [*fig_a_fig3x.RUNS.values(), fig_a_fig3x.FULL],
+        "a-tab2": [run for cells in fig_a_tab2.RUNS.values() for run in cells.values()],
+        "b-appb2": list(fig_b_appb2.RUNS.values()),
+        "b-tab5": [row.run for row in fig_b_tab5.ROWS.values() if row.run],
+        "x-cost": [row.run for row in fig_x_cost.SUPERVISIONS.values() if row.run],
+    }
+    for artefact, runs in named.items():
+        assert [run for run in runs if not any(fnmatchcase(run, pattern) for pattern in CAPTIONS[artefact].runs)] == []
+
+
+def test_every_claim_stands_at_an_artefact():
+    curves = {name: {0.0: "a", 0.1: "b"} for name in ("trained", "scribbles", "acdc")}
+    where = {"a": {entry.claim.where for entry in claims_a.entries(curves)}, "b": {row.where for row in claims_b.STATEMENTS}}
+    for letter, places in where.items():
+        known = {place for name, caption in CAPTIONS.items() if name[0] == letter for place in caption.places}
+        assert [place for place in sorted(places) if not {part.strip().lower() for part in place.split(",")} & known] == []
+
+
+def test_the_page_asks_for_nothing_from_elsewhere(folder):
+    elements = Elements(folder.render())
+    assert [value for value in elements.values("src") if not value.startswith("data:")] == []
+    assert not {"link", "iframe", "object", "embed"} & {tag for tag, _ in elements.found}
+    assert "default-src 'none'" in elements.values("content")[1]
+
+
+def test_same_files_give_the_same_bytes(folder):
+    assert folder.render() == folder.render()
+
+
+def test_ids_are_unique_although_figures_share_theirs(folder):
+    ids = Elements(folder.render()).values("id")
+    assert len(ids) == len(set(ids))
+
+
+def test_links_inside_the_page_lead_somewhere(folder):
+    elements = Elements(folder.render())
+    inside = [value[1:] for value in elements.values("href") if value.startswith("#")]
+    assert set(inside) <= set(elements.values("id"))
+
+
+def test_links_to_files_are_relative_to_the_page(folder):
+    page = folder.render()
+    addresses = set(Elements(page).values("href"))
+    assert {"figures/a-fig4a.svg", "tables/b-tab3.tex", "plots/a-fig4a.csv", "metrics/potts/q-len100.json"} <= addresses
+    assert {"potts/curves.csv", "potts/results.csv", "../params.yaml"} <= addresses
+
+
+def test_the_scale_stands_at_the_top_and_at_the_numbers(folder):
+    page = folder.render()
+    top = words(page[: page.index("<article")])
+    assert "Embedded scale, cpu, seeds 0, 1, scribbles generated from masks - not comparable with published numbers." in top
+    assert "1 published papers' scale 1 ours embedded scale" in words(article(page, "b-tab3"))
+
+
+def test_the_papers_scale_is_comparable(folder):
+    for family, run in (("size_noise", "size-mre00"), ("size_noise", "full"), ("potts", "q-len100")):
+        folder.write_run(family, run, profile="paper")
+    assert "not comparable" not in words(folder.render().split("</style>")[1])
+
+
+def test_scale_of_runs_of_two_profiles_is_not_comparable(folder):
+    folder.write_run("size_noise", "full", profile="paper")
+    assert scale_of(folder.runs()).startswith("embedded and paper scale, ")
+    assert scale_of(folder.runs()).endswith("not comparable with published numbers")
+
+
+def test_a_run_shows_its_mean_and_deviation(folder):
+    run = next(run for run in folder.runs() if run.id == "size_noise/full")
+    assert (run.score, run.seeds) == ("mIoU 75.00 ± 7.07", (0, 1))
+
+
+def test_a_run_has_the_metric_that_was_measured(folder):
+    folder.write_run("label_noise", "ce", repetitions=[{"seed": 0, "val": {"accuracy": 0.5}}])
+    assert folder.runs()[0].score == "accuracy 50.00"
+
+
+@pytest.mark.parametrize("artefact", ["b-tab3", "a-fig4a"])
+def test_ours_carries_its_scale_at_every_artefact(folder, artefact):
+    assert "Ours: embedded scale, cpu, seed" in words(article(folder.render(), artefact))
+
+
+def test_an_artefact_lists_the_runs_behind_it_and_no_others(folder):
+    text = words(article(folder.render(), "a-fig4a"))
+    assert "Runs behind it (2)" in text
+    assert "size_noise/size-mre00" in text
+    assert "potts/q-len100" not in text
+
+
+def test_a_run_leads_to_its_line_of_the_settings(folder):
+    page = folder.render()
+    line = re.search(r'<a href="#(L\d+)">', article(page, "b-tab3"))[1]
+    assert re.search(rf'<span id="{line}">(.*)', page)[1] == "    q-len100: {objective: soft-q}"
+
+
+def test_lines_of_runs_are_those_of_yaml():
+    lines = (REPOSITORY / "params.yaml").read_text().splitlines()
+    found = run_lines("\n".join(lines))
+    assert list(found) == RUNS
+    assert all(lines[number - 1].startswith(f"    {run.split('/')[1]}:") for run, number in found.items())
+
+
+def test_claims_stand_at_their_artefact_with_their_verdict(folder):
+    text = words(article(folder.render(), "a-fig4a"))
+    assert "✓ holds Sizes may be wrong." in text
+    assert "? not decided (2 seeds) The CRF loss helps." in text
+    assert "scribbles" not in text
+
+
+def test_verdicts_are_counted_at_the_top(folder):
+    page = folder.render()
+    assert "✓ 1 holds ✗ 1 does not hold ? 1 not decided" in words(page[: page.index("<article")])
+
+
+def test_text_is_escaped(folder):
+    assert "Sizes help &lt;short&gt; scribbles." in article(folder.render(), "a-claims")
+
+
+def test_published_numbers_have_their_place(folder):
+    assert "SSL, Table 3 P_Q 1 71.05 percent H_CCE" in words(article(folder.render(), "b-tab3"))
+
+
+def test_what_is_not_made_says_how_to_make_it(folder):
+    text = words(article(folder.render(), "b-fig1"))
+    assert "Not made yet: dvc repro reports/dvc.yaml:b-fig1 makes it." in text
+
+
+def test_a_large_figure_is_a_picture(folder):
+    folder.path("figures", "b-tab3.svg").write_text(SVG + " " * LARGEST_SVG_BYTES)
+    folder.path("figures", "b-tab3.png").write_bytes(folder.path("figures", "b-fig7.png").read_bytes())
+    assert "data:image/png;base64," in article(folder.render(), "b-tab3")
+    assert "<svg" not in article(folder.render(), "b-tab3")
+
+
+def test_a_figure_without_vectors_is_a_picture_with_a_text(folder):
+    assert '<img alt="Soft pseudo-labels of the six relaxations. ' in article(folder.render(), "b-fig7")
+
+
+def test_ids_and_references_of_a_figure_get_a_prefix():
+    markup = inline_svg(SVG, "a", "what")
+    assert 'id="a-dot"' in markup
+    assert 'href="#a-dot"' in markup
+    assert "url(#a-box)" in markup
+
+
+def test_a_figure_does_not_style_the_page():
+    markup = inline_svg(SVG, "a", "what")
+    assert "<style" not in markup
+    assert "metadata" not in markup
+
+
+def test_the_label_of_a_figure_is_escaped():
+    assert 'aria-label="a &lt; b &#34;c&#34;"' in inline_svg(SVG, "a", 'a < b "c"')
+
+
+@pytest.mark.parametrize("text", ["<p>no figure</p>", "<svg width='1'></svg>"])
+def test_a_file_that_is_no_figure_is_a_mistake(text):
+    with pytest.raises(ValueError, match="figure b-tab3: expected"):
+        inline_svg(text, "b-tab3", "")
+
+
+def test_a_table_is_read_back_with_the_best_and_the_note(folder):
+    table = read_markdown(folder.path("tables", "b-tab3.md").read_text(), "embedded")
+    assert [column.numeric for column in table.columns] == [False, True, True]
+    assert [[cell.text for cell in row] for row in table.rows] == [
+        ["P_BL", "67.24", "9.50"],
+        ["P_Q", "71.05", "71.00"],
+        ["P_CD", "71.22", "-"],
+    ]
+    assert [cell.text for row in table.rows for cell in row if cell.best] == ["71.00", "71.22"]
+    assert table.note == "mIoU in percent."
+
+
+def test_an_escaped_bar_stays_in_its_cell():
+    table = read_markdown("| loss | x |\n| --- | ---: |\n| KL(v \\|\\| S) | 1 |\n", "embedded")
+    assert [cell.text for cell in table.rows[0]] == ["KL(v || S)", "1"]
+
+
+def test_text_that_is_no_table_is_a_mistake():
+    with pytest.raises(ValueError, match="expected a table"):
+        read_markdown("nothing\n", "embedded")
+
+
+def test_plotted_numbers_beside_published_ones_leave_out_the_rest():
+    text = "series,published_percent,ours_percent,empty\na,66.6,50.12345,\nb,,40,\n"
+    table = read_plotted(text, "smoke", beside=True)
+    assert [column.name for column in table.columns] == ["series", "published_percent", "ours_percent"]
+    assert [column.scale for column in table.columns] == ["", "papers' scale", "smoke scale"]
+    assert [[cell.text for cell in row] for row in table.rows] == [["a", "66.6", "50.12"]]
+
+
+def test_many_plotted_numbers_are_linked_only(folder):
+    folder.path("plots", "a-fig4a.csv").write_text("y\n" + "1\n" * (LONGEST_PLOT_ROWS + 1))
+    text = article(folder.render(), "a-fig4a")
+    assert "Plotted numbers (" not in text
+    assert 'href="plots/a-fig4a.csv"' in text
+
+
+def test_a_metrics_file_without_repetitions_is_a_mistake(folder):
+    path = folder.path("metrics/potts", "old.json")
+    path.write_text('{"family": "potts", "run": "old"}')
+    with pytest.raises(ValueError, match=r"old\.json: expected the fields .*repetitions"):
+        read_run(path, folder.page, path, path)
+
+
+def test_an_unknown_artefact_is_a_mistake(folder):
+    with pytest.raises(ValueError, match="c-fig1"):
+        folder.render([*ARTIFACTS, "c-fig1"])
+
+
+def test_a_page_without_runs_says_so(folder):
+    page = report_page({}, folder.page, [], None, "", folder.settings)
+    assert "No runs have been evaluated." in page
