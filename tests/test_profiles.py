@@ -92,7 +92,7 @@ VALUES = [
     ("objectives.seeds-barrier.barrier.object_min", 9.155e-4, "U14: 60 of 256 x 256 pixels"),
     ("objectives.seeds-barrier.barrier.object_max", 0.030518, "U14: 2000 of 256 x 256 pixels"),
     ("objectives.seeds-barrier.barrier.weight", 655.36, "U14: 1e-2 per pixel"),
-    ("objectives.grid-crf.potts.weight", 100.0, "FACTS 3.1"),
+    ("objectives.grid-crf.potts.weight", 0.1, "FACTS 3.3: the step of weight 100 at rate 7e-7, at rate 7e-4"),
     ("objectives.grid-crf.potts.sigma_rgb", None, "FACTS 3.1: adaptive"),
     ("objectives.trust-region-100.proposals.epsilon", 0.944, "FACTS 3.3"),
     ("objectives.trust-region-100.proposals.unary_weight", 0.05, "FACTS 3.3"),

@@ -174,11 +174,13 @@ def test_mask_without_image_is_named(root):
         Folder(root).verify()
 
 
-def test_folder_without_masks_cannot_be_validated(root):
+def test_folder_without_masks_is_for_training_only(root):
     for path in (root / "masks").iterdir():
         path.unlink()
-    with pytest.raises(DatasetError, match="the split 'val' is empty; validation needs images with masks"):
-        Folder(root).verify()
+    folder = Folder(root)
+    folder.verify()
+    assert folder.ids("val") == []
+    assert folder.ids("train")
 
 
 def test_deep_images_are_refused(root):

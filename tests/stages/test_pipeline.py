@@ -151,7 +151,6 @@ STAGES = {
     "report": None,
     "weights": "mobilenet",
     "panels": "a-fig2",
-    "submission": "size_noise/full",
     "supervise": "voc",
     "train": "size_noise/full",
     "evaluate": "seeds",
