@@ -45,11 +45,12 @@ def write_json(path: Path, content: Any) -> None:
 def write_csv(path: Path, rows: Iterable[Mapping[str, object]]) -> None:
     """Write rows with a header; floats with six significant digits, None and NaN as empty cells.
 
-    The columns are those of the first row; later rows may leave some out.
+    The columns are those of all rows, in order of appearance; a row may leave some out.
     """
     rows = list(rows)
     text = io.StringIO()
-    writer = csv.DictWriter(text, fieldnames=list(rows[0]) if rows else [], lineterminator="\n")
+    columns = list(dict.fromkeys(column for row in rows for column in row))
+    writer = csv.DictWriter(text, fieldnames=columns, lineterminator="\n")
     writer.writeheader()
     writer.writerows({key: format_cell(value) for key, value in row.items()} for row in rows)
     write_atomically(path, text.getvalue().encode())

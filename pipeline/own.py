@@ -1,18 +1,24 @@
 """Train on your own photos: `python -m pipeline.own PHOTOS --out MODEL`, where PHOTOS has class sizes instead of masks.
 
-PHOTOS is a folder as described in docs/data.md: classes.yaml, images/, sizes.csv (of the annotation tool) and perhaps masks/ for
-a few images to validate with. Nothing is written into it. MODEL gets its own params.yaml, a copy of this repository's with the
-photos as one more data set and one more run, so that every setting stays visible. The same command goes on after an interruption.
+PHOTOS is a folder as described in docs/data.md: classes.yaml, images/, sizes.csv (of `python -m pipeline.annotate.export`) and
+perhaps masks/ for a few images to validate with. Nothing is written into it. MODEL gets its own params.yaml, a copy of this
+repository's with the photos as one more data set and one more run, so that every setting stays visible. The same command goes on
+after an interruption; other photos or settings need another MODEL.
 """
 
 from __future__ import annotations
 
 import argparse
+import csv
+import hashlib
 import io
+import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 from ruamel.yaml import YAML
@@ -20,14 +26,43 @@ from ruamel.yaml import YAML
 from pipeline import paths
 from pipeline.datasets.base import DatasetError
 from pipeline.datasets.folder import Folder
-from pipeline.datasets.prepared import write_prepared
-from pipeline.files import write_atomically
+from pipeline.datasets.prepared import PreparedArchive, write_prepared
+from pipeline.files import write_atomically, write_json
 from pipeline.params import load_params, read_yaml
 from pipeline.stages.common import clear_errors
 
 NAME = "own"
 RUN = f"{NAME}/model"
 REPOSITORY = Path(__file__).resolve().parent.parent
+NOTE = Path("own.json")
+"""Says, in the model's folder, which photos and settings it belongs to."""
+
+
+def check_photos(photos: Path) -> None:
+    """Check what people forget between annotating and training; the reader of the folder checks the rest.
+
+    Raises:
+        ValueError: no folder, no classes.yaml, or answers of the annotation tool that are not sizes yet.
+    """
+    if not photos.is_dir():
+        raise ValueError(f"{photos}: is no folder; expected one with classes.yaml, images/ and sizes.csv (see docs/data.md)")
+    table = photos / "sizes.csv"
+    header: list[str] = []
+    if table.exists():
+        with table.open(newline="", encoding="utf-8-sig", errors="replace") as file:
+            header = next(csv.reader(file), [])
+    if "size_fraction" in header:
+        raise ValueError(
+            f"{table}: holds answers of the annotation tool, not sizes; rename it to annotations.csv, then "
+            "`python -m pipeline.annotate.export` makes sizes.csv of it (see docs/annotate.md)"
+        )
+    if not (photos / "classes.yaml").exists():
+        names = json.dumps(header[1:] or ["background", "cat", "dog"], ensure_ascii=False)
+        raise ValueError(f"{photos / 'classes.yaml'}: not found; write it with the one line  names: {names}")
+    if not header and not (photos / "masks").is_dir():
+        raise ValueError(
+            f"{table}: not found or empty; `python -m pipeline.annotate.export` makes it of answers (see docs/annotate.md)"
+        )
 
 
 def own_params(base: dict[str, Any], photos: Path, class_names: tuple[str, ...], arguments: argparse.Namespace) -> dict[str, Any]:
@@ -54,21 +89,84 @@ def own_params(base: dict[str, Any], photos: Path, class_names: tuple[str, ...],
     return tree
 
 
+def fingerprint(tree: dict[str, Any], photos: Path) -> str:
+    """Return what identifies a model: the settings of its run and every file of the photos, wherever the folder lies."""
+    run = tree["runs"][NAME]["model"]
+    settings = [tree["seed"], tree["repetitions"], tree["solver"], tree["supervision"][NAME], tree["training"][NAME], run]
+    settings += [tree["networks"][run["network"]], tree["objectives"][run["objective"]]]
+    digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
+    read = [photos / "classes.yaml", photos / "sizes.csv"]
+    read += [path for folder in ("images", "masks", "splits") for path in sorted((photos / folder).glob("*"))]
+    for path in read:
+        if path.is_file():
+            content = hashlib.sha256(path.read_bytes()).hexdigest()
+            digest.update(f"{path.relative_to(photos)} {content}\n".encode())
+    return digest.hexdigest()[:16]
+
+
+def claim(tree: dict[str, Any], digest: str) -> bool:
+    """Put params.yaml and the note into the working folder; return whether they stood there already.
+
+    Raises:
+        ValueError: the folder belongs to something else, holds a model of other photos or settings, or settings are wrong.
+    """
+    here = Path.cwd()
+    if paths.PARAMS.exists() and not NOTE.exists():
+        raise ValueError(f"{here}: has a params.yaml that is not of this command; choose another --out")
+    same = NOTE.exists() and json.loads(NOTE.read_text(encoding="utf-8")) == {"digest": digest}
+    if not same and paths.run_record(*RUN.split("/")).exists():
+        raise ValueError(f"{here}: holds a model of other photos or settings; choose another --out, or delete the folder")
+    text = io.StringIO()
+    YAML(typ="safe").dump(tree, text)
+    trial = paths.SCRATCH / "params.yaml"
+    write_atomically(trial, text.getvalue().encode())
+    load_params(trial)
+    write_json(NOTE, {"digest": digest})
+    write_atomically(paths.PARAMS, text.getvalue().encode())
+    return same
+
+
 def stage(name: str, *arguments: str) -> None:
     """Run one stage in the working folder; its errors are its own message.
 
     Raises:
-        SystemExit: the stage failed.
+        SystemExit: the stage failed, or was stopped: a training has then saved where it is.
     """
     places = os.pathsep.join(filter(None, [str(REPOSITORY), os.environ.get("PYTHONPATH")]))
     environment = dict(os.environ, PYTHONPATH=places)
     command = [sys.executable, "-m", f"pipeline.stages.{name}", *arguments]
-    if subprocess.run(command, env=environment, check=False).returncode != 0:
+    # A session of its own: Ctrl-C reaches this process alone, which then asks the stage to end and waits until it has saved.
+    process = subprocess.Popen(command, env=environment, start_new_session=True)
+    failed = None
+    while failed is None:
+        try:
+            failed = process.wait() != 0
+        except KeyboardInterrupt:
+            process.terminate()
+    if failed:
         raise SystemExit(f"stopped at {name}; the same command goes on from here")
 
 
-def main() -> None:
-    """Run the command line."""
+def prepare(dataset: Folder, split: str, *, keep: bool) -> None:
+    """Write the archive of a split, unless `keep` and it is there, and say how many photos are used."""
+    archive = paths.prepared(NAME, split)
+    if not (keep and archive.exists()):
+        write_prepared(archive, dataset, split)
+    count = len(dataset.ids(split))
+    used = len(PreparedArchive(archive, dataset.class_names[1:]))
+    rest = "" if used == count else f" of {count}; the others have no size or show none of the classes, and are left out"
+    print(f"{split}: {used} photos{rest}", flush=True)
+
+
+def scores() -> str:
+    """Return the line that says how well the model did on the photos with masks."""
+    found = json.loads(paths.metrics(*RUN.split("/")).read_text(encoding="utf-8"))["repetitions"][0]["val"]
+    per_class = ", ".join(f"{name} {value:.1%}" for name, value in found["IoU"].items() if value is not None)
+    return f"validation: mIoU {found['mIoU']:.1%} on {found['images']} photos ({per_class})"
+
+
+def parse_arguments() -> argparse.Namespace:
+    """Return the command line's values."""
     parser = argparse.ArgumentParser(
         prog="python -m pipeline.own", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -82,35 +180,70 @@ def main() -> None:
     parser.add_argument("--image-size-px", type=int, help="side of the network's input, a multiple of 16")
     parser.add_argument("--learning-rate", type=float, help="initial rate")
     parser.add_argument("--workers", type=int, help="loader processes")
-    arguments = parser.parse_args()
-    with clear_errors(DatasetError):
-        photos, out = arguments.photos.expanduser().absolute(), arguments.out.expanduser().absolute()
-        dataset = Folder(photos)
-        dataset.verify()
-        base = read_yaml(paths.PARAMS if paths.PARAMS.exists() else REPOSITORY / paths.PARAMS)
-        for section in ("network", "objective", "training"):
-            known = base[f"{section}s" if section != "training" else section]
-            if vars(arguments)[section] not in known:
-                raise ValueError(f"--{section}: expected one of {', '.join(known)}, got {vars(arguments)[section]!r}")
-        text = io.StringIO()
-        YAML(typ="safe").dump(own_params(base, photos, dataset.class_names, arguments), text)
-        out.mkdir(parents=True, exist_ok=True)
-        os.chdir(out)
-        write_atomically(paths.PARAMS, text.getvalue().encode())
-        load_params()
-        splits = [split for split in dataset.splits if dataset.ids(split)]
-        for split in splits:
-            counts = write_prepared(paths.prepared(NAME, split), dataset, split)
-            print(f"{split}: {counts['images']} photos")
+    return parser.parse_args()
+
+
+def train_own(arguments: argparse.Namespace) -> None:
+    """Read the photos, then prepare, train and, with masks, validate in the folder of the model.
+
+    Raises:
+        ValueError: photos, settings or the model's folder are not what they should be.
+        DatasetError: a file of the photos is wrong (named).
+        SystemExit: a stage failed.
+    """
+    photos, out = arguments.photos.expanduser().resolve(), arguments.out.expanduser().resolve()
+    check_photos(photos)
+    if out.is_relative_to(photos):
+        raise ValueError(f"--out: expected a folder outside {photos}, into which nothing is written, got {out}")
+    dataset = Folder(photos)
+    if not dataset.has_background:
+        raise ValueError(f"{photos / 'classes.yaml'}: sizes need a background; name it first and take `background: false` out")
+    dataset.verify()
+    base = read_yaml(paths.PARAMS if paths.PARAMS.exists() else REPOSITORY / paths.PARAMS)
+    for option, section in (("network", "networks"), ("objective", "objectives"), ("training", "training")):
+        if vars(arguments)[option] not in base[section]:
+            raise ValueError(f"--{option}: expected one of {', '.join(base[section])}, got {vars(arguments)[option]!r}")
+    tree = own_params(base, photos, dataset.class_names, arguments)
+    digest = fingerprint(tree, photos)
+    out.mkdir(parents=True, exist_ok=True)
+    os.chdir(out)
+    same = claim(tree, digest)
+    splits = [split for split in dataset.splits if dataset.ids(split)]
+    for split in splits:
+        prepare(dataset, split, keep=same)
+    model = paths.model(*RUN.split("/"))
+    if not paths.run_record(*RUN.split("/")).exists():
         write_atomically(paths.code(NAME), b"trained outside the DAG\n")
         stage("supervise", NAME)
         stage("weights", arguments.network)
-        if not paths.run_record(*RUN.split("/")).exists():
-            stage("train", RUN)
-        if "val" in splits:
+        stage("train", RUN)
+    if "val" in splits:
+        if not paths.metrics(*RUN.split("/")).exists():
             stage("evaluate", NAME)
-        print(f"model: {out / paths.model(*RUN.split('/'))}")
-        print(f"next:  python -m pipeline.predict --model {out / paths.model(*RUN.split('/'))} --images PHOTOS --out PREDICTIONS")
+        print(scores())
+    print(f"model: {out / model}")
+    print(f"next:  python -m pipeline.predict --model {out / model} --images PHOTOS --out PREDICTIONS --overlays")
+
+
+def interrupt(signum: int, frame: FrameType | None) -> None:
+    """Treat being ended as Ctrl-C.
+
+    Raises:
+        KeyboardInterrupt: always.
+    """
+    raise KeyboardInterrupt
+
+
+def main() -> None:
+    """Run the command line."""
+    arguments = parse_arguments()
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, interrupt)
+    with clear_errors(DatasetError):
+        try:
+            train_own(arguments)
+        except KeyboardInterrupt:
+            sys.exit("stopped; the same command goes on from here")
 
 
 if __name__ == "__main__":

@@ -98,9 +98,16 @@ class SizeTargets(Section):
     mre: Annotated[float, Field(ge=0, le=1.6)] | None = None
     """Analytic mean relative error as a fraction ([SIZE] Eq. 16). null: noise.sigma."""
     file: str | None = None
-    """`source: annotations`: the file. null: answers of a simulated annotator, said wherever their numbers are shown."""
+    """`source: annotations`: the file, in data/annotations. null: answers of a simulated annotator, said wherever their numbers
+    are shown."""
     combine: Literal["median", "mean"] = "median"
     """`source: annotations`: how several annotators are combined."""
+
+    @model_validator(mode="after")
+    def _file_is_watched(self) -> SizeTargets:
+        if self.file is not None and not self.file.startswith("data/annotations/"):
+            raise ValueError(f"file: expected a path below data/annotations, the folder that DVC watches, got {self.file!r}")
+        return self
 
 
 class Seeds(Section):
@@ -451,6 +458,8 @@ class Params(Section):
     """Root of all randomness."""
     repetitions: Count = 1
     """Independent trainings of every run; with more than one, every number is a mean with its standard deviation."""
+    processes_per_run: Count = 1
+    """Processes that train one run together, each on its share of every batch: one per GPU. Not part of a run's identity."""
     noise: Noise
     """Default corruption of size targets."""
     datasets: dict[Name, Dataset]

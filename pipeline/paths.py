@@ -133,6 +133,11 @@ def curves(family: str) -> Path:
     return Path("reports") / family / "curves.csv"
 
 
+def confusion(family: str) -> Path:
+    """Return the confusion matrices of a family's headline runs, a row per run, true and predicted class."""
+    return Path("reports") / family / "confusion.csv"
+
+
 def panels(artefact: str) -> Path:
     """Return the pictures, predictions or soft labels that a qualitative figure is drawn from."""
     return Path("models/panels") / f"{artefact}.npz"
@@ -161,6 +166,11 @@ def table(artefact: str) -> Path:
 def plotted(artefact: str) -> Path:
     """Return the plotted numbers of an artefact, as `dvc plots` draws them."""
     return Path("reports/plots") / f"{artefact}.csv"
+
+
+def seconds(family: str, run: str, repetition: int) -> Path:
+    """Return the file that holds how long a repetition trained: no output of the DAG, whose outputs repeat themselves."""
+    return SCRATCH / "seconds" / family / run / f"{repetition}.json"
 
 
 def unfinished(family: str, run: str, repetition: int, digest: str) -> Path:

@@ -15,7 +15,7 @@ from typing import Any
 from pipeline import paths
 from pipeline.files import write_atomically
 from pipeline.import_graph import reached_files
-from pipeline.params import read_yaml
+from pipeline.params import HEADLINE_FAMILIES, read_yaml
 from pipeline.profile import PROFILES
 from pipeline.report.artifacts import ARTIFACTS
 from pipeline.stages.common import clear_errors
@@ -67,6 +67,7 @@ stages:
 {evaluation}
     params:
       - runs.{family}
+{headline}\
 {sources}
     outs:
       - reports/{family}/results.csv:
@@ -74,6 +75,12 @@ stages:
       - reports/{family}/curves.csv:
           cache: false
       - reports/metrics/{family}:
+          cache: false
+{confusion}"""
+
+
+CONFUSION = """\
+      - reports/{family}/confusion.csv:
           cache: false
 """
 
@@ -126,6 +133,8 @@ def family_pipeline(params: Mapping[str, Any], family: str) -> str:
         start="        - models/${item.start}\n" if any("start" in run for run in runs) else "",
         solver="        - solver\n" if labeled else "",
         evaluation=_lines(evaluation),
+        headline="      - figures.headline\n" if family in HEADLINE_FAMILIES else "",
+        confusion=CONFUSION.format(family=family) if family in HEADLINE_FAMILIES else "",
         sources=_lines(f"datasets.{name}.source" for name in datasets),
     )
 

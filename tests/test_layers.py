@@ -20,6 +20,7 @@ MAY_IMPORT = {
     "files": set(),
     "paths": set(),
     "params": {"paths"},
+    "parallel": set(),
     "losses": {"conventions"},
     "metrics": {"conventions"},
     "targets": {"conventions", "files", "datasets"},
@@ -27,8 +28,8 @@ MAY_IMPORT = {
     "solver": {"conventions", "losses", "crf"},
     "networks": set(),
     "datasets": {"conventions", "files"},
-    "training": {"conventions", "files", "losses", "crf", "solver", "networks"},
-    "evaluation": {"conventions", "metrics"},
+    "training": {"conventions", "files", "parallel", "losses", "crf", "solver", "networks"},
+    "evaluation": {"conventions", "parallel", "metrics"},
     "report": {"conventions", "files", "losses", "metrics", "datasets"},
 }
 """Layer -> other layers it may import. Stages and command-line tools may import everything."""

@@ -155,12 +155,8 @@ def serve(project: Project, arguments: argparse.Namespace) -> None:
     print(f"{len(project.pictures.ids)} pictures; open {address} (Ctrl-C ends)", flush=True)
     if not arguments.no_browser:
         threading.Timer(0.3, webbrowser.open, [address]).start()
-    try:
-        server.serve_forever()
-    except KeyboardInterrupt:
-        print(f"\nall answers are in {project.store.path}")
-    finally:
-        server.server_close()
+    server.serve_forever()  # returns at Ctrl-C, which it catches itself
+    print(f"\nall answers are in {project.store.path}", flush=True)
 
 
 def _is_free(host: str, port: int) -> bool:

@@ -5,7 +5,7 @@ Only what the annotator gave is attached: masks reach a sample only under full s
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -79,10 +79,17 @@ class AttachedImages:
             self._loaded = {}
 
     def annotated(
-        self, draw: Callable[[Sequence[Scribble], tuple[int, int], tuple[int, int]], NDArray[np.uint8]]
+        self,
+        draw: Callable[[Sequence[Scribble], tuple[int, int], tuple[int, int]], NDArray[np.uint8]],
+        ids: Iterable[str] | None = None,
     ) -> Iterator[tuple[str, NDArray[np.uint8], NDArray[np.uint8]]]:
-        """Yield id, picture (H, W, 3) and seeds (H, W) of every image at its own size, strokes drawn by `draw`."""
-        for image_id in self.archive.ids:
+        """Yield id, picture (H, W, 3) and seeds (H, W) of images at their own size, strokes drawn by `draw`.
+
+        Args:
+            draw: as `pipeline.targets.scribbles.rasterize`.
+            ids: which images; None for all.
+        """
+        for image_id in self.archive.ids if ids is None else ids:
             picture = self.archive.image(image_id)
             size = (picture.shape[1], picture.shape[0])
             if self.scribbles is not None:

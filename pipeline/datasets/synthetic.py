@@ -21,7 +21,7 @@ from pipeline.datasets.textures import TEXTURES, Grid, noise
 Shape = Callable[[Grid, Grid], np.ndarray]
 """(u, v) in object coordinates -> (parts, H, W) levels, below 1 inside a part; v points down."""
 
-SPLIT_CODES = {"train": 0, "val": 1}
+SPLIT_CODES = {"train": 0, "val": 1, "test": 2}
 NOMINAL_SIDE_PX = 96
 """Textures and borders are designed for this longest side and scale with it."""
 COVERED_EVERY = 64
@@ -98,7 +98,7 @@ def make_scenes(
         size_px: nominal (width, height), at least 16 each; the longest side is kept or (in one picture of ten) about a
             third smaller, the other varies.
         start: number of the first picture.
-        split: "train" or "val".
+        split: "train", "val" or "test".
 
     Raises:
         ValueError: an argument out of range.
@@ -125,7 +125,7 @@ def make_coco_scenes(
         class_indices: classes of MS COCO that occur, each in 1..80; those that PASCAL VOC has too look alike.
         size_px: nominal (width, height), at least 16 each.
         start: number of the first picture.
-        split: "train" or "val".
+        split: "train", "val" or "test".
 
     Raises:
         ValueError: an argument out of range.

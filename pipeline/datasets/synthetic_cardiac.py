@@ -37,7 +37,7 @@ def make_cardiac_scenes(
         class_indices: labelled structures, each in 1..3; others are drawn but count as background.
         size_px: nominal (width, height), at least 16 each; sizes vary by a fifth from volume to volume.
         start: number of the first slice, a multiple of `SLICES`.
-        split: "train" or "val".
+        split: "train", "val" or "test".
 
     Raises:
         ValueError: an argument out of range.

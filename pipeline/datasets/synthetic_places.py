@@ -44,7 +44,7 @@ def make_natural_scenes(
         class_indices: classes that occur, each in 0..5.
         size_px: (width, height), at least 16 each.
         start: number of the first picture.
-        split: "train" or "val".
+        split: "train", "val" or "test".
 
     Raises:
         ValueError: an argument out of range.

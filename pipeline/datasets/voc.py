@@ -73,7 +73,7 @@ class Voc(RawDataset):
 VOCdevkit/VOC2012/JPEGImages/<id>.jpg
 VOCdevkit/VOC2012/SegmentationClass/<id>.png            official masks
 VOCdevkit/VOC2012/SegmentationClassAug/<id>.png         SBD masks (optional)
-VOCdevkit/VOC2012/ImageSets/Segmentation/{train,val,trainval,train_aug}.txt
+VOCdevkit/VOC2012/ImageSets/Segmentation/{train,val,trainval,train_aug,test}.txt   test and its photos: optional
 scribbles/<id>.xml                                      ScribbleSup poly-lines (optional)
 pascal_2012_scribble/<id>.png                           ScribbleSup drawn, 255 = nothing drawn (optional)
 points/voc_whats_the_point{,_bg_from_scribbles}.json    clicks on objects and on background (optional)
@@ -156,12 +156,15 @@ points/voc_whats_the_point{,_bg_from_scribbles}.json    clicks on objects and on
     def write(cls, root: Path, splits: Mapping[str, Sequence[Scene]]) -> None:
         """Write scenes as VOC 2012 with SBD: scenes that are not `official` only get a mask in SegmentationClassAug.
 
-        Scribbles and clicks are written in the published forms where a scene has them.
+        Scribbles and clicks are written in the published forms where a scene has them. Of a split "test" only the list and
+        the photos are written: its masks are not public.
         """
         base = Path(root) / "VOCdevkit" / "VOC2012"
         folder = base / "SegmentationClass"
-        for scene in (scene for scenes in splits.values() for scene in scenes):
+        train, val, test = (list(splits.get(split, ())) for split in ("train", "val", "test"))
+        for scene in [*train, *val, *test]:
             write_atomically(base / "JPEGImages" / f"{scene.image_id}.jpg", encode_photo(scene.image, "JPEG"))
+        for scene in [*train, *val]:
             write_mask(base / "SegmentationClassAug" / f"{scene.image_id}.png", scene.labels, cls.palette)
             if scene.official:
                 write_mask(folder / f"{scene.image_id}.png", scene.labels, cls.palette)
@@ -170,7 +173,6 @@ points/voc_whats_the_point{,_bg_from_scribbles}.json    clicks on objects and on
                 document = scribble_xml(scene.image_id, scene.scribbles, (width, height), cls.class_names)
                 write_atomically(Path(root) / SCRIBBLE_FOLDERS[0] / f"{scene.image_id}.xml", document)
         folder.mkdir(parents=True, exist_ok=True)
-        train, val = list(splits.get("train", ())), list(splits.get("val", ()))
         official = [scene.image_id for scene in train if scene.official]
         held_out = [scene.image_id for scene in val]
         lists = {
@@ -179,6 +181,8 @@ points/voc_whats_the_point{,_bg_from_scribbles}.json    clicks on objects and on
             "trainval": [*official, *held_out],
             "train_aug": [scene.image_id for scene in train],
         }
+        if test:
+            lists["test"] = [scene.image_id for scene in test]
         for name, ids in lists.items():
             write_atomically(base / "ImageSets" / "Segmentation" / f"{name}.txt", "".join(f"{i}\n" for i in ids).encode())
         _write_clicks(Path(root), [*train, *val])

@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from pipeline import parallel
 from pipeline.evaluation.predict import resized_batch
 
 
@@ -33,6 +34,8 @@ def accuracy(
 ) -> float:
     """Return the share of images whose highest logit is that of their class, in [0, 1].
 
+    Processes that train together divide the images among them.
+
     Args:
         network: maps (B, 3, S, S) to (B, C); put into evaluation mode by the caller.
         images: pictures and classes.
@@ -41,9 +44,10 @@ def accuracy(
         batch_size: pictures per forward pass.
     """
     right = 0
-    for start in range(0, len(images.ids), batch_size):
-        ids = images.ids[start : start + batch_size]
+    share = images.ids[parallel.rank() :: parallel.world_size()]
+    for start in range(0, len(share), batch_size):
+        ids = share[start : start + batch_size]
         logits = network(resized_batch([images.image(image_id) for image_id in ids], resize_px, device))
         truth = torch.tensor([images.image_class(image_id) for image_id in ids], device=device)
         right += int((logits.argmax(1) == truth).sum())
-    return right / len(images.ids)
+    return int(parallel.sum_over_ranks(torch.tensor(right))) / len(images.ids)

@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from pipeline import parallel
 from pipeline.evaluation.predict import predict_logits
 from pipeline.metrics.confusion import confusion_matrix, iou_per_class, mean_iou
 from pipeline.metrics.overlap import OverlapCounts, dice_per_group, mean_dice
@@ -75,7 +76,7 @@ class Score:
 def score(
     network: nn.Module, images: LabelledImages, *, resize_px: int | None, device: torch.device, batch_size: int = 16
 ) -> Score:
-    """Score `network` on every image of a split.
+    """Score `network` on every image of a split; processes that train together divide the images among them.
 
     Args:
         network: put into evaluation mode by the caller.
@@ -84,17 +85,22 @@ def score(
         device: where the network is.
         batch_size: pictures per forward pass where all are resized to one size.
     """
-    total = np.zeros((images.num_classes, images.num_classes), dtype=np.int64)
-    overlaps = []
-    for ids in _batches(images.ids, batch_size):
+    num_classes = images.num_classes
+    total = np.zeros((num_classes, num_classes), dtype=np.int64)
+    matrices = np.zeros((len(images.ids) if num_classes == 2 else 0, 2, 2), dtype=np.int64)
+    place = {image_id: index for index, image_id in enumerate(images.ids)}
+    for ids in _batches(images.ids[parallel.rank() :: parallel.world_size()], batch_size):
         logits = predict_logits(network, [images.image(image_id) for image_id in ids], resize_px=resize_px, device=device)
         for image_id, one in zip(ids, logits):
             prediction = one.argmax(0).to(torch.uint8).cpu().numpy()
-            matrix = confusion_matrix(images.labels(image_id), prediction, images.num_classes)
+            matrix = confusion_matrix(images.labels(image_id), prediction, num_classes)
             total += matrix
-            if images.num_classes == 2:
-                (true_negatives, false_positives), (false_negatives, true_positives) = matrix.tolist()
-                overlaps.append(OverlapCounts(true_positives, false_positives, false_negatives, true_negatives))
+            if num_classes == 2:
+                matrices[place[image_id]] = matrix
+    total, matrices = (parallel.sum_over_ranks(torch.from_numpy(counts)).numpy() for counts in (total, matrices))
+    overlaps = []
+    for (true_negatives, false_positives), (false_negatives, true_positives) in matrices.tolist():
+        overlaps.append(OverlapCounts(true_positives, false_positives, false_negatives, true_negatives))
     return Score(total, tuple(overlaps))
 
 

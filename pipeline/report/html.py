@@ -1,14 +1,15 @@
 """All artefacts on one HTML page that needs no network: published beside ours, and where each number comes from.
 
-`report_page` fills page/page.html from files under reports/ only. Figures are part of the page as vector graphics, or as PNG
-where those are large; style and script are part of it too, so the file can be mailed or printed. The same files give the same
-bytes. Nothing is computed here: tables are shown as `report.tables` wrote them, verdicts as `report.claims` decided them.
+`report_page` fills page/page.html from files under reports/ only. Figures are part of the page as vector graphics, or as pixels
+where those are large; style and script are part of it too, so the file can be mailed or printed. Letters that figures share
+stand once, and pictures are packed again without loss. The same files give the same bytes. Nothing is computed here: tables are shown as `report.tables` wrote them, verdicts as `report.claims` decided them.
 """
 
 from __future__ import annotations
 
 import base64
 import csv
+import io
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -22,12 +23,20 @@ from typing import NamedTuple
 import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
+from PIL import Image
 
 from pipeline.report.artifacts import ARTIFACTS
 from pipeline.report.captions import CAPTIONS, Caption
 
 LARGEST_SVG_BYTES = 400_000
-"""Above this a figure is shown as PNG: browsers get slow with many paths."""
+"""With more than this beside its pictures a figure is shown as pixels: browsers get slow with many paths."""
+PICTURE = re.compile(r"data:image/png;base64,([A-Za-z0-9+/=\s]+)")
+GLYPH = re.compile(r'<path id="(DejaVu[\w-]+)"[^>]*/>')
+"""The outline of one letter, which matplotlib writes into each figure."""
+DECIMALS = re.compile(r"(?<![\d.])[1-9]\d*\.\d{4,}")
+"""Coordinates; numbers below 1 may be scales and stay as they are."""
+LONGEST_WORD_CELL = 24
+"""Above so many characters a cell holds words that need room."""
 LONGEST_PLOT_ROWS = 80
 """Plotted numbers of more rows are linked, not shown."""
 GROUPS = {
@@ -51,6 +60,8 @@ class Column(NamedTuple):
     numeric: bool
     scale: str
     """"papers' scale" for published numbers, the profile for ours, empty for anything else."""
+    words: bool = False
+    """Holds sentences, which must not be squeezed to a word per line."""
 
 
 class Cell(NamedTuple):
@@ -203,8 +214,12 @@ def read_markdown(text: str, profile: str) -> Table:
         raise ValueError(f"expected a table with a head and a rule, got {lines[:2]}")
     body = [line for line in lines[2:] if line.startswith("|")]
     names, rules = _split(lines[0]), _split(lines[1])
-    columns = [Column(name, rule.endswith(":"), _scale(name, profile)) for name, rule in zip(names, rules, strict=True)]
-    rows = [[_cell(text, column.name) for text, column in zip(_split(line), columns, strict=True)] for line in body]
+    texts = [_split(line) for line in body]
+    columns = [
+        Column(name, rule.endswith(":"), _scale(name, profile), max(map(len, cells), default=0) > LONGEST_WORD_CELL)
+        for name, rule, cells in zip(names, rules, zip(*texts) if texts else [()] * len(names), strict=True)
+    ]
+    rows = [[_cell(text, column.name) for text, column in zip(row, columns, strict=True)] for row in texts]
     return Table(columns, rows, "\n".join(lines[2 + len(body) :]).strip())
 
 
@@ -257,16 +272,26 @@ def _rounded(text: str) -> str:
     return f"{float(text):.4g}" if _is_number(text) and "." in text else text
 
 
-def inline_svg(text: str, prefix: str, label: str) -> Markup:
-    """Return a figure of matplotlib as part of a page.
+def pack_picture(data: bytes) -> str:
+    """Return a PNG as a data address, as WebP where that holds the same pixels in fewer bytes."""
+    packed = io.BytesIO()
+    with Image.open(io.BytesIO(data)) as image:
+        image.convert("RGBA" if image.has_transparency_data else "RGB").save(packed, "WEBP", lossless=True, method=4, exact=True)
+    kind, shortest = min((("png", data), ("webp", packed.getvalue())), key=lambda choice: len(choice[1]))
+    return f"data:image/{kind};base64,{base64.b64encode(shortest).decode()}"
+
+
+def inline_svg(text: str, prefix: str, label: str, glyphs: dict[str, str]) -> Markup:
+    """Return a figure of matplotlib as part of a page: coordinates to 1/1000 point, pictures packed, without comments.
 
     Args:
         text: content of the `.svg`.
         prefix: put before each id, since all figures share the ids of the page.
         label: what it shows, for those who do not see it.
+        glyphs: outlines of letters by id, which the page must hold once; those of this figure are added.
 
     Raises:
-        ValueError: there is no svg element.
+        ValueError: there is no svg element, or a letter has another outline than in an earlier figure.
     """
     found = re.search(r"<svg\b([^>]*)>(.*)</svg>", text, re.DOTALL)
     if found is None:
@@ -275,12 +300,21 @@ def inline_svg(text: str, prefix: str, label: str) -> Markup:
     view = re.search(r'viewBox="([^"]+)"', attributes)
     if view is None:
         raise ValueError(f"figure {prefix}: expected a viewBox, got {attributes!r}")
-    body = re.sub(r"<metadata>.*?</metadata>", "", body, flags=re.DOTALL)
     # A style element would hold for the whole page; its two properties are inherited from the root as well.
-    body = re.sub(r"<style\b.*?</style>", "", body, flags=re.DOTALL)
+    body = re.sub(r"<metadata>.*?</metadata>|<style\b.*?</style>|<!--.*?-->", "", body, flags=re.DOTALL)
+    pictures = [pack_picture(base64.b64decode(data)) for data in PICTURE.findall(body)]
+    body = PICTURE.sub("data:", body)
+    body = re.sub(r">\s+<", "><", re.sub(r"\s+", " ", body))
+    for glyph in GLYPH.finditer(body):
+        if glyphs.setdefault(glyph[1], glyph[0]) != glyph[0]:
+            raise ValueError(f"figure {prefix}: expected one outline of {glyph[1]} in all figures, got another")
+    body = GLYPH.sub("", body).replace("<defs></defs>", "")
+    body = DECIMALS.sub(lambda number: f"{float(number[0]):.3f}".rstrip("0").rstrip("."), body)
     body = re.sub(r'\bid="', f'id="{prefix}-', body)
-    body = re.sub(r'href="#', f'href="#{prefix}-', body)
+    body = re.sub(r'href="#(?!DejaVu)', f'href="#{prefix}-', body)
     body = re.sub(r"url\(#", f"url(#{prefix}-", body)
+    packed = iter(pictures)
+    body = re.sub(r'href="data:\s*"', lambda _: f'href="{next(packed)}"', body)
     width, height = view[1].split()[2:]
     root = (
         f'<svg role="img" aria-label="{Markup.escape(label)}" viewBox="{Markup.escape(view[1])}" width="{Markup.escape(width)}pt"'
@@ -289,21 +323,23 @@ def inline_svg(text: str, prefix: str, label: str) -> Markup:
     return Markup(f"{root} {style}>{body.strip()}</svg>")
 
 
-def read_figure(stem: Path, artefact: str, label: str) -> Markup | None:
+def read_figure(stem: Path, artefact: str, label: str, glyphs: dict[str, str]) -> Markup | None:
     """Return the figure of an artefact as part of a page, or None where there is none.
 
     Args:
         stem: its path without suffix.
         artefact: id.
         label: what it shows.
+        glyphs: see `inline_svg`.
     """
     vector, raster = (stem.with_name(stem.name + suffix) for suffix in (".svg", ".png"))
-    if vector.is_file() and (vector.stat().st_size <= LARGEST_SVG_BYTES or not raster.is_file()):
-        return inline_svg(vector.read_text(), artefact, label)
+    if vector.is_file():
+        text = vector.read_text()
+        if len(PICTURE.sub("", text)) <= LARGEST_SVG_BYTES or not raster.is_file():
+            return inline_svg(text, artefact, label, glyphs)
     if not raster.is_file():
         return None
-    data = base64.b64encode(raster.read_bytes()).decode()
-    return Markup('<img alt="{}" src="data:image/png;base64,{}">').format(label, data)
+    return Markup('<img alt="{}" src="{}">').format(label, pack_picture(raster.read_bytes()))
 
 
 def read_claims(path: Path) -> list[dict[str, str]]:
@@ -334,6 +370,7 @@ def make_entry(
     runs: Sequence[Run],
     claims: Mapping[str, list[dict[str, str]]],
     published: pd.DataFrame,
+    glyphs: dict[str, str],
 ) -> Entry:
     """Return one artefact as it stands on the page.
 
@@ -344,6 +381,7 @@ def make_entry(
         runs: all runs.
         claims: claims by first letter of the artefacts that they are about.
         published: from `load_published`.
+        glyphs: see `inline_svg`.
     """
     caption, title = CAPTIONS[artefact], ARTIFACTS[artefact]
     behind = [run for run in runs if any(fnmatchcase(run.id, pattern) for pattern in caption.runs)]
@@ -363,7 +401,7 @@ def make_entry(
         id=artefact,
         title=title,
         caption=caption,
-        figure=read_figure(files.figure, artefact, f"{title}. {caption.shows}"),
+        figure=read_figure(files.figure, artefact, f"{title}. {caption.shows}", glyphs),
         table=table,
         beside=beside if table is None and beside.rows else None,
         plotted=numbers if 0 < len(numbers.rows) <= LONGEST_PLOT_ROWS and artefact not in CLAIMS else None,
@@ -432,7 +470,8 @@ def report_page(
         letter: read_claims(files[name].table.with_name(files[name].table.name + ".csv")) if name in files else []
         for name, letter in CLAIMS.items()
     }
-    entries = [make_entry(name, files[name], page, runs, claims, published) for name in ARTIFACTS if name in files]
+    glyphs: dict[str, str] = {}
+    entries = [make_entry(name, files[name], page, runs, claims, published, glyphs) for name in ARTIFACTS if name in files]
     groups = [
         (letter, heading, source, sorted((entry for entry in entries if entry.id[0] == letter), key=_claims_first))
         for letter, (heading, source) in GROUPS.items()
@@ -452,6 +491,7 @@ def report_page(
         settings=list(enumerate(settings.splitlines(), start=1)),
         run_lines=lines,
         settings_address=_address(settings_file, page),
+        glyphs=Markup("").join(Markup(outline) for outline in glyphs.values()),
         style=Markup((PAGE / "page.css").read_text()),
         script=Markup((PAGE / "page.js").read_text()),
     )

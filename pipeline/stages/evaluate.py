@@ -1,7 +1,8 @@
 """Stage `evaluate` of a family: score every run of the family on whole images and gather its curves.
 
 Writes reports/FAMILY/results.csv (a row per run and repetition), reports/FAMILY/curves.csv (a row per epoch of each) and one
-JSON per run under reports/metrics/FAMILY. Models of runs that are no longer in params.yaml are removed.
+JSON per run under reports/metrics/FAMILY; families that `figures.headline` may name also get reports/FAMILY/confusion.csv, the
+confusion matrices of the runs it names. Models of runs that are no longer in params.yaml are removed.
 """
 
 from __future__ import annotations
@@ -10,10 +11,12 @@ import csv
 import json
 import math
 import shutil
+from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from tqdm import tqdm
 
@@ -22,9 +25,9 @@ from pipeline.datasets.base import DatasetError
 from pipeline.datasets.prepared import PreparedArchive
 from pipeline.evaluation.accuracy import accuracy
 from pipeline.evaluation.score import score
-from pipeline.files import write_csv, write_json
+from pipeline.files import write_atomically, write_csv, write_json
 from pipeline.networks import CLASSIFIERS, NETWORKS
-from pipeline.params import Params, load_params
+from pipeline.params import HEADLINE_FAMILIES, Params, load_params
 from pipeline.stages.common import clear_errors, lookup, stage_arguments
 from pipeline.stages.device import select_device
 from pipeline.training.checkpoint import load_state
@@ -53,14 +56,23 @@ def open_archive(archives: Archives, record: dict[str, Any], split: str) -> Deco
     return archives[key]
 
 
-def score_weights(weights: Path, record: dict[str, Any], images: DecodedArchive, device: torch.device) -> dict[str, Any]:
-    """Return the metrics of one set of weights on one split: mIoU and DSC of segmentation, accuracy of classification."""
+Confusions = dict[str, tuple[Sequence[str], np.ndarray]]
+"""Class names and (C, C) pixel counts per run, rows are truth, summed over repetitions."""
+
+
+def score_weights(
+    weights: Path, record: dict[str, Any], images: DecodedArchive, device: torch.device
+) -> tuple[dict[str, Any], np.ndarray | None]:
+    """Return the metrics of one set of weights on one split, and the confusion matrix of segmentation.
+
+    The metrics are mIoU and DSC of segmentation, accuracy of classification.
+    """
     spec = dict(record["network"], weights=None)  # the run's own weights are loaded below
     network = {**NETWORKS, **CLASSIFIERS}[spec.pop("kind")](images.num_classes, **spec).to(device).eval()
     network.load_state_dict(load_state(weights, device))
     training = record["training"]
     if images.task == "classification":
-        return {"accuracy": accuracy(network, images, resize_px=training["image_size_px"], device=device)}
+        return {"accuracy": accuracy(network, images, resize_px=training["image_size_px"], device=device)}, None
     resize_px = training["image_size_px"] if training["input"] == "resize" else None
     result = score(network, images, resize_px=resize_px, device=device)
     classes = {key: None if math.isnan(value) else round(float(value), 6) for key, value in zip(images.class_names, result.iou)}
@@ -72,7 +84,7 @@ def score_weights(weights: Path, record: dict[str, Any], images: DecodedArchive,
         groups = [group for image_id in images.ids if (group := images.group(image_id)) is not None]
         if groups:
             metrics["DSC_volumes"] = result.volume_dsc(groups)
-    return metrics
+    return metrics, result.confusion
 
 
 def describe(family: str, name: str, record: dict[str, Any], params: Params) -> dict[str, Any]:
@@ -109,7 +121,7 @@ def describe(family: str, name: str, record: dict[str, Any], params: Params) -> 
         "label_noise": labels.get("corrupted"),
         "cross_entropy": labeling.get("cross_entropy") or record["objective"]["image_labels"],
         "relaxation": labeling.get("relaxation"),
-        "neighborhood": labeling.get("neighborhood"),
+        "neighborhood": (labeling or record["objective"]["potts"] or {}).get("neighborhood"),
         "labels": labeling.get("labels"),
         "entropy_term": labeling.get("entropy_weight", 0) > 0,
         "solver": solver.get("kind"),
@@ -120,8 +132,13 @@ def describe(family: str, name: str, record: dict[str, Any], params: Params) -> 
 METRICS = ("mIoU", "DSC", "accuracy")
 
 
-def evaluate_run(family: str, name: str, params: Params, archives: Archives, device: torch.device) -> list[dict[str, Any]]:
-    """Score all repetitions of a run, write its metrics file and return its rows of results.csv."""
+def evaluate_run(
+    family: str, name: str, params: Params, archives: Archives, confusions: Confusions, device: torch.device
+) -> list[dict[str, Any]]:
+    """Score all repetitions of a run, write its metrics file and return its rows of results.csv.
+
+    The confusion matrix on the validation images is added to `confusions`.
+    """
     record = json.loads(paths.run_record(family, name).read_text())
     splits = ["val", "train"] if record["run"]["score_train"] else ["val"]
     described = describe(family, name, record, params)
@@ -133,14 +150,17 @@ def evaluate_run(family: str, name: str, params: Params, archives: Archives, dev
         detail: dict[str, Any] = {"seed": repetition}
         for split in splits:
             images = open_archive(archives, record, split)
-            result = score_weights(paths.weights(family, name, repetition), record, images, device)
+            result, confusion = score_weights(paths.weights(family, name, repetition), record, images, device)
             row.update({f"{metric}_{split}": result[metric] for metric in METRICS if metric in result})
             detail[split] = {**_finite(result), "images": len(images.ids)}
             if split == "val":
+                if confusion is not None:
+                    before = confusions[name][1] if name in confusions else 0
+                    confusions[name] = (images.class_names, before + confusion)
                 row["background_share"] = result.get("background_share", math.nan)
                 best = paths.weights(family, name, repetition, "best")
                 if best.exists():
-                    result = score_weights(best, record, images, device)
+                    result, _ = score_weights(best, record, images, device)
                     row.update({f"{metric}_val_best": result[metric] for metric in METRICS if metric in result})
         rows.append(row)
         details.append(detail)
@@ -156,16 +176,54 @@ def _finite(row: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+def confusion_rows(run: str, class_names: Sequence[str], confusion: np.ndarray) -> list[dict[str, Any]]:
+    """Return a confusion matrix as rows of a table, normalised per true class.
+
+    Args:
+        run: family/run.
+        class_names: names of the C classes.
+        confusion: (C, C) pixel counts, rows are truth.
+
+    Returns:
+        A row per pair of classes: pixels of `truth` that are predicted as `predicted`, and their share of all pixels of `truth`
+        in percent, which sums to 100 over the predictions. A class that does not occur has no share and no rows.
+    """
+    return [
+        {
+            "run": run,
+            "truth": truth,
+            "predicted": predicted,
+            "share_percent": round(100 * int(pixels) / int(counts.sum()), 3),
+            "pixels": int(pixels),
+        }
+        for truth, counts in zip(class_names, confusion)
+        if counts.any()
+        for predicted, pixels in zip(class_names, counts)
+    ]
+
+
+CONFUSION_COLUMNS = ("run", "truth", "predicted", "share_percent", "pixels")
+
+
+def write_confusions(family: str, headline: list[str], confusions: Confusions) -> None:
+    """Write the confusion matrices of the runs of `headline` that belong to the family; only the header if none does."""
+    named = [name.partition("/")[2] for name in headline if name.partition("/")[0] == family]
+    rows = [row for name in named if name in confusions for row in confusion_rows(f"{family}/{name}", *confusions[name])]
+    if rows:
+        write_csv(paths.confusion(family), rows)
+    else:
+        write_atomically(paths.confusion(family), (",".join(CONFUSION_COLUMNS) + "\n").encode())
+
+
 def gather_curves(family: str, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return every epoch of every run's history; columns a run does not have stay empty."""
+    """Return every epoch of every run's history."""
     gathered: list[dict[str, Any]] = []
     for row in rows:
         with paths.history(family, row["run"], row["seed"]).open(newline="") as file:
             gathered += [
                 {"run": row["run"], "method": row["method"], "seed": row["seed"], **epoch} for epoch in csv.DictReader(file)
             ]
-    columns = list(dict.fromkeys(key for epoch in gathered for key in epoch))
-    return [{column: epoch.get(column) for column in columns} for epoch in gathered]
+    return gathered
 
 
 def prune(family: str, runs: set[str]) -> None:
@@ -185,10 +243,13 @@ def main() -> None:
         prune(family, set(runs))
         shutil.rmtree(paths.metrics(family, "any").parent, ignore_errors=True)
         archives: Archives = {}
+        confusions: Confusions = {}
         bar = tqdm(runs, desc=f"evaluate {family}", unit="run", disable=None)
-        rows = [row for name in bar for row in evaluate_run(family, name, params, archives, device)]
+        rows = [row for name in bar for row in evaluate_run(family, name, params, archives, confusions, device)]
         write_csv(paths.results(family), rows)
         write_csv(paths.curves(family), gather_curves(family, rows))
+        if family in HEADLINE_FAMILIES:
+            write_confusions(family, params.figures.headline, confusions)
 
 
 if __name__ == "__main__":

@@ -35,7 +35,6 @@ from pipeline.networks import NETWORKS
 from pipeline.params import Params, SelfLabeling, load_params
 from pipeline.solver import solve
 from pipeline.solver.dense import solve_dense
-from pipeline.solver.gradient import solve_by_gradient
 from pipeline.solver.solution import Solution
 from pipeline.stages.common import clear_errors
 from pipeline.stages.device import select_device
@@ -85,20 +84,20 @@ def weights_of(spec: SelfLabeling) -> dict[str, Any]:
 
 def solve_panels(params: Params, spec: SelfLabeling, device: torch.device) -> dict[str, np.ndarray]:
     """Return pictures, seeds, masks, predictions and the soft labels of each relaxation."""
-    solver = params.solver[spec.solver]
+    solver = params.solver[spec.solver].model_dump(exclude_none=True)
     columns: dict[str, list[np.ndarray]] = {name: [] for name in ("image", "seeds", "labels", "probs", "pseudo_labels")}
     for problem in problems(params, spec, params.figures.panel_images, device):
         sample = problem.sample
         solved = [
-            solve_by_gradient(
+            solve(
                 problem.log_probs,
                 sample["seeds"],
                 problem.affinity,
                 cross_entropy=spec.cross_entropy,
                 relaxation=relaxation,
-                steps=solver.steps or PAPER_STEPS,
                 valid=sample["valid"],
                 **weights_of(spec),
+                **solver,
             ).labels[0]
             for relaxation in RELAXATIONS
         ]
@@ -133,14 +132,15 @@ def solve_neighborhoods(params: Params, nearest: SelfLabeling, dense: SelfLabeli
             "cross_entropy": nearest.cross_entropy,
             "relaxation": nearest.relaxation,
             "valid": sample["valid"],
-            "steps": params.solver[nearest.solver].steps or PAPER_STEPS,
         }
-        near = solve_by_gradient(problem.log_probs, sample["seeds"], problem.affinity, **energy, **weights_of(nearest))
+        solver = params.solver[nearest.solver].model_dump(exclude_none=True)
+        near = solve(problem.log_probs, sample["seeds"], problem.affinity, **energy, **weights_of(nearest), **solver)
         kernel = DenseKernel.build(
             sample["image"], sample["valid"], dense.sigma_rgb, dense.sigma_xy_px, mode="exact", landmarks=dense.landmarks
         )
         weights: dict[str, Any] = {"unary_weight": dense.unary_weight, "pairwise_weight": dense.pairwise_weight}
-        far = solve_dense(problem.log_probs, sample["seeds"], kernel, **energy, **weights)
+        steps = params.solver[dense.solver].steps or PAPER_STEPS
+        far = solve_dense(problem.log_probs, sample["seeds"], kernel, steps=steps, **energy, **weights)
         arrays[f"image_{index}"] = (sample["image"][0].permute(1, 2, 0) * 255).round().byte().cpu().numpy()
         arrays[f"seeds_{index}"] = sample["seeds"][0].byte().cpu().numpy()
         arrays[f"labels_{index}"] = sample["labels"][0].byte().cpu().numpy()

@@ -19,6 +19,9 @@ from pipeline.files import write_json
 from pipeline.params import Dataset, load_params
 from pipeline.stages.common import clear_errors, lookup, stage_arguments
 
+TEST_PHOTOS = {"voc": 20}
+"""Kinds whose test photos are published without masks, and how many procedural ones are made."""
+
 
 def write_synthetic(spec: Dataset, folder: Path, seed: int) -> None:
     """Write procedural pictures into `folder` in the raw layout of the data set's kind.
@@ -38,9 +41,11 @@ def write_synthetic(spec: Dataset, folder: Path, seed: int) -> None:
         )
     indices = [reader.class_names.index(name) for name in spec.synthetic.classes]
     size = (spec.synthetic.width_px, spec.synthetic.height_px)
+    counts = {"train": spec.synthetic.train, "val": spec.synthetic.val, "test": TEST_PHOTOS.get(spec.kind, 0)}
     scenes = {
         split: SCENES[spec.kind](count, seed=seed, class_indices=indices, size_px=size, split=split)
-        for split, count in (("train", spec.synthetic.train), ("val", spec.synthetic.val))
+        for split, count in counts.items()
+        if count
     }
     reader.write(folder, scenes)
 

@@ -1,7 +1,8 @@
 """Stage `train@RUN`: train one run of params.yaml, all its repetitions, and write weights, histories and a record.
 
 The same command resumes an interrupted run: repetitions that are finished are kept, the one that was cut goes on from its
-checkpoint, as long as settings, data and code are the same.
+checkpoint, as long as settings, data and code are the same. With `processes_per_run` above one it starts itself again under
+torchrun; several machines are used by calling torchrun oneself: `torchrun ... -m pipeline.stages.train FAMILY/RUN`.
 """
 
 from __future__ import annotations
@@ -11,17 +12,18 @@ import hashlib
 import json
 import os
 import shutil
-import time
+import sys
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
 import torch
+from tqdm import tqdm
 
-from pipeline import paths
+from pipeline import parallel, paths
 from pipeline.datasets.attach import AttachedImages
 from pipeline.datasets.base import DatasetError
 from pipeline.datasets.prepared import PreparedArchive
@@ -29,18 +31,18 @@ from pipeline.datasets.transforms import Draw, Jitter, RandomCrop, WholeImage
 from pipeline.evaluation.accuracy import accuracy
 from pipeline.evaluation.predict import predict_logits
 from pipeline.evaluation.score import score
-from pipeline.files import write_csv, write_json
+from pipeline.files import write_atomically, write_csv, write_json
 from pipeline.networks import CLASSIFIERS, NETWORKS
 from pipeline.networks.base import Network
 from pipeline.params import Params, ParamsError, Run, Supervision, Training, load_params
 from pipeline.stages.common import clear_errors
 from pipeline.stages.device import select_device
-from pipeline.targets.rasters import RasterArchive, write_rasters
+from pipeline.targets.rasters import RasterArchive, decode_raster, encode_raster, write_rasters
 from pipeline.targets.scribbles import rasterize, read_scribbles
 from pipeline.targets.sizes import read_size_targets
 from pipeline.targets.tags import read_tags
 from pipeline.training.checkpoint import load_state, save_state
-from pipeline.training.loop import Refresh, Settings, TrainingError, train
+from pipeline.training.loop import Interrupted, Refresh, Settings, TrainingError, train
 from pipeline.training.objectives import Objective, proposer
 from pipeline.training.seeding import BatchPlan, derive_seed
 
@@ -105,15 +107,30 @@ class Job:
             "supervision": self.supervision.model_dump(),
         }
 
+    def identity(self) -> dict[str, Any]:
+        """Return the settings that its weights and history depend on."""
+        settings = self.settings()
+        for section, names in (("run", ("method", "score_train")), ("training", ("workers", "cache_images"))):
+            settings[section] = {name: value for name, value in settings[section].items() if name not in names}
+        return settings
+
+    @property
+    def pretrained(self) -> Path | None:
+        """The pre-trained encoder that it starts from, unless it starts from another run."""
+        wanted = self.params.networks[self.run.network].weights is not None and self.start is None
+        return paths.pretrained_weights(self.run.network) if wanted else None
+
     def files(self) -> list[Path]:
         """Return the files the repetition depends on."""
         read = [paths.code(self.family), paths.prepared(self.run.dataset, "train")]
+        if self.training.validate_every_epochs > 0:
+            read.append(paths.prepared(self.run.dataset, "val"))
         read += sorted(paths.supervision(self.run.variant).glob("*"))
-        return read + ([] if self.start is None else [self.start])
+        return read + [path for path in (self.pretrained, self.start) if path is not None]
 
     def unfinished(self) -> Path:
         """Return the scratch folder of the repetition, named after a digest of settings, code and data."""
-        digest = hashlib.sha256(json.dumps(self.settings(), sort_keys=True).encode())
+        digest = hashlib.sha256(json.dumps(self.identity(), sort_keys=True).encode())
         for path in self.files():
             if path.suffix == ".zip":  # the directory of an archive holds a checksum of every member
                 with zipfile.ZipFile(path) as archive:
@@ -173,10 +190,8 @@ def make_network(job: Job, num_classes: int, seed: int) -> Network:
     """
     torch.manual_seed(derive_seed(seed, "network"))
     spec = job.params.networks[job.run.network]
-    pretrained = spec.weights is not None and job.start is None
-    weights = paths.pretrained_weights(job.run.network) if pretrained else None
     builders: dict[str, Callable[..., Network]] = {**NETWORKS, **CLASSIFIERS}
-    network = builders[spec.kind](num_classes, **spec.model_dump(exclude={"kind", "weights"}), weights=weights)
+    network = builders[spec.kind](num_classes, **spec.model_dump(exclude={"kind", "weights"}), weights=job.pretrained)
     if job.start is not None:
         try:
             network.load_state_dict(load_state(job.start))
@@ -195,7 +210,11 @@ def make_loader(dataset: AttachedImages, workers: int, pin: bool, plan: BatchPla
 
 
 def make_refresh(job: Job, dataset: AttachedImages, scratch: Path, device: torch.device) -> Refresh | None:
-    """Return what makes hard proposals while training, if the run's objective wants any."""
+    """Return what makes hard proposals while training, if the run's objective wants any.
+
+    Proposals of period N end up in proposals-N.zip; until all are there, each is a file of its own, so that an interrupted
+    round goes on where it was. Those of the period before stay until the next.
+    """
     labeling = job.params.objectives[job.run.objective].proposals
     if labeling is None:
         return None
@@ -203,43 +222,58 @@ def make_refresh(job: Job, dataset: AttachedImages, scratch: Path, device: torch
     resize_px = job.training.image_size_px if job.training.input == "resize" else None
     draw = make_draw(job.supervision)
 
-    def make(network: Network, period: int) -> None:
-        path = scratch / f"proposals-{period}.zip"
+    ids = dataset.archive.ids
+
+    def predict(network: Network, pictures: Sequence[Any]) -> list[torch.Tensor]:
+        return predict_logits(network, pictures, resize_px=resize_px, device=device)
+
+    def make(network: Network, period: int, stop: Callable[[], bool]) -> None:
+        path, parts = scratch / f"proposals-{period}.zip", scratch / f"proposals-{period}"
         if not path.exists():
+            part_of = {image_id: parts / f"{index}.png" for index, image_id in enumerate(ids)}
+            todo = [image_id for image_id in ids[parallel.rank() :: parallel.world_size()] if not part_of[image_id].exists()]
             made = propose(
-                dataset.annotated(draw),
-                lambda pictures: predict_logits(network, pictures, resize_px=resize_px, device=device),
+                dataset.annotated(draw, todo),
+                partial(predict, network),
                 unary_weight=labeling.unary_weight,
                 pairwise_weight=labeling.pairwise_weight,
-                total=len(dataset),
+                threads=max(job.training.workers, 1),
             )
-            write_rasters(path, made)
-            for old in scratch.glob("proposals-*.zip"):
-                if old != path:
-                    old.unlink()
+            hidden = None if parallel.rank() == 0 else True
+            for image_id, labels in tqdm(made, total=len(todo), desc="proposals", unit="img", disable=hidden, leave=False):
+                write_atomically(part_of[image_id], encode_raster(labels))
+                if stop():
+                    raise Interrupted(f"{job.label}: stopped while making proposals; run the same command again to go on")
+            parallel.wait_for_all()
+            if parallel.rank() == 0:
+                write_rasters(path, ((image_id, decode_raster(part.read_bytes())) for image_id, part in part_of.items()))
+                shutil.rmtree(parts)
+                scratch.joinpath(f"proposals-{period - 2}.zip").unlink(missing_ok=True)
+            parallel.wait_for_all()
         dataset.attach_rasters("proposals", RasterArchive(path))
 
     return Refresh(labeling.every_epochs, make)
 
 
-def run_repetition(job: Job, folder: Path, *, show_progress: bool = True) -> None:
+def run_repetition(job: Job, folder: Path, device: torch.device, *, show_progress: bool = True) -> None:
     """Train one repetition and leave its weights and history in `folder`, which appears when all is there."""
-    seed = derive_seed(job.params.seed, job.repetition, job.run.dataset)
-    device = select_device(job.params.device)
+    seed = derive_seed(job.params.seed, job.repetition, job.run.dataset, "first stage" if job.start is None else "second stage")
     dataset = make_dataset(job)
     training = job.training
     network = make_network(job, dataset.archive.num_classes, seed).to(device)
+    parallel.share_statistics(network, device)
     cast(Any, network).to(memory_format=torch.channels_last)
     resize_px = training.image_size_px if training.input == "resize" else None
     scratch = folder.with_name(f"{folder.name}.unfinished")
 
-    def validate(network: Network) -> float:
+    def validate(network: Network) -> dict[str, float]:
         images = job.archive("val")
         if images.task == "classification":
-            return accuracy(network, images, resize_px=training.image_size_px, device=device)
-        return score(network, images, resize_px=resize_px, device=device).mean_iou
+            return {"accuracy_val": accuracy(network, images, resize_px=training.image_size_px, device=device)}
+        found = score(network, images, resize_px=resize_px, device=device)
+        overlap = {"DSC_val": found.mean_dsc} if images.num_classes == 2 else {}
+        return {**overlap, "mIoU_val": found.mean_iou}
 
-    started = time.monotonic()
     state = train(
         network,
         partial(make_loader, dataset, training.workers, device.type == "cuda"),
@@ -254,32 +288,38 @@ def run_repetition(job: Job, folder: Path, *, show_progress: bool = True) -> Non
         label=job.label,
         show_progress=show_progress,
     )
-    seconds = time.monotonic() - started
-    save_state(scratch / "last.pt", cpu_weights(network.state_dict()))
-    if state.best_weights:
-        save_state(scratch / "best.pt", cpu_weights(state.best_weights))
-    write_csv(scratch / "history.csv", state.history)
-    for rest in [scratch / "checkpoint.pt", *scratch.glob("proposals-*.zip"), *scratch.glob(".*.tmp")]:  # .tmp: of a killed write
-        rest.unlink(missing_ok=True)
-    os.replace(scratch, folder)
-    print(f"{job.label}: {len(state.history)} epochs in {seconds:.1f} s on {device_name(device)}")
+    if parallel.rank() == 0:
+        save_state(scratch / "last.pt", cpu_weights(network.state_dict()))
+        if state.best_weights:
+            save_state(scratch / "best.pt", cpu_weights(state.best_weights))
+        write_csv(scratch / "history.csv", state.history)
+        write_json(paths.seconds(job.family, job.name, job.repetition), round(state.seconds, 1))
+        for rest in [scratch / "checkpoint.pt", *scratch.glob("proposals-*.zip"), *scratch.glob(".*.tmp")]:  # .tmp: killed writes
+            rest.unlink(missing_ok=True)
+        os.replace(scratch, folder)
+        print(f"{job.label}: {len(state.history)} epochs in {state.seconds:.1f} s on {device_name(device)}")
+    parallel.wait_for_all()
 
 
 def run_job(family: str, name: str, params: Params) -> None:
     """Train all repetitions of a run and write models/FAMILY/RUN."""
     jobs = [Job(family, name, params, repetition) for repetition in range(params.repetitions)]
     folders = [job.unfinished() for job in jobs]
-    for job, folder in zip(jobs, folders):
-        if not folder.exists():
-            run_repetition(job, folder)
+    with parallel.process_group(select_device(params.device)) as device:
+        for job, folder in zip(jobs, folders):
+            if not folder.exists():
+                run_repetition(job, folder, device)
+        if parallel.rank() > 0:
+            return
     archive = jobs[0].archive("train")
     final = paths.model(family, name)
-    final.mkdir(parents=True, exist_ok=True)
+    shutil.rmtree(final, ignore_errors=True)
+    final.mkdir(parents=True)
     for job, folder in zip(jobs, folders):
         shutil.copytree(folder, final / str(job.repetition))
     record = {
         "profile": params.profile,
-        "device": device_name(select_device(params.device)),
+        "device": device_name(device),
         "repetitions": params.repetitions,
         "class_names": archive.class_names,
         "palette": archive.palette,
@@ -315,6 +355,12 @@ def main() -> None:
         if arguments.dry_run:
             print(json.dumps(Job(family, name, params).settings(), indent=1))
             return
+        params.run(family, name)
+        if params.processes_per_run > 1 and "RANK" not in os.environ:
+            count = ["--nproc-per-node", str(params.processes_per_run)]
+            torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", *count]
+            sys.stdout.flush()
+            os.execv(sys.executable, [*torchrun, "-m", "pipeline.stages.train", arguments.run])
         run_job(family, name, params)
 
 

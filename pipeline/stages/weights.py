@@ -79,6 +79,7 @@ def write_weights(spec: NetworkParams, folder: Path, seed: int, *, downloads: Pa
 
     from pipeline.networks import CLASSIFIERS, NETWORKS
     from pipeline.networks.base import Network
+    from pipeline.networks.mxnet_params import convert_params
     from pipeline.networks.weights import convert
 
     builders: dict[str, Callable[..., Network]] = {**NETWORKS, **CLASSIFIERS}
@@ -87,7 +88,7 @@ def write_weights(spec: NetworkParams, folder: Path, seed: int, *, downloads: Pa
     if file is None:
         state = network.encoder_state()
     else:
-        state = convert(network, file, name)
+        state = convert_params(network, file) if file.suffix == ".params" else convert(network, file, name)
         note |= {"file": file.name, "sha256": file_digest(file, "sha256")}
     write_atomically(folder / paths.pretrained_weights("").name, save(state))
     return {**note, "tensors": len(state)}

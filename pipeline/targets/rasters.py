@@ -23,10 +23,21 @@ def write_rasters(path: Path, rasters: Iterable[tuple[str, np.ndarray]]) -> None
     content = io.BytesIO()
     with zipfile.ZipFile(content, "w", zipfile.ZIP_STORED) as archive:
         for image_id, raster in rasters:
-            picture = io.BytesIO()
-            Image.fromarray(np.ascontiguousarray(raster, np.uint8), mode="L").save(picture, format="PNG")
-            archive.writestr(zipfile.ZipInfo(f"{image_id}.png", _TIMESTAMP), picture.getvalue())
+            archive.writestr(zipfile.ZipInfo(f"{image_id}.png", _TIMESTAMP), encode_raster(raster))
     write_atomically(path, content.getvalue())
+
+
+def encode_raster(raster: np.ndarray) -> bytes:
+    """Return (H, W) uint8 as a grey PNG."""
+    picture = io.BytesIO()
+    Image.fromarray(np.ascontiguousarray(raster, np.uint8), mode="L").save(picture, format="PNG")
+    return picture.getvalue()
+
+
+def decode_raster(content: bytes) -> np.ndarray:
+    """Return the (H, W) uint8 of a grey PNG."""
+    with Image.open(io.BytesIO(content)) as picture:
+        return np.asarray(picture, np.uint8)
 
 
 class RasterArchive(Mapping[str, np.ndarray]):
@@ -45,8 +56,8 @@ class RasterArchive(Mapping[str, np.ndarray]):
             raise ValueError(f"{path}: cannot be read ({error}); run the stage again that makes this supervision") from error
 
     def __getitem__(self, image_id: str) -> np.ndarray:
-        with zipfile.ZipFile(self.path) as archive, Image.open(io.BytesIO(archive.read(self._names[image_id]))) as picture:
-            return np.asarray(picture, np.uint8)
+        with zipfile.ZipFile(self.path) as archive:
+            return decode_raster(archive.read(self._names[image_id]))
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._names)

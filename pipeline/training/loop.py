@@ -1,7 +1,8 @@
 """One training loop for every objective of both papers.
 
 The same call resumes an interrupted run: state is checkpointed while running and everything random depends on
-(seed, step) alone, so on a CPU a resumed run ends with the very weights of an uninterrupted one.
+(seed, step) alone, so on a CPU a resumed run ends with the very weights of an uninterrupted one. Started by torchrun, every
+process works on its share of each batch (`pipeline.parallel`) and the run is that of one process, up to rounding.
 """
 
 from __future__ import annotations
@@ -16,12 +17,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn import Module
 from tqdm import tqdm
 
+from pipeline import parallel
 from pipeline.networks.base import Network
 from pipeline.training.checkpoint import load_state, save_state
 from pipeline.training.objectives import Batch, Objective
@@ -62,13 +66,15 @@ class State:
 
     Attributes:
         step: batches done.
+        seconds: time spent on them, in all sessions.
         sums: running sums of the current epoch's history values.
         history: one row per finished epoch.
-        best_metric: highest validation metric so far.
+        best_metric: highest value so far of the first validation metric.
         best_weights: weights that reached it; empty before the first validation.
     """
 
     step: int = 0
+    seconds: float = 0.0
     sums: dict[str, float] = field(default_factory=dict)
     history: list[dict[str, float]] = field(default_factory=list)
     best_metric: float = -math.inf
@@ -76,7 +82,7 @@ class State:
 
 
 LoaderFactory = Callable[[BatchPlan], Iterable[Batch]]
-Validation = Callable[[Network], float]
+Validation = Callable[[Network], Mapping[str, float]]
 
 
 @dataclass(frozen=True)
@@ -85,12 +91,14 @@ class Refresh:
 
     Attributes:
         every_epochs: how often.
-        make: called with the network, in evaluation mode, and the number of the period, before the period's first batch. It
-            keeps what it made under that number until the next, so that a resumed period goes on with the same.
+        make: called with the network, in evaluation mode, the number of the period, and a function that tells whether training
+            was asked to stop, before the period's first batch. It keeps what it made under that number, and under the one
+            before, so that a resumed period goes on with the same; asked to stop, it raises `Interrupted`, and finds what
+            it had made when it is called again.
     """
 
     every_epochs: int
-    make: Callable[[Network, int], None]
+    make: Callable[[Network, int, Callable[[], bool]], None]
 
 
 def train(
@@ -111,7 +119,7 @@ def train(
     """Train `network` in place and return the finished state (history, best weights).
 
     Args:
-        network: moved to `device`, in channels-last memory order, by the caller.
+        network: moved to `device`, in channels-last memory order, by the caller; equal in all processes.
         make_loader: returns the batches of a plan, in its order.
         num_images: images in the training set.
         objective: total loss and its named parts.
@@ -120,7 +128,8 @@ def train(
         device: where the network is.
         checkpoint: scratch file to resume from and to write while running; removed by the caller when the results
             are safe. None: no checkpoints.
-        validate: returns the metric of the validation set, higher is better; called every `validate_every_epochs` epochs.
+        validate: returns metrics of the validation set by the names of their columns in the history; of the first, higher is
+            better. Called every `validate_every_epochs` epochs, by all processes together.
         refresh: supervision made from the network while it trains.
         label: name on the progress bar and in messages.
         show_progress: draw a progress bar with loss, images per second and time left.
@@ -140,18 +149,26 @@ def train(
     plan = BatchPlan(num_images, settings.batch_size, settings.epochs, seed)
     scheduler = make_scheduler(optimizer, settings.schedule, total_steps=plan.total_steps, power=settings.power)
     state = State()
-    parts = {"network": network, "optimizer": optimizer, "scheduler": scheduler}
+    parts: dict[str, Any] = {"network": network, "optimizer": optimizer, "scheduler": scheduler}
     if checkpoint is not None and checkpoint.exists():
         state = _restore(checkpoint, parts, device)
-    plan = BatchPlan(num_images, settings.batch_size, settings.epochs, seed, start_step=state.step)
-    last_saved = time.monotonic()
-    batches = make_loader(plan) if refresh is None else _refreshed(make_loader, plan, refresh, network)
+    plan = replace(plan, start_step=state.step, rank=parallel.rank(), shares=parallel.world_size())
+    started = last_saved = time.monotonic() - state.seconds
+    forward = parallel.share_gradients(network, device)
+
+    def save() -> None:
+        nonlocal last_saved
+        state.seconds = time.monotonic() - started
+        if checkpoint is not None and parallel.rank() == 0:
+            save_state(checkpoint, {**{name: part.state_dict() for name, part in parts.items()}, "state": dict(vars(state))})
+        last_saved = time.monotonic()
 
     network.train()
     with _stop_requests() as stop, _dead_workers(label), _progress(plan, settings.batch_size, label, show_progress) as bar:
+        batches = make_loader(plan) if refresh is None else _refreshed(make_loader, plan, refresh, network, stop, save)
         for batch in batches:
-            torch.manual_seed(derive_seed(seed, "step", state.step))  # dropout
-            values = _step(network, objective, optimizer, batch, settings.precision, device, state.step, label)
+            torch.manual_seed(derive_seed(seed, "step", state.step, plan.rank))  # dropout
+            values = _step(network, forward, objective, optimizer, batch, settings.precision, device, state.step, label)
             scheduler.step()
             state.step += 1
             for name, value in values.items():
@@ -161,23 +178,38 @@ def train(
             if state.step % plan.steps_per_epoch == 0:
                 _finish_epoch(state, plan, optimizer, network, settings, validate)
             finished = state.step == plan.total_steps
-            if checkpoint is not None and not finished and (stop.is_set or time.monotonic() - last_saved > CHECKPOINT_EVERY_S):
-                _save(checkpoint, parts, state)
-                last_saved = time.monotonic()
-            if stop.is_set and not finished:
+            stopped = parallel.on_any_rank(stop()) and not finished
+            if stopped or (not finished and time.monotonic() - last_saved > CHECKPOINT_EVERY_S):
+                save()
+            if stopped:
                 where = f"; step {state.step} of {plan.total_steps} is saved" if checkpoint is not None else ""
                 raise Interrupted(f"{label}: stopped on request{where}; run the same command again to go on")
+    parallel.share_buffers(network)
     network.eval()
+    state.seconds = time.monotonic() - started
     return state
 
 
-def _refreshed(make_loader: LoaderFactory, plan: BatchPlan, refresh: Refresh, network: Network) -> Iterator[Batch]:
-    """Yield the batches of `plan`, with a new loader after each refresh, because loader processes hold a copy of the data."""
+def _refreshed(
+    make_loader: LoaderFactory,
+    plan: BatchPlan,
+    refresh: Refresh,
+    network: Network,
+    stop: Callable[[], bool],
+    save: Callable[[], None],
+) -> Iterator[Batch]:
+    """Yield the batches of `plan`, with a new loader after each refresh, because loader processes hold a copy of the data.
+
+    Each refresh begins with a checkpoint: what it replaces is then never asked for again.
+    """
     period_steps = refresh.every_epochs * plan.steps_per_epoch
     step = plan.start_step
     while step < plan.total_steps:
+        if step > 0:
+            save()
+        parallel.share_buffers(network)
         network.eval()
-        refresh.make(network, step // period_steps)
+        refresh.make(network, step // period_steps, stop)
         network.train()
         count = min(period_steps - step % period_steps, plan.total_steps - step)
         yield from islice(make_loader(replace(plan, start_step=step)), count)
@@ -186,6 +218,7 @@ def _refreshed(make_loader: LoaderFactory, plan: BatchPlan, refresh: Refresh, ne
 
 def _step(
     network: Network,
+    forward: Module,
     objective: Objective,
     optimizer: torch.optim.Optimizer,
     batch: Batch,
@@ -200,9 +233,9 @@ def _step(
     mixed = precision == "bf16" and device.type == "cuda"
     try:
         with torch.autocast(device.type, dtype=torch.bfloat16, enabled=mixed):
-            logits = network(on_device["image"])
+            logits = forward(on_device["image"])
         loss, parts = objective(logits, on_device)
-        values = {name: float(value) for name, value in parts.items()}
+        values = dict(zip(parts, parallel.mean_over_ranks(torch.stack(list(parts.values()))).tolist()))
         if not math.isfinite(values["loss"]):
             culprits = ", ".join(f"{name} = {value:g}" for name, value in values.items() if not math.isfinite(value))
             raise TrainingError(
@@ -249,20 +282,17 @@ def _finish_epoch(
     row.update({name: total / plan.steps_per_epoch for name, total in state.sums.items()})
     state.sums = {}
     every = settings.validate_every_epochs
-    if validate is not None and every > 0:
-        row["mIoU_val"] = math.nan
-        if epoch % every == 0 or epoch == settings.epochs:
-            network.eval()
-            row["mIoU_val"] = metric = validate(network)
-            network.train()
-            if metric > state.best_metric:
-                state.best_metric = metric
-                state.best_weights = copy.deepcopy(network.state_dict())
+    if validate is not None and every > 0 and (epoch % every == 0 or epoch == settings.epochs):
+        parallel.share_buffers(network)
+        network.eval()
+        metrics = validate(network)
+        network.train()
+        row.update(metrics)
+        metric = next(iter(metrics.values()))
+        if metric > state.best_metric:
+            state.best_metric = metric
+            state.best_weights = copy.deepcopy(network.state_dict())
     state.history.append(row)
-
-
-def _save(path: Path, parts: Mapping[str, Any], state: State) -> None:
-    save_state(path, {**{name: part.state_dict() for name, part in parts.items()}, "state": dict(vars(state))})
 
 
 def _restore(path: Path, parts: Mapping[str, Any], device: torch.device) -> State:
@@ -272,25 +302,21 @@ def _restore(path: Path, parts: Mapping[str, Any], device: torch.device) -> Stat
     return State(**saved["state"])
 
 
-class _StopFlag:
-    is_set = False
-
-
 @contextmanager
-def _stop_requests() -> Iterator[_StopFlag]:
-    """Turn SIGINT and SIGTERM into a flag while training, so that a step is never cut in two."""
-    flag = _StopFlag()
+def _stop_requests() -> Iterator[Callable[[], bool]]:
+    """Turn SIGINT and SIGTERM into an answer while training, so that a step is never cut in two."""
+    flag = Event()
 
     def request(signum: int, frame: object) -> None:
-        flag.is_set = True
+        flag.set()
 
     try:
         previous = {number: signal.signal(number, request) for number in (signal.SIGINT, signal.SIGTERM)}
     except ValueError:  # not the main thread: the caller handles signals
-        yield flag
+        yield flag.is_set
         return
     try:
-        yield flag
+        yield flag.is_set
     finally:
         for number, handler in previous.items():
             signal.signal(number, handler)
@@ -317,6 +343,11 @@ def _progress(plan: BatchPlan, batch_size: int, label: str, show: bool) -> Itera
     total = plan.total_steps * batch_size
     interval_s = 1.0 if sys.stderr.isatty() else 30.0
     with tqdm(
-        total=total, initial=plan.start_step * batch_size, desc=label, unit="img", disable=not show, mininterval=interval_s
+        total=total,
+        initial=plan.start_step * batch_size,
+        desc=label,
+        unit="img",
+        disable=not show or plan.rank > 0,
+        mininterval=interval_s,
     ) as bar:
         yield bar

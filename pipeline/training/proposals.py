@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from itertools import islice
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from tqdm import tqdm
 
 from pipeline.crf.affinity import trust_region_affinity
 from pipeline.crf.neighborhoods import NEIGHBORHOODS
@@ -21,7 +23,7 @@ Predict = Callable[[Sequence[NDArray[np.uint8]]], list[Tensor]]
 
 
 def propose(
-    images: Iterable[Annotated], predict: Predict, *, unary_weight: float, pairwise_weight: float, total: int | None = None
+    images: Iterable[Annotated], predict: Predict, *, unary_weight: float, pairwise_weight: float, threads: int = 1
 ) -> Iterator[tuple[str, NDArray[np.uint8]]]:
     """Yield image id and hard labels (H, W) of every image: expansion moves on the 8-grid, limited to the image's seed classes.
 
@@ -30,19 +32,30 @@ def propose(
         predict: the network as it is now.
         unary_weight: eta, weight of -ln of the prediction.
         pairwise_weight: lambda, weight of the contrast-sensitive Potts term.
-        total: number of images, for the progress bar.
+        threads: images cut at the same time; the network predicts as many at once.
     """
+    images = iter(images)
+    cut = partial(_cut, unary_weight=unary_weight, pairwise_weight=pairwise_weight)
+    with ThreadPoolExecutor(threads) as pool:
+        while chunk := list(islice(images, threads)):
+            ids, pictures, seeds = zip(*chunk)
+            logits = [one.float().cpu() for one in predict(pictures)]
+            yield from zip(ids, pool.map(cut, logits, pictures, seeds))
+
+
+def _cut(
+    logits: Tensor, picture: NDArray[np.uint8], given: NDArray[np.uint8], *, unary_weight: float, pairwise_weight: float
+) -> NDArray[np.uint8]:
+    """Return hard labels (H, W) of one image."""
     offsets = NEIGHBORHOODS["grid8"]
-    for image_id, picture, given in tqdm(images, total=total, desc="proposals", unit="img", disable=None, leave=False):
-        logits = predict([picture])[0].float().cpu()[None]
-        image = torch.from_numpy(np.ascontiguousarray(picture.transpose(2, 0, 1)))[None].float() / 255
-        seeds = torch.from_numpy(given.astype(np.int64))[None]
-        solution = solve_graph_cut(
-            torch.log_softmax(logits, dim=1),
-            seeds,
-            trust_region_affinity(image, torch.ones_like(seeds, dtype=torch.bool), offsets),
-            offsets=offsets,
-            unary_weight=unary_weight,
-            pairwise_weight=pairwise_weight,
-        )
-        yield image_id, solution.labels[0].argmax(0).to(torch.uint8).numpy()
+    image = torch.from_numpy(np.ascontiguousarray(picture.transpose(2, 0, 1)))[None].float() / 255
+    seeds = torch.from_numpy(given.astype(np.int64))[None]
+    solution = solve_graph_cut(
+        torch.log_softmax(logits[None], dim=1),
+        seeds,
+        trust_region_affinity(image, torch.ones_like(seeds, dtype=torch.bool), offsets),
+        offsets=offsets,
+        unary_weight=unary_weight,
+        pairwise_weight=pairwise_weight,
+    )
+    return solution.labels[0].argmax(0).to(torch.uint8).numpy()

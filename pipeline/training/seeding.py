@@ -32,6 +32,11 @@ class BatchPlan:
         epochs: passes over the set.
         seed: root seed of the run.
         start_step: batches already done.
+        rank: which share of every batch: images rank, rank + shares, ...
+        shares: processes among which every batch is divided; each gets as many images.
+
+    Raises:
+        ValueError: a batch cannot be divided evenly.
     """
 
     num_images: int
@@ -39,6 +44,15 @@ class BatchPlan:
     epochs: int
     seed: int
     start_step: int = 0
+    rank: int = 0
+    shares: int = 1
+
+    def __post_init__(self) -> None:
+        if min(self.batch_size, self.num_images) % self.shares:
+            raise ValueError(
+                f"training.<name>.batch_size: {min(self.batch_size, self.num_images)} images cannot be divided evenly "
+                f"among {self.shares} processes"
+            )
 
     @property
     def steps_per_epoch(self) -> int:
@@ -59,5 +73,5 @@ class BatchPlan:
             order = torch.randperm(self.num_images, generator=generator).tolist()
             skipped = max(self.start_step - epoch * self.steps_per_epoch, 0)
             for batch in range(skipped, self.steps_per_epoch):
-                chosen = order[batch * self.batch_size : (batch + 1) * self.batch_size]
+                chosen = order[batch * self.batch_size : (batch + 1) * self.batch_size][self.rank :: self.shares]
                 yield [(index, derive_seed(self.seed, "augment", epoch, index)) for index in chosen]

@@ -102,7 +102,7 @@ def test_every_class_of_voc_can_be_drawn():
 
 
 @pytest.mark.parametrize(
-    "bad", [{"class_indices": []}, {"class_indices": [0]}, {"class_indices": [21]}, {"split": "test"}, {"size_px": (8, 64)}]
+    "bad", [{"class_indices": []}, {"class_indices": [0]}, {"class_indices": [21]}, {"split": "half"}, {"size_px": (8, 64)}]
 )
 def test_arguments_out_of_range_are_refused(bad):
     with pytest.raises(ValueError, match=r"expected"):

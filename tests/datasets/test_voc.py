@@ -50,6 +50,21 @@ def test_trainval_is_train_and_val(tmp_path):
     assert parts[0] + parts[1] == parts[2]
 
 
+def test_test_photos_are_listed_and_have_no_masks(tmp_path):
+    hidden = make_scenes(3, seed=1, class_indices=[8, 12], size_px=(32, 24), split="test")
+    Voc.write(tmp_path, {"train": SCENES, "val": (), "test": hidden})
+    base = tmp_path / "VOCdevkit/VOC2012"
+    ids = (base / "ImageSets/Segmentation/test.txt").read_text().split()
+    assert ids == [scene.image_id for scene in hidden]
+    assert all((base / f"JPEGImages/{image_id}.jpg").is_file() for image_id in ids)
+    assert not [path for path in tmp_path.rglob("*.png") if path.stem in ids]
+    assert not set(ids) & {scene.image_id for scene in SCENES}
+
+
+def test_there_is_no_test_list_without_test_photos(tmp_path):
+    assert not (write(tmp_path) / "VOCdevkit/VOC2012/ImageSets/Segmentation/test.txt").exists()
+
+
 def test_root_may_be_the_devkit_itself(tmp_path):
     write(tmp_path)
     assert Voc(tmp_path / "VOCdevkit").ids("train") == Voc(tmp_path).ids("train")

@@ -1,9 +1,13 @@
+import base64
+import io
 import re
 from fnmatch import fnmatchcase
 from html import unescape
 from html.parser import HTMLParser
 
+import numpy as np
 import pytest
+from PIL import Image
 from report_folder import SVG, ReportFolder
 from ruamel.yaml import YAML
 
@@ -16,6 +20,7 @@ from pipeline.report.html import (
     LARGEST_SVG_BYTES,
     LONGEST_PLOT_ROWS,
     inline_svg,
+    pack_picture,
     read_markdown,
     read_plotted,
     read_run,
@@ -198,7 +203,7 @@ def test_what_is_not_made_says_how_to_make_it(folder):
 def test_a_large_figure_is_a_picture(folder):
     folder.path("figures", "b-tab3.svg").write_text(SVG + " " * LARGEST_SVG_BYTES)
     folder.path("figures", "b-tab3.png").write_bytes(folder.path("figures", "b-fig7.png").read_bytes())
-    assert "data:image/png;base64," in article(folder.render(), "b-tab3")
+    assert "data:image/" in article(folder.render(), "b-tab3")
     assert "<svg" not in article(folder.render(), "b-tab3")
 
 
@@ -207,26 +212,81 @@ def test_a_figure_without_vectors_is_a_picture_with_a_text(folder):
 
 
 def test_ids_and_references_of_a_figure_get_a_prefix():
-    markup = inline_svg(SVG, "a", "what")
+    markup = inline_svg(SVG, "a", "what", {})
     assert 'id="a-dot"' in markup
     assert 'href="#a-dot"' in markup
     assert "url(#a-box)" in markup
 
 
+GLYPH = '<path id="DejaVuSans-41" d="M 1 2 z" transform="scale(0.015625)"/>'
+LETTERS = SVG.replace("</svg>", f'<defs>{GLYPH}</defs><use xlink:href="#DejaVuSans-41"/></svg>')
+
+
+def test_letters_of_all_figures_stand_once_for_the_page():
+    glyphs = {}
+    markup = [inline_svg(LETTERS, name, "what", glyphs) for name in "ab"]
+    assert glyphs == {"DejaVuSans-41": GLYPH}
+    assert all('href="#DejaVuSans-41"' in one and GLYPH not in one for one in markup)
+
+
+def test_a_letter_with_two_outlines_is_a_mistake():
+    with pytest.raises(ValueError, match="one outline of DejaVuSans-41"):
+        inline_svg(LETTERS, "a", "what", {"DejaVuSans-41": GLYPH.replace("1 2", "1 3")})
+
+
+def test_the_page_holds_the_letters_of_its_figures(folder):
+    folder.path("figures", "b-tab3.svg").write_text(LETTERS)
+    assert folder.render().count('id="DejaVuSans-41"') == 1
+
+
+def test_coordinates_are_rounded_but_not_scales():
+    markup = inline_svg(SVG.replace('d="M 0 0 L 9 9"', 'd="M 70.043744 -197.0 L 1.99996 0.015625"'), "a", "what", {})
+    assert 'd="M 70.044 -197.0 L 2 0.015625"' in markup
+
+
+@pytest.mark.parametrize("size", [(2, 3), (200, 300)])
+def test_a_packed_picture_has_the_same_pixels(size):
+    pixels = np.random.default_rng(0).integers(0, 256, (*size, 3), dtype=np.uint8)
+    data = io.BytesIO()
+    Image.fromarray(pixels).save(data, "PNG")
+    packed = pack_picture(data.getvalue()).split(",")[1]
+    assert len(packed) <= len(base64.b64encode(data.getvalue()))
+    assert (np.asarray(Image.open(io.BytesIO(base64.b64decode(packed))).convert("RGB")) == pixels).all()
+
+
+def test_pictures_inside_a_figure_are_packed(folder):
+    png = base64.b64encode(folder.path("figures", "b-fig7.png").read_bytes()).decode()
+    picture = f'<image xlink:href="data:image/png;base64,\n{png}" width="9"/></svg>'
+    expected = f'xlink:href="{pack_picture(base64.b64decode(png))}"'
+    assert expected in inline_svg(SVG.replace("</svg>", picture), "a", "what", {})
+
+
+def test_pictures_do_not_count_as_vectors(folder):
+    png = base64.b64encode(folder.path("figures", "b-fig7.png").read_bytes()).decode()
+    pictures = f'<image xlink:href="data:image/png;base64,{png}"/>' * (LARGEST_SVG_BYTES // len(png) + 1)
+    folder.path("figures", "b-fig7.svg").write_text(SVG.replace("</svg>", f"{pictures}</svg>"))
+    assert "<svg" in article(folder.render(), "b-fig7")
+
+
+def test_only_columns_with_sentences_get_room():
+    text = "| claim | n |\n| --- | ---: |\n| a sentence of more than a few words | 1 |\n"
+    assert [column.words for column in read_markdown(text, "embedded").columns] == [True, False]
+
+
 def test_a_figure_does_not_style_the_page():
-    markup = inline_svg(SVG, "a", "what")
+    markup = inline_svg(SVG, "a", "what", {})
     assert "<style" not in markup
     assert "metadata" not in markup
 
 
 def test_the_label_of_a_figure_is_escaped():
-    assert 'aria-label="a &lt; b &#34;c&#34;"' in inline_svg(SVG, "a", 'a < b "c"')
+    assert 'aria-label="a &lt; b &#34;c&#34;"' in inline_svg(SVG, "a", 'a < b "c"', {})
 
 
 @pytest.mark.parametrize("text", ["<p>no figure</p>", "<svg width='1'></svg>"])
 def test_a_file_that_is_no_figure_is_a_mistake(text):
     with pytest.raises(ValueError, match="figure b-tab3: expected"):
-        inline_svg(text, "b-tab3", "")
+        inline_svg(text, "b-tab3", "", {})
 
 
 def test_a_table_is_read_back_with_the_best_and_the_note(folder):

@@ -62,7 +62,8 @@ def template(tmp_path_factory):
     Voc.write(folder / "raw", scenes)
     for split in ("train", "val"):
         write_prepared(folder / paths.prepared(run["dataset"], split), Voc(folder / "raw"), split, classes=["cat", "dog"])
-    for path, text in ((paths.supervision_summary(run["supervision"]), "{}"), (paths.code("size_noise"), "digest")):
+    summary = paths.supervision_summary(f"{run['dataset']}/{run['supervision']}")
+    for path, text in ((summary, "{}"), (paths.code("size_noise"), "digest")):
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
         (folder / path).write_text(text)
     return folder

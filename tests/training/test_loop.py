@@ -138,9 +138,10 @@ def test_best_weights_are_those_of_the_best_epoch():
 
     def validate(network):
         seen.append({name: value.clone() for name, value in network.state_dict().items()})
-        return next(metrics)
+        return {"DSC_val": next(metrics), "mIoU_val": 0.0}
 
     _, state = run(validate=validate)
+    assert [row["DSC_val"] for row in state.history] == [0.1, 0.9, 0.5]
     assert state.best_metric == 0.9
     assert all(torch.equal(state.best_weights[name], seen[1][name]) for name in seen[1])
 
@@ -182,12 +183,12 @@ def test_broken_checkpoint_is_named(tmp_path):
 
 def test_refresh_comes_before_each_period_with_the_network_in_evaluation_mode():
     made = []
-    run(refresh=Refresh(2, lambda network, period: made.append((period, network.training))))
+    run(refresh=Refresh(2, lambda network, period, stop: made.append((period, network.training))))
     assert made == [(0, False), (1, False)]  # three epochs in periods of two
 
 
 def test_refresh_leaves_the_training_as_it_is_when_it_changes_nothing():
-    assert run(refresh=Refresh(1, lambda network, period: None))[1].history == run()[1].history
+    assert run(refresh=Refresh(1, lambda network, period, stop: None))[1].history == run()[1].history
 
 
 def test_batches_see_what_the_refresh_made():
@@ -199,12 +200,12 @@ def test_batches_see_what_the_refresh_made():
             shown.append(periods[-1])
             yield batch
 
-    run(make_loader=noting_loader, refresh=Refresh(1, lambda network, period: periods.append(period)))
+    run(make_loader=noting_loader, refresh=Refresh(1, lambda network, period, stop: periods.append(period)))
     assert shown == [0, 1, 2]
 
 
 def test_resumed_period_is_refreshed_under_its_own_number(tmp_path, monkeypatch):
-    whole, _ = run(refresh=Refresh(2, lambda network, period: None))
+    whole, _ = run(refresh=Refresh(2, lambda network, period, stop: None))
     monkeypatch.setattr(loop, "CHECKPOINT_EVERY_S", 0.0)
     made = []
 
@@ -217,8 +218,30 @@ def test_resumed_period_is_refreshed_under_its_own_number(tmp_path, monkeypatch)
     path = tmp_path / "checkpoint.pt"
     with pytest.raises(Interrupted):
         run(
-            make_loader=stop_in_the_second_epoch, checkpoint=path, refresh=Refresh(2, lambda network, period: made.append(period))
+            make_loader=stop_in_the_second_epoch,
+            checkpoint=path,
+            refresh=Refresh(2, lambda network, period, stop: made.append(period)),
         )
-    resumed, _ = run(checkpoint=path, refresh=Refresh(2, lambda network, period: made.append(period)))
+    resumed, _ = run(checkpoint=path, refresh=Refresh(2, lambda network, period, stop: made.append(period)))
     assert made == [0, 1]  # stopped at the end of period 0, so that the next one follows
     assert equal_weights(whole, resumed)
+
+
+def test_refresh_that_is_asked_to_stop_is_taken_up_again_from_its_own_beginning(tmp_path):
+    whole, state = run(refresh=Refresh(1, lambda network, period, stop: None))
+    made = []
+
+    def stopped_in_the_third_period(network, period, stop):
+        assert not stop()
+        if period == 2:
+            os.kill(os.getpid(), signal.SIGTERM)
+            assert stop()
+            raise Interrupted("asked to stop")
+
+    path = tmp_path / "checkpoint.pt"
+    with pytest.raises(Interrupted):
+        run(checkpoint=path, refresh=Refresh(1, stopped_in_the_third_period))
+    resumed, after = run(checkpoint=path, refresh=Refresh(1, lambda network, period, stop: made.append(period)))
+    assert made == [2]
+    assert equal_weights(whole, resumed)
+    assert after.history == state.history

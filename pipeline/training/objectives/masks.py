@@ -5,6 +5,7 @@ from __future__ import annotations
 from torch.nn.functional import nll_loss
 
 from pipeline.conventions import VOID
+from pipeline.parallel import mean_over_ranks
 from pipeline.training.objectives import Batch, Prediction, Term, TermFunction
 
 
@@ -14,6 +15,6 @@ def masks_term(weight: float) -> TermFunction:
     def masks(prediction: Prediction, batch: Batch) -> Term:
         labels = batch["labels"]
         total = nll_loss(prediction.log_probs, labels, ignore_index=VOID, reduction="sum")
-        return Term(weight * total / (labels != VOID).sum().clamp(min=1))
+        return Term(weight * total / mean_over_ranks((labels != VOID).sum()).clamp(min=1))
 
     return masks

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from pipeline.conventions import VOID
 from pipeline.losses.robust import trust_region_loss
+from pipeline.parallel import mean_over_ranks, world_size
 from pipeline.training.objectives import Batch, Prediction, Term, TermFunction
 
 
@@ -16,6 +18,9 @@ def proposals_term(*, weight: float, epsilon: float, **labeling: object) -> Term
     """
 
     def proposals(prediction: Prediction, batch: Batch) -> Term:
-        return Term(weight * trust_region_loss(prediction.log_probs, batch["proposals"], batch["seeds"], epsilon))
+        loss = trust_region_loss(prediction.log_probs, batch["proposals"], batch["seeds"], epsilon)
+        count = (batch["seeds"] != VOID).sum()  # the loss is divided by it, and by the images, of this process's share
+        share = count.clamp(min=1) / mean_over_ranks(count).clamp(min=1) / world_size()
+        return Term(weight * share * loss)
 
     return proposals

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pipeline.conventions import VOID
 from pipeline.losses.cross_entropy import partial_cross_entropy
+from pipeline.parallel import mean_over_ranks
 from pipeline.training.objectives import Batch, Prediction, Term, TermFunction
 
 
@@ -12,6 +13,6 @@ def seeds_term(weight: float) -> TermFunction:
 
     def seeds(prediction: Prediction, batch: Batch) -> Term:
         total = partial_cross_entropy(prediction.log_probs, batch["seeds"]).sum()
-        return Term(weight * total / (batch["seeds"] != VOID).sum().clamp(min=1))
+        return Term(weight * total / mean_over_ranks((batch["seeds"] != VOID).sum()).clamp(min=1))
 
     return seeds

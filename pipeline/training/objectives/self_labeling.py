@@ -12,6 +12,7 @@ from pipeline.crf.affinity import contrast_affinity
 from pipeline.crf.dense import DenseKernel
 from pipeline.crf.neighborhoods import NEIGHBORHOODS
 from pipeline.losses.cross_entropy import CROSS_ENTROPIES, entropy
+from pipeline.parallel import mean_over_ranks
 from pipeline.solver import solve
 from pipeline.solver.dense import solve_dense
 from pipeline.solver.solution import Solution
@@ -75,7 +76,7 @@ def self_labeling_term(
         if labels == "hard":
             pseudo_labels = one_hot(pseudo_labels.argmax(1), pseudo_labels.shape[1])
         free = valid & (seeds == VOID)
-        count = free.sum().clamp(min=1)
+        count = mean_over_ranks(free.sum()).clamp(min=1)
         value = unary_weight * pull(prediction.log_probs, pseudo_labels).masked_fill(~free, 0.0).sum() / count
         if entropy_weight > 0:
             value = value + entropy_weight * entropy(prediction.log_probs).masked_fill(~free, 0.0).sum() / count
