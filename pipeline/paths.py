@@ -10,6 +10,8 @@ from pathlib import Path
 
 PARAMS = Path("params.yaml")
 PUBLISHED = Path("reports/published.csv")
+RECORDED = Path("reports/recorded")
+"""Numbers of experiments that cannot be made again anywhere, such as those on data that may not be passed on."""
 TEST_SCORES = Path("reports/voc_test_scores.csv")
 """Scores that the evaluation server of PASCAL VOC returned, entered by hand."""
 DATA_STATISTICS = Path("reports/data.json")
@@ -141,6 +143,11 @@ def confusion(family: str) -> Path:
 def panels(artefact: str) -> Path:
     """Return the pictures, predictions or soft labels that a qualitative figure is drawn from."""
     return Path("models/panels") / f"{artefact}.npz"
+
+
+def submission(family: str, run: str) -> Path:
+    """Return the archive of a run's predictions on the PASCAL VOC test photos, for the evaluation server."""
+    return Path("models/submissions") / f"{family}-{run}.tgz"
 
 
 def solver_check(family: str) -> Path:

@@ -10,6 +10,7 @@ from ruamel.yaml import YAML
 from pipeline import paths
 from pipeline.import_graph import REPOSITORY, imported_modules, reached_files
 from pipeline.report.artifacts import ARTIFACTS
+from pipeline.report.fig_a_tab2 import RUNS, VAL
 from pipeline.stages.figure import ARTEFACTS
 from pipeline.wiring import artefacts_pipeline, family_pipeline
 
@@ -34,7 +35,7 @@ MAY_IMPORT = {
 }
 """Layer -> other layers it may import. Stages and command-line tools may import everything."""
 
-FREE = {"stages", "launch", "profile", "annotate", "bench", "predict", "export", "wiring", "import_graph", "own"}
+FREE = {"stages", "launch", "profile", "record", "annotate", "bench", "predict", "export", "wiring", "import_graph", "own"}
 
 
 def layer(module):
@@ -79,6 +80,16 @@ def test_pipeline_of_a_family_is_in_step(family):
 
 def test_pipeline_of_the_artefacts_is_in_step():
     assert (REPOSITORY / paths.ARTEFACTS_PIPELINE).read_text() == artefacts_pipeline(), "run python -m pipeline.wiring"
+
+
+def test_every_run_that_the_test_server_scores_has_its_archive():
+    stage = yaml.safe_load(artefacts_pipeline())["stages"]["submission"]
+    scored = {columns[VAL] for columns in RUNS.values()}
+    assert set(stage["foreach"].values()) == scored
+    for key, run in stage["foreach"].items():
+        family, name = run.split("/")
+        assert f"models/submissions/{key}.tgz" == str(paths.submission(family, name))
+        assert name in PARAMS["runs"][family]
 
 
 def test_there_is_no_pipeline_of_a_family_that_is_gone():

@@ -121,7 +121,9 @@ def rows_of(results: pd.DataFrame, ids: Collection[str]) -> pd.DataFrame:
     return results[results.index.isin(list(ids))]
 
 
-def levels(results: pd.DataFrame, artefact: str, curves: Mapping[str, str]) -> dict[str, dict[float, str]]:
+def levels(
+    results: pd.DataFrame, artefact: str, curves: Mapping[str, str], *, made_only: bool = False
+) -> dict[str, dict[float, str]]:
     """Return the runs of curves over a level that is written into the run's name in hundredths.
 
     Which levels there are is decided by the runs that were trained; but a level that one curve has, all must have.
@@ -130,6 +132,7 @@ def levels(results: pd.DataFrame, artefact: str, curves: Mapping[str, str]) -> d
         results: from `load_results`.
         artefact: id, for the message.
         curves: series to "family/run" with `{}` in place of the digits, for example "scribble_sizes/pce-crf-len{}".
+        made_only: a curve without any run has no levels, instead of being an error.
 
     Returns:
         Series to (level as a fraction to "family/run"), levels ascending.
@@ -143,6 +146,8 @@ def levels(results: pd.DataFrame, artefact: str, curves: Mapping[str, str]) -> d
         matches = [re.fullmatch(f"{re.escape(before)}([0-9]+){re.escape(after)}", name) for name in results.index.unique()]
         found[series] = {match[1]: match[0] for match in matches if match}
     every = sorted(set().union(*found.values()), key=int)
+    if not every and made_only:
+        return {series: {} for series in curves}
     if not every:
         raise ValueError(f"{artefact}: expected runs named {list(curves.values())}, got none")
     wanted = {series: {digits: pattern.format(digits) for digits in every} for series, pattern in curves.items()}

@@ -72,7 +72,7 @@ def _ratio(name: str, where: str, sentence: str, runs: tuple[str, str], ratio: f
 
 def _trend(name: str, where: str, sentence: str, curve: Mapping[float, str], rising: bool, metric: str) -> Entry:
     places = {run: level for level, run in curve.items()}
-    return Entry(_claim(name, where, sentence, trend(places, rising)), metric, tuple(places))
+    return Entry(_claim(name, where, sentence, lambda runs: trend(places, rising)(runs)), metric, tuple(places))
 
 
 def entries(curves: Mapping[str, Mapping[float, str]]) -> list[Entry]:
@@ -257,12 +257,13 @@ def entries(curves: Mapping[str, Mapping[float, str]]) -> list[Entry]:
     ]
 
 
-def compute(results: pd.DataFrame, published: pd.DataFrame) -> pd.DataFrame:
+def compute(results: pd.DataFrame, published: pd.DataFrame, *, made_only: bool = False) -> pd.DataFrame:
     """Return one row per claim, in the order of the paper.
 
     Args:
         results: from `cells.load_results`; runs of other artefacts are ignored.
         published: from `load_published`.
+        made_only: leave out claims of which a run is missing, instead of refusing.
 
     Returns:
         claim, paper, where, published, ours (per run, in percent), difference (points, with its 95 % interval), n (seeds) and
@@ -271,22 +272,28 @@ def compute(results: pd.DataFrame, published: pd.DataFrame) -> pd.DataFrame:
     Raises:
         ValueError: a run or a value is missing, or the runs differ in profile.
     """
-    curves = {name: levels(results, ID, {name: pattern})[name] for name, pattern in _CURVES.items()}
+    curves = {name: levels(results, ID, {name: pattern}, made_only=made_only)[name] for name, pattern in _CURVES.items()}
     derived = {
         _GAIN_SHORT: Derived(_SHORT, lambda with_sizes, without: with_sizes - without),
         _GAIN_LONG: Derived(_LONG, lambda with_sizes, without: with_sizes - without),
         _ACDC_LOWEST: Derived(tuple(curves["acdc"].values()), lambda *values: min(values)),
     }
+
+    def parts(entry: Entry) -> list[str]:
+        return [run for name in entry.runs for run in (derived[name].runs if name in derived else (name,))]
+
     listed = entries(curves)
-    ids = {run for entry in listed for name in entry.runs for run in (derived[name].runs if name in derived else (name,))}
+    if made_only:
+        listed = [entry for entry in listed if parts(entry) and all(run in results.index for run in parts(entry))]
+    ids = {run for entry in listed for run in parts(entry)}
     require_ids(results, ID, sorted(ids))
     require_shared(results, ID, ids, ["profile"])
 
     def values(name: str, metric: str) -> list[float]:
         if name not in derived:
             return list(cell(results, name, metric, ID).values.values())
-        parts = [values(run, metric) for run in derived[name].runs]
-        return [derived[name].combine(*of_seed) for of_seed in zip(*parts, strict=True)]
+        by_run = [values(run, metric) for run in derived[name].runs]
+        return [derived[name].combine(*of_seed) for of_seed in zip(*by_run, strict=True)]
 
     rows: list[dict[str, object]] = []
     for entry in listed:

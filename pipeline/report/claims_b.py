@@ -37,6 +37,8 @@ GROUPS = {
 }
 """Relaxations whose mean over all scribble lengths is compared."""
 MIOU, ACCURACY = "mIoU_val", "accuracy_val"
+TABULATED = ["claim", "paper", "where", "published", "ours", "difference", "n", "verdict"]
+"""Columns of the table of claims."""
 
 Place = tuple[str, str, str]
 """Artefact, row and column of a number in `published.csv`."""
@@ -268,12 +270,13 @@ STATEMENTS = (
 """In the order of the paper."""
 
 
-def compute(results: pd.DataFrame, published: pd.DataFrame) -> pd.DataFrame:
+def compute(results: pd.DataFrame, published: pd.DataFrame, *, made_only: bool = False) -> pd.DataFrame:
     """Return every claim with its verdict.
 
     Args:
         results: from `cells.load_results`; runs of other artefacts are ignored.
         published: from `load_published`.
+        made_only: leave out claims of which a run is missing, instead of refusing.
 
     Returns:
         One row per statement: id, kind (of `KINDS`), claim, paper, where, published (printed numbers in the order of the runs, as
@@ -283,17 +286,22 @@ def compute(results: pd.DataFrame, published: pd.DataFrame) -> pd.DataFrame:
     Raises:
         ValueError: a run or a value is missing, or runs differ in their seeds or in profile.
     """
-    values = _values(results)
-    claims = [Claim(one.id, one.sentence, "SSL", one.where, KINDS[one.kind](one.runs)) for one in STATEMENTS]
-    printed = {one.id: _printed(one, published) for one in STATEMENTS}
-    frame = pd.DataFrame(claims_table(claims, values, printed))
+    means = _means(results, made_only)
+    listed: tuple[Statement, ...] = STATEMENTS
+    if made_only:
+        made = {*results.index, *(name for name, (runs, _) in means.items() if runs and set(runs) <= set(results.index))}
+        listed = tuple(one for one in STATEMENTS if set(one.runs) <= made)
+    values = _values(results, listed, means)
+    claims = [Claim(one.id, one.sentence, "SSL", one.where, KINDS[one.kind](one.runs)) for one in listed]
+    printed = {one.id: _printed(one, published) for one in listed}
+    frame = pd.DataFrame(claims_table(claims, values, printed), columns=TABULATED)
     differences = [claim.test(values).difference for claim in claims]
     numbers = {
         "difference_points": [100 * difference.mean for difference in differences],
         "low_points": [100 * difference.low for difference in differences],
         "high_points": [100 * difference.high for difference in differences],
     }
-    frame = frame.assign(id=[one.id for one in STATEMENTS], kind=[one.kind for one in STATEMENTS], **numbers)
+    frame = frame.assign(id=[one.id for one in listed], kind=[one.kind for one in listed], **numbers)
     texts = ["id", "kind", "claim", "paper", "where", "published", "ours", "difference"]
     return frame[[*texts, *numbers, "n", "verdict"]]
 
@@ -307,29 +315,35 @@ def _printed(statement: Statement, published: pd.DataFrame) -> str:
     return " against ".join(f"{sum(values) / len(values):.2f}" for values in found)
 
 
-def _values(results: pd.DataFrame) -> dict[str, list[float]]:
+Means = dict[str, tuple[list[str], str]]
+"""Means over several runs: name to the runs and their metric."""
+
+
+def _values(results: pd.DataFrame, listed: Sequence[Statement], means: Means) -> dict[str, list[float]]:
     """Return the values over seeds of all runs and means that the statements name."""
-    means = _means(results)
-    runs = list(dict.fromkeys(run for one in STATEMENTS for run in one.runs if run not in means))
-    parts = [run for names, _ in means.values() for run in names]
-    require_ids(results, ID, [*runs, *parts])
-    require_shared(results, ID, [*runs, *parts], ["profile"])
-    values = {run: list(cell(results, run, MIOU, ID).values.values()) for run in runs}
-    for name, (names, metric) in means.items():
-        by_run = [cell(results, run, metric, ID).values.values() for run in names]
+    named = list(dict.fromkeys(run for one in listed for run in one.runs))
+    parts = [part for name in named for part in (means[name][0] if name in means else [name])]
+    require_ids(results, ID, parts)
+    require_shared(results, ID, parts, ["profile"])
+    values = {}
+    for name in named:
+        runs, metric = means.get(name, ([name], MIOU))
+        by_run = [cell(results, run, metric, ID).values.values() for run in runs]
         values[name] = [sum(of_seed) / len(of_seed) for of_seed in zip(*by_run, strict=True)]
     return values
 
 
-def _means(results: pd.DataFrame) -> dict[str, tuple[list[str], str]]:
-    """Return the means over several runs: name to the runs and their metric."""
-    relaxations = levels(results, ID, RELAXATION_RUNS)
-    means = {group: ([run for name in names for run in relaxations[name].values()], MIOU) for group, names in GROUPS.items()}
+def _means(results: pd.DataFrame, made_only: bool) -> Means:
+    """Return the means that statements may name; without any run where there is none and `made_only`."""
+    relaxations = levels(results, ID, RELAXATION_RUNS, made_only=made_only)
+    means: Means = {
+        group: ([run for name in names for run in relaxations[name].values()], MIOU) for group, names in GROUPS.items()
+    }
     shorter = [run for length, run in relaxations["P_CD"].items() if length < 1]
-    means["P_CD, shorter scribbles"] = (shorter or [relaxations["P_CD"][1.0]], MIOU)
-    for name, runs in levels(results, ID, CROSS_ENTROPY_RUNS).items():
+    means["P_CD, shorter scribbles"] = (shorter or list(relaxations["P_CD"].values()), MIOU)
+    for name, runs in levels(results, ID, CROSS_ENTROPY_RUNS, made_only=made_only).items():
         means[f"{name}, all lengths"] = (list(runs.values()), MIOU)
-    for name, runs in levels(results, ID, LABEL_NOISE_RUNS).items():
+    for name, runs in levels(results, ID, LABEL_NOISE_RUNS, made_only=made_only).items():
         means[f"{name}, all label noise"] = (list(runs.values()), ACCURACY)
     return means
 
@@ -340,7 +354,7 @@ def tabulate(frame: pd.DataFrame) -> pd.DataFrame:
     Args:
         frame: from `compute`.
     """
-    return frame[["claim", "paper", "where", "published", "ours", "difference", "n", "verdict"]]
+    return frame[TABULATED]
 
 
 @journal_style()

@@ -2,7 +2,8 @@
 
 `report_page` fills page/page.html from files under reports/ only. Figures are part of the page as vector graphics, or as pixels
 where those are large; style and script are part of it too, so the file can be mailed or printed. Letters that figures share
-stand once, and pictures are packed again without loss. The same files give the same bytes. Nothing is computed here: tables are shown as `report.tables` wrote them, verdicts as `report.claims` decided them.
+stand once, and pictures are packed again without loss. The same files give the same bytes. Nothing is computed here: tables are
+shown as `report.tables` wrote them, verdicts as `report.claims` decided them.
 """
 
 from __future__ import annotations

@@ -1,0 +1,165 @@
+"""Keep the numbers of an experiment that cannot be made again anywhere: `python -m pipeline.record NAME --family FAMILY ...`.
+
+Run it where the experiment ran, with its params.yaml in place and nothing else changed since the last commit. It writes
+reports/recorded/NAME: for each family all scores and histories, the drawings of curves and tables that are asked for, the claims
+that these runs can decide, params.yaml, and provenance.json, which says from which commit, data, device and libraries the numbers
+come, and how long they took. Pictures of the data are not among them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import platform
+import shutil
+import subprocess
+from collections.abc import Callable
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from pipeline import paths
+from pipeline.files import write_atomically, write_json
+from pipeline.params import Params, load_params
+from pipeline.report import claims_a, claims_b
+from pipeline.report.cells import load_results
+from pipeline.report.published import load_published
+from pipeline.report.style import scale_text
+from pipeline.report.tables import write_table
+from pipeline.stages.common import clear_errors, lookup
+
+LIBRARIES = ("torch", "torchvision", "segmentation-models-pytorch", "numpy", "scipy")
+CLAIMS: dict[str, Callable[..., pd.DataFrame]] = {
+    "a-claims": claims_a.compute,
+    "b-claims": lambda results, published, **options: claims_b.tabulate(claims_b.compute(results, published, **options)),
+}
+
+
+def git(*words: str) -> str:
+    """Return what git prints.
+
+    Raises:
+        OSError: git fails.
+    """
+    done = subprocess.run(["git", *words], capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise OSError(f"git {' '.join(words)}: {done.stderr.strip()}")
+    return done.stdout
+
+
+def committed_code() -> str:
+    """Return the commit that the numbers come from.
+
+    Raises:
+        ValueError: code was changed since; names the files.
+    """
+    changed = [line[3:] for line in git("status", "--porcelain", "--", "pipeline").splitlines()]
+    changed = [name for name in changed if name.endswith(".py")]
+    if changed:
+        raise ValueError(f"{', '.join(changed)}: changed since the last commit; commit first, so that the numbers have an origin")
+    return git("rev-parse", "HEAD").strip()
+
+
+def data_of(params: Params, families: list[str]) -> dict[str, Any]:
+    """Return kind, size and a digest of the prepared splits of every data set that the families train on."""
+    found: dict[str, Any] = {}
+    for name in sorted({run.dataset for family in families for run in params.runs[family].values()}):
+        found[name] = {"kind": params.datasets[name].kind, "source": source_of(params, name)}
+        for split in ("train", "val"):
+            content = paths.prepared(name, split).read_bytes()
+            found[name][split] = {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+    return found
+
+
+def source_of(params: Params, dataset: str) -> str:
+    """Return where the data came from, without naming folders of this machine."""
+    source = params.datasets[dataset].source
+    return "a copy" if Path(source).is_absolute() else source
+
+
+def hours_of(params: Params, families: list[str]) -> dict[str, float]:
+    """Return hours of training by family; a run that was restored from a cache counts nothing."""
+    hours = {}
+    for family in families:
+        files = [paths.seconds(family, run, number) for run in params.runs[family] for number in range(params.repetitions)]
+        seconds = sum(json.loads(path.read_text()) for path in files if path.exists())
+        hours[family] = round(seconds / 3600, 3)
+    return hours
+
+
+def record(name: str, families: list[str], artefacts: list[str]) -> Path:
+    """Write reports/recorded/`name` and return the folder.
+
+    Raises:
+        ValueError: an artefact shows pictures of the data, a family is unknown, or code was changed since the last commit.
+        OSError: a result is missing; `dvc repro` makes it.
+    """
+    params = load_params()
+    for family in families:
+        lookup(params.runs, family, "runs")
+    pictured = [artefact for artefact in artefacts if paths.panels(artefact).exists()]
+    if pictured:
+        raise ValueError(
+            f"{', '.join(pictured)}: shows pictures of the data, which are not recorded; name curves and tables only"
+        )
+    commit = committed_code()
+    results = load_results([paths.results(family) for family in families])
+    folder = paths.RECORDED / name
+    if folder.exists():
+        shutil.rmtree(folder)
+    for family in families:
+        for path in (paths.results(family), paths.curves(family)):
+            write_atomically(folder / family / path.name, path.read_bytes())
+    for artefact in artefacts:
+        drawn = {f"{artefact}{ending}": paths.figure(artefact).with_suffix(ending) for ending in (".svg", ".png")}
+        tables = {f"{artefact}.table{ending}": paths.table(artefact).with_suffix(ending) for ending in (".csv", ".md")}
+        found = {**drawn, f"{artefact}.csv": paths.plotted(artefact)}
+        found.update({name: path for name, path in tables.items() if path.exists()})
+        for recorded, path in found.items():
+            write_atomically(folder / recorded, path.read_bytes())
+    for claims, compute in CLAIMS.items():
+        frame = compute(results, load_published(paths.PUBLISHED), made_only=True)
+        if len(frame):
+            write_table(frame, folder / claims, note=f"Ours: {scale_text(results)}.")
+    write_atomically(folder / "params.yaml", public_params(params))
+    provenance = {
+        "commit": commit,
+        "profile": params.profile,
+        "seeds": params.repetitions,
+        "devices": sorted(results["device"].unique()),
+        "hours": hours_of(params, families),
+        "data": data_of(params, families),
+        "python": platform.python_version(),
+        "libraries": {library: version(library) for library in LIBRARIES},
+    }
+    write_json(folder / "provenance.json", provenance)
+    return folder
+
+
+def public_params(params: Params) -> bytes:
+    """Return params.yaml with folders of this machine left out."""
+    text = paths.PARAMS.read_text(encoding="utf-8")
+    for dataset in params.datasets.values():
+        if Path(dataset.source).is_absolute():
+            text = text.replace(dataset.source, "a-copy")
+    return text.encode()
+
+
+def main() -> None:
+    """Run the command line."""
+    parser = argparse.ArgumentParser(
+        prog="python -m pipeline.record", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("name", help="folder below reports/recorded")
+    parser.add_argument("--family", action="append", required=True, help="key of `runs` in params.yaml; repeatable")
+    parser.add_argument("--artefact", action="append", default=[], help="a drawn curve or table, such as a-fig6a; repeatable")
+    arguments = parser.parse_args()
+    with clear_errors():
+        print(f"{record(arguments.name, arguments.family, arguments.artefact)} is written; look at it and commit it")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,83 @@
+"""Recorded experiments: complete, from committed code, without pictures and without folders of the machine."""
+
+import json
+import subprocess
+
+import pandas as pd
+import pytest
+from report_runs import make_runs
+from ruamel.yaml import YAML
+
+from pipeline import paths, record
+from pipeline.import_graph import REPOSITORY
+
+RUNS = {f"acdc/size-mre{digits}": 0.9 - int(digits) / 1000 for digits in ("00", "08", "32")}
+
+
+@pytest.fixture
+def repository(tmp_path, monkeypatch):
+    """Enter a repository in which one family was trained with three seeds on a copy of the data somewhere else."""
+    monkeypatch.chdir(tmp_path)
+    tree = YAML().load((REPOSITORY / "params.yaml").read_text())
+    tree.update(profile="real", repetitions=3)
+    tree["datasets"]["acdc"].update(source="/somewhere/private")
+    with open("params.yaml", "w") as file:
+        YAML().dump(tree, file)
+    results = make_runs({**RUNS, "acdc/barrier": 0.5, "acdc/full": 0.95}, seeds=3, metric="DSC_val", profile="real")
+    contents = {
+        paths.results("acdc"): results.to_csv(index=False),
+        paths.curves("acdc"): "run,epoch\nfull,1\n",
+        paths.PUBLISHED: (REPOSITORY / paths.PUBLISHED).read_text(),
+        paths.figure("a-fig6a").with_suffix(".svg"): "<svg/>",
+        paths.figure("a-fig6a").with_suffix(".png"): "png",
+        paths.plotted("a-fig6a"): "mre,dsc\n",
+        paths.panels("a-fig7"): "pictures",
+        paths.seconds("acdc", "full", 0): "1800.0",
+        paths.seconds("acdc", "full", 1): "1800.0",
+        **{paths.prepared("acdc", split): split for split in ("train", "val")},
+        tmp_path / "pipeline/code.py": "x = 1\n",
+    }
+    for path, text in contents.items():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    for words in (["init", "-q"], ["add", "pipeline"], ["-c", "user.name=a", "-c", "user.email=b", "commit", "-qm", "first"]):
+        subprocess.run(["git", *words], check=True)
+    return tmp_path
+
+
+def test_scores_curves_drawings_and_settings_are_kept(repository):
+    folder = record.record("acdc", ["acdc"], ["a-fig6a"])
+    kept = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
+    assert {"acdc/results.csv", "acdc/curves.csv", "a-fig6a.svg", "a-fig6a.csv", "params.yaml", "provenance.json"} <= kept
+    assert (folder / "acdc/results.csv").read_text() == paths.results("acdc").read_text()
+
+
+def test_provenance_says_where_the_numbers_come_from(repository):
+    provenance = json.loads((record.record("acdc", ["acdc"], []) / "provenance.json").read_text())
+    head = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=True).stdout.strip()
+    assert (provenance["commit"], provenance["seeds"], provenance["hours"]) == (head, 3, {"acdc": 1.0})
+    assert provenance["data"]["acdc"]["source"] == "a copy"
+
+
+def test_no_folder_of_the_machine_is_named(repository):
+    folder = record.record("acdc", ["acdc"], [])
+    assert not any("/somewhere" in path.read_text() for path in folder.rglob("*") if path.is_file())
+
+
+def test_only_claims_that_the_runs_can_decide_are_tested(repository):
+    claims = pd.read_csv(record.record("acdc", ["acdc"], []) / "a-claims.csv")
+    assert len(claims) > 0
+    assert claims["claim"].str.startswith("ACDC").all()
+    assert (claims["n"] == 3).all()
+
+
+def test_pictures_of_the_data_are_refused(repository):
+    with pytest.raises(ValueError, match="a-fig7: shows pictures of the data"):
+        record.record("acdc", ["acdc"], ["a-fig7"])
+
+
+def test_changed_code_is_refused(repository):
+    (repository / "pipeline/code.py").write_text("x = 2\n")
+    with pytest.raises(ValueError, match=r"pipeline/code\.py: changed since the last commit"):
+        record.record("acdc", ["acdc"], [])
+    assert not (repository / paths.RECORDED / "acdc").exists()
