@@ -24,7 +24,7 @@ import pandas as pd
 from pipeline import paths
 from pipeline.files import write_atomically, write_json
 from pipeline.params import Params, load_params
-from pipeline.report import claims_a, claims_b
+from pipeline.report import claims, claims_a, claims_b
 from pipeline.report.cells import load_results
 from pipeline.report.published import load_published
 from pipeline.report.style import scale_text
@@ -120,10 +120,10 @@ def record(name: str, families: list[str], artefacts: list[str]) -> Path:
         found.update({name: path for name, path in tables.items() if path.exists()})
         for recorded, path in found.items():
             write_atomically(folder / recorded, path.read_bytes())
-    for claims, compute in CLAIMS.items():
+    for table, compute in CLAIMS.items():
         frame = compute(results, load_published(paths.PUBLISHED), made_only=True)
         if len(frame):
-            write_table(frame, folder / claims, note=f"Ours: {scale_text(results)}.")
+            write_table(frame, folder / table, note=f"Ours: {scale_text(results)}. {claims.RULE}")
     write_atomically(folder / "params.yaml", public_params(params))
     provenance = {
         "commit": commit,

@@ -37,6 +37,13 @@ EQUIVALENCE_MARGIN = 0.01
 """One point, the margin of `equivalent` if none is stated."""
 FEWEST_SEEDS = 3
 
+RULE = (
+    "Differences are paired over seeds and carry a two-sided 95 % interval; a verdict asks for a one-sided 95 % bound on the "
+    "claimed side, so that a claim may hold whose interval touches 0. Seeds differ in initialisation and order, not in what the "
+    "annotator gave."
+)
+"""Note below tables of claims."""
+
 HOLDS, FAILS, OPEN = "holds", "does not hold", "not decided"
 
 

@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from pipeline.report.points import in_symbols
 from pipeline.report.published import published_value
 from pipeline.report.runs import is_true, require_columns
-from pipeline.report.style import BLACK, BLUE, COLUMN_WIDTH_IN, VERMILION, journal_style, new_figure
+from pipeline.report.style import BLACK, BLUE, COLUMN_WIDTH_IN, TEXT_WIDTH_IN, VERMILION, journal_style, new_figure
 
 ID = "b-appb1"
 QUADRATIC = "H_Q+P_Q"
@@ -132,13 +132,16 @@ def draw(frame: pd.DataFrame, published: pd.DataFrame) -> Figure:
     """Return a strip per solver: one dot per image and a diamond for their mean.
 
     The first panel has the soft Jaccard index of the quadratic case, with a dashed line at the published mean; one more panel per
-    other case has the energy gap.
+    other case, two in a row, has the energy gap.
     """
     cases = sorted(dict.fromkeys(frame["case"]), key=lambda case: case != QUADRATIC)
     names = [list(dict.fromkeys(frame.loc[frame["case"] == case, "series"])) for case in cases]
-    heights = [0.6 + 0.25 * len(of_case) if len(cases) > 1 else 0.4 * len(of_case) for of_case in names]
-    figure = new_figure(COLUMN_WIDTH_IN, (0.6 if len(cases) > 1 else 1.2) + sum(heights))
-    panels = figure.subplots(len(cases), 1, squeeze=False, height_ratios=heights)[:, 0]
+    others = list(range(1, len(cases)))
+    rows = [[0, 0], *([index, others[-1] if index == others[-1] else index + 1] for index in others[::2])]
+    heights = [(0.6 if len(cases) > 1 else 0) + 0.25 * max(len(names[index]) for index in row) for row in rows]
+    figure = new_figure(TEXT_WIDTH_IN if others else COLUMN_WIDTH_IN, 0.8 + sum(heights))
+    placed = figure.subplot_mosaic(rows, height_ratios=heights)  # type: ignore[arg-type]  # numbers serve as names
+    panels = [placed[index] for index in range(len(cases))]
     for axes, case in zip(panels, cases, strict=True):
         quadratic = case == QUADRATIC
         _draw_strips(

@@ -164,12 +164,12 @@ def _a_tab2() -> None:
 
 
 def _a_claims() -> None:
-    from pipeline.report import claims_a
+    from pipeline.report import claims, claims_a
 
     results = _results("a-claims")
     frame = claims_a.compute(results, _published())
     write_points(frame, paths.plotted("a-claims"))
-    write_table(frame, paths.table("a-claims"), note=f"Ours: {scale_text(results)}.")
+    write_table(frame, paths.table("a-claims"), note=f"Ours: {scale_text(results)}. {claims.RULE}")
 
 
 def _b_fig1() -> None:
@@ -288,12 +288,12 @@ def _b_appb2() -> None:
 
 
 def _b_claims() -> None:
-    from pipeline.report import claims_b
+    from pipeline.report import claims, claims_b
 
     results = _results("b-claims")
     frame = claims_b.compute(results, _published())
     _save("b-claims", frame, claims_b.draw(frame, results))
-    write_table(claims_b.tabulate(frame), paths.table("b-claims"), note=f"Ours: {scale_text(results)}.")
+    write_table(claims_b.tabulate(frame), paths.table("b-claims"), note=f"Ours: {scale_text(results)}. {claims.RULE}")
 
 
 def _x_cost() -> None:
