@@ -1,0 +1,323 @@
+"""Hours, memory and disk of a whole profile, before any of it is run: `python -m pipeline.bench.estimate`.
+
+Hours are steps times milliseconds per step, from tables that `pipeline.bench.steps` wrote. For each run the first of these that
+there is says how long a step takes:
+
+1. its objective on its network, in the table: as measured, or, at another batch or size, in proportion to pixels;
+2. the ratio of its objective to plain cross-entropy on another network ("ratio of DEVICE"), times plain cross-entropy on its own
+   network: that of `--images-per-second` or, without it, that of the table.
+
+Ratios carry from one network or device to another only roughly: a solver is a larger part of a step on a small network. Scoring
+the validation set, loading pictures and the graph cuts of hard proposals are not counted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import cache
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+
+from pipeline.bench.steps import REFERENCE, profiles, read_params, resolved, solver_label
+from pipeline.datasets.registry import DATASETS
+from pipeline.networks import CLASSIFIERS, NETWORKS
+from pipeline.networks.base import Network
+from pipeline.params import Network as NetworkSettings
+from pipeline.params import Params, Run
+from pipeline.stages.common import clear_errors
+from pipeline.training.seeding import BatchPlan
+
+NO_RATIO = "no ratio of "
+RATE_SIZE_PX = 512
+"""Side of the pictures that `--images-per-second` counts."""
+ARCHIVES_GB = {"voc": 3.4, "coco": 20.0, "ade20k": 1.0, "cityscapes": 11.5, "acdc": 2.3, "natural_scene": 0.4}
+"""Published archives of each data set, about; photos do not get smaller by packing, so this is what they unpack to as well."""
+DISK_RULE = """\
+Rule: raw = the published archives, kept, and as much again unpacked (a copy of your own: unpacked only); prepared = at most the
+unpacked photos once more; weights = last and, with validation, best of every run, 4 bytes per number. DVC's cache links to these
+files where the file system can; where it must copy, prepared and weights count twice."""
+COLUMNS = ("objective", "solver", "step_ms", "ratio", "memory_mb", "network", "kind", "batch", "size_px", "precision", "device")
+
+
+class Measured(NamedTuple):
+    """One line of a table of steps."""
+
+    objective: str
+    solver: str
+    step_ms: float
+    ratio: float
+    memory_mb: float | None
+    network: str
+    kind: str
+    batch: int
+    size_px: int
+    precision: str
+    device: str
+
+    @property
+    def pixels(self) -> int:
+        """Pixels of a batch."""
+        return self.batch * self.size_px**2
+
+
+class Cost(NamedTuple):
+    """What one run takes.
+
+    Attributes:
+        steps: of all repetitions.
+        hours: None where nothing says how long a step takes.
+        basis: where the hours come from.
+        memory_mb: as measured at the run's own scale, else None.
+        weights_gb: of all files of weights.
+        at_most: its pictures are counted as the whole set.
+    """
+
+    steps: int
+    hours: float | None
+    basis: str
+    memory_mb: float | None
+    weights_gb: float
+    at_most: bool
+
+
+def read_steps(files: Iterable[Path]) -> list[Measured]:
+    """Return the lines of tables of steps, without those of compiled or fused variants.
+
+    Raises:
+        ValueError: a file is no such table; names the columns that lack.
+    """
+    rows = []
+    for path in files:
+        with path.open(encoding="utf-8", newline="") as file:
+            reader = csv.DictReader(file)
+            missing = sorted({*COLUMNS, "compiled", "fused"} - set(reader.fieldnames or ()))
+            if missing:
+                raise ValueError(f"{path}: is no table of pipeline.bench.steps, it has no column {', '.join(missing)}")
+            lines = [line for line in reader if (line["compiled"], line["fused"]) == ("False", "False")]
+        for line in lines:
+            numbers = (float(line["step_ms"]), float(line["ratio"]), float(line["memory_mb"]) if line["memory_mb"] else None)
+            scale = (int(line["batch"]), int(line["size_px"]))
+            named = (line["network"], line["kind"])
+            rows.append(Measured(line["objective"], line["solver"], *numbers, *named, *scale, line["precision"], line["device"]))
+    return rows
+
+
+def pairs(texts: Sequence[str], option: str) -> dict[str, float]:
+    """Return `NAME=NUMBER` arguments; a number alone has the name "".
+
+    Raises:
+        ValueError: not of that form.
+
+    >>> pairs(["60", "mobilenet=200"], "--images-per-second")
+    {'': 60.0, 'mobilenet': 200.0}
+    """
+    found = {}
+    for text in texts:
+        name, _, number = text.rpartition("=")
+        try:
+            found[name] = float(number)
+        except ValueError:
+            found[name] = 0.0
+        if not 0 < found[name] < float("inf"):
+            raise ValueError(f"{option}: expected NAME=NUMBER or NUMBER, above 0, got {text!r}")
+    return found
+
+
+def num_images(params: Params, run: Run, counts: Mapping[str, float]) -> tuple[int, bool]:
+    """Return the training images of a run, and whether that is only an upper bound.
+
+    Args:
+        params: settings.
+        run: the run.
+        counts: known numbers by data set, or by the classes of a subset joined by "+".
+
+    Raises:
+        ValueError: nothing says how many pictures the data set has.
+    """
+    spec, subset = params.datasets[run.dataset], params.supervision[run.supervision].subset
+    if subset is not None and subset.images == "containing":
+        name = "+".join(subset.classes)
+        if name in counts:
+            return int(counts[name]), False
+    if run.dataset in counts:
+        whole = int(counts[run.dataset])
+    elif spec.source == "synthetic" and spec.synthetic is not None:
+        whole = spec.synthetic.train
+    else:
+        whole = DATASETS[spec.kind].published.get("train", 0)
+    if not whole:
+        raise ValueError(f"data set {run.dataset} ({spec.kind}): how many training pictures has it? Say --images {run.dataset}=N")
+    whole = min(whole, spec.limit_train or whole)
+    by_subset = subset is not None and subset.images == "containing"
+    by_classes = spec.classes is not None and spec.images == "containing" and spec.source != "synthetic"
+    return whole, by_subset or by_classes
+
+
+def num_classes(params: Params, run: Run) -> int:
+    """Return the classes of a run, background included."""
+    spec, subset = params.datasets[run.dataset], params.supervision[run.supervision].subset
+    chosen = spec.classes if subset is None else subset.classes
+    reader = DATASETS[spec.kind]
+    return len(reader.class_names) if chosen is None else len(chosen) + reader.has_background
+
+
+@cache
+def weight_bytes(spec: NetworkSettings, classes: int) -> int:
+    """Return the bytes of a network's weights, without making them."""
+    builders: dict[str, Callable[..., Network]] = {**NETWORKS, **CLASSIFIERS}
+    with torch.device("meta"):
+        made = builders[spec.kind](classes, **spec.model_dump(exclude={"kind", "weights"}), weights=None)
+    return sum(value.numel() * value.element_size() for value in made.state_dict().values())
+
+
+def step_time(
+    params: Params, run: Run, rows: Sequence[Measured], rates: Mapping[str, float]
+) -> tuple[float | None, str, float | None]:
+    """Return milliseconds per step, what that rests on, and memory where measured; see this module for the rule."""
+    training, spec = params.training[run.training], params.networks[run.network]
+    pixels = training.batch_size * training.image_size_px**2
+    label = solver_label(resolved(params, run.objective))
+    same = [row for row in rows if (row.objective, row.solver) == (run.objective, label)]
+
+    def on_network(candidates: Iterable[Measured]) -> Measured | None:
+        fitting = [row for row in candidates if (row.network, row.kind) == (run.network, spec.kind)]
+        fitting = [row for row in fitting if row.precision == training.precision] or fitting
+        return min(fitting, key=lambda row: (row.size_px != training.image_size_px, abs(row.pixels - pixels)), default=None)
+
+    own = on_network(same)
+    if own is not None:
+        exact = (own.batch, own.size_px, own.precision) == (training.batch_size, training.image_size_px, training.precision)
+        basis = f"measured, {own.device}" if exact else f"estimated, pixels, {own.device}"
+        return own.step_ms * pixels / own.pixels, basis, own.memory_mb if exact else None
+    rate = rates.get(run.network, rates.get(""))
+    plain = on_network(row for row in rows if row.objective == REFERENCE)
+    if rate is not None:
+        reference_ms, basis = 1000 * pixels / RATE_SIZE_PX**2 / rate, "images per second"
+    elif plain is not None:
+        reference_ms, basis = plain.step_ms * pixels / plain.pixels, f"pixels, {plain.device}"
+    else:
+        return None, f"no time of {run.network} ({spec.kind})", None
+    found = _ratio(rows, run.objective, label, spec.kind)
+    if found is None:
+        return None, NO_RATIO + run.objective + (f" ({label})" if label else ""), None
+    return reference_ms * found[0], f"estimated, {basis}, ratio of {found[1]}", None
+
+
+def _ratio(rows: Sequence[Measured], objective: str, label: str, kind: str) -> tuple[float, str] | None:
+    """Return the ratio of an objective to cross-entropy and where it is from; gradient steps cost by their count."""
+    own = [row for row in rows if row.objective == objective]
+    same = [row for row in own if row.solver == label]
+    if same:
+        nearest = max(same, key=lambda row: (row.kind == kind, row.size_px))
+        return nearest.ratio, nearest.device
+    kind_of_solver, wanted = _split(label)
+    counted = [row for row in own if _split(row.solver)[0] == kind_of_solver and _split(row.solver)[1]]
+    if not (wanted and counted and kind_of_solver.endswith("gradient")):
+        return None
+    most = max(counted, key=lambda row: _split(row.solver)[1])
+    steps = _split(most.solver)[1]
+    return 1 + (most.ratio - 1) * wanted / steps, f"{most.device} at {steps} steps"
+
+
+def _split(label: str) -> tuple[str, int]:
+    """Return kind and steps of a solver's label, 0 where it has none."""
+    kind, _, steps = label.removesuffix(" steps").partition(", ")
+    return kind, int(steps or 0)
+
+
+def cost(params: Params, run: Run, rows: Sequence[Measured], rates: Mapping[str, float], counts: Mapping[str, float]) -> Cost:
+    """Return what one run takes, all its repetitions."""
+    training = params.training[run.training]
+    images, at_most = num_images(params, run, counts)
+    steps = BatchPlan(images, training.batch_size, training.epochs, 0).total_steps * params.repetitions
+    milliseconds, basis, memory_mb = step_time(params, run, rows, rates)
+    hours = None if milliseconds is None else steps * milliseconds / 3.6e6
+    copies = (2 if training.validate_every_epochs > 0 else 1) * params.repetitions
+    weights_gb = copies * weight_bytes(params.networks[run.network], num_classes(params, run)) / 1e9
+    return Cost(steps, hours, basis, memory_mb, weights_gb, at_most)
+
+
+def family_line(name: str, costs: Sequence[Cost], repetitions: int) -> str:
+    """Return one line of the table: what a family of runs takes together."""
+    known = [one.hours for one in costs if one.hours is not None]
+    hours = ("≤ " if any(one.at_most for one in costs) else "") + f"{sum(known):.1f}" if known else ""
+    if known and len(known) < len(costs):
+        hours += f" + {len(costs) - len(known)} runs"
+    memory = max((one.memory_mb for one in costs if one.memory_mb is not None), default=None)
+    bases = [basis for basis in dict.fromkeys(one.basis for one in costs) if not basis.startswith(NO_RATIO)]
+    lacking = dict.fromkeys(one.basis.removeprefix(NO_RATIO) for one in costs if one.basis.startswith(NO_RATIO))
+    bases += [NO_RATIO + ", ".join(lacking)] if lacking else []
+    shown = "not measured" if memory is None else f"{memory / 1000:.1f}"
+    steps, weights_gb = sum(one.steps for one in costs), sum(one.weights_gb for one in costs)
+    return f"| {name} | {len(costs) * repetitions} | {steps:,} | {hours} | {shown} | {weights_gb:.1f} | {'; '.join(bases)} |"
+
+
+def disk_lines(params: Params, weights_gb: float) -> list[str]:
+    """Return the table of disk space, and the rule it follows."""
+    lines = ["| on disk | raw GB | prepared GB |", "|---|---:|---:|"]
+    raw = prepared = 0.0
+    for name in dict.fromkeys(run.dataset for runs in params.runs.values() for run in runs.values()):
+        spec = params.datasets[name]
+        archives = ARCHIVES_GB.get(spec.kind)
+        if spec.source == "synthetic" or archives is None:
+            lines.append(f"| {name} | {'procedural, below 0.1' if spec.source == 'synthetic' else 'your own copy'} | |")
+            continue
+        own = (2 if spec.source == "download" else 1) * archives
+        raw, prepared = raw + own, prepared + archives
+        lines.append(f"| {name} | {own:.1f} | {archives:.1f} |")
+    lines += [f"| all | {raw:.1f} | {prepared:.1f} |", ""]
+    lines.append(f"Together with {weights_gb:.1f} GB of weights: {raw + prepared + weights_gb:.0f} GB.")
+    return [*lines, DISK_RULE]
+
+
+def report(params: Params, rows: Sequence[Measured], rates: Mapping[str, float], counts: Mapping[str, float]) -> str:
+    """Return the whole estimate as Markdown."""
+    families = {family: [cost(params, run, rows, rates, counts) for run in runs.values()] for family, runs in params.runs.items()}
+    everything = [one for costs in families.values() for one in costs]
+    lines = [f"Estimate of the profile {params.profile}: hours of one device, one run at a time.", ""]
+    if rates:
+        named = ((f"{rate:g} with {name or 'any network' + ' not named' * (len(rates) > 1)}") for name, rate in rates.items())
+        size = f"{RATE_SIZE_PX} px"
+        lines += [
+            f"Assumed: images of {size} per second under plain cross-entropy: {', '.join(named)}; others by their pixels.",
+            "",
+        ]
+    lines += ["| family | runs | steps | hours | memory GB | weights GB | hours rest on |", "|---|---:|---:|---:|---:|---:|---|"]
+    lines += [family_line(name, costs, params.repetitions) for name, costs in families.items()]
+    total = family_line("all", everything, params.repetitions)
+    lines += [total.rsplit("|", 2)[0] + "| |", ""]
+    if any(one.at_most for one in everything):
+        lines.append("≤: pictures with certain classes are counted as the whole set; give their number as --images cat=N.")
+    lines.append("Not counted: scoring the validation set, loading pictures, graph cuts of hard proposals.")
+    return "\n".join([*lines, "", *disk_lines(params, sum(one.weights_gb for one in everything))])
+
+
+def main() -> None:
+    """Run the command line."""
+    parser = argparse.ArgumentParser(
+        prog="python -m pipeline.bench.estimate", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--profile", choices=profiles(), default="paper")
+    parser.add_argument("--steps", type=Path, nargs="+", default=[Path("reports/bench/steps.csv")], help="tables of bench.steps")
+    parser.add_argument(
+        "--images-per-second",
+        nargs="+",
+        default=[],
+        metavar="[NETWORK=]N",
+        help=f"training images of {RATE_SIZE_PX} px per second under plain cross-entropy; a number alone: all other networks",
+    )
+    parser.add_argument("--images", nargs="+", default=[], metavar="NAME=N", help="pictures of a data set, or with cat+dog")
+    arguments = parser.parse_args()
+    with clear_errors():
+        if missing := [path for path in arguments.steps if not path.exists()]:
+            raise ValueError(f"{missing[0]}: no such table; `python -m pipeline.bench.steps` makes one")
+        rates = pairs(arguments.images_per_second, "--images-per-second")
+        print(report(read_params(arguments.profile), read_steps(arguments.steps), rates, pairs(arguments.images, "--images")))
+
+
+if __name__ == "__main__":
+    main()
