@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parent.parent
@@ -19,6 +20,7 @@ ENTRY = {"pipeline/__init__.py", "pipeline/params.py", "pipeline/paths.py", "pip
 messages are not results."""
 
 
+@cache
 def module_file(module: str) -> Path | None:
     """Return the file of a dotted name inside the package, relative to the repository; None for anything else."""
     base = Path(*module.split("."))
@@ -28,7 +30,13 @@ def module_file(module: str) -> Path | None:
     return None
 
 
-def imported_modules(path: Path, functions: set[str] | None = None) -> set[str]:
+@cache
+def _parsed(path: Path) -> ast.Module:
+    return ast.parse((REPOSITORY / path).read_text(encoding="utf-8"))
+
+
+@cache
+def imported_modules(path: Path, functions: frozenset[str] | None = None) -> frozenset[str]:
     """Return the package's modules that `path` imports, type-checking blocks aside.
 
     `functions` limits imports inside functions to these top-level functions; None follows all of them.
@@ -48,16 +56,17 @@ def imported_modules(path: Path, functions: set[str] | None = None) -> set[str]:
                 found.update(f"{child.module}.{alias.name}" for alias in child.names)
             visit(child, depth + 1)
 
-    visit(ast.parse((REPOSITORY / path).read_text()), 0)
-    return {name for name in found if name.split(".")[0] == "pipeline" and module_file(name) is not None}
+    visit(_parsed(path), 0)
+    return frozenset(name for name in found if name.split(".")[0] == "pipeline" and module_file(name) is not None)
 
 
+@cache
 def has_code(path: Path) -> bool:
     """Return whether a file holds more than a docstring and future imports."""
     return any(
         not (isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant))
         and not (isinstance(node, ast.ImportFrom) and node.module == "__future__")
-        for node in ast.parse((REPOSITORY / path).read_text()).body
+        for node in _parsed(path).body
     )
 
 
@@ -80,5 +89,5 @@ def reached_files(module: str, selected: Mapping[str, set[str]] | None = None) -
             continue
         files |= {str(path)} - ENTRY
         narrowed = selected is not None and name in REGISTRIES
-        waiting += imported_modules(path, selected.get(name, set()) if narrowed and selected is not None else None)
+        waiting += imported_modules(path, frozenset(selected.get(name, ())) if narrowed and selected is not None else None)
     return files

@@ -237,8 +237,6 @@ def interrupt(signum: int, frame: FrameType | None) -> None:
 def main() -> None:
     """Run the command line."""
     arguments = parse_arguments()
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, interrupt)
     with clear_errors(DatasetError):
         try:
             train_own(arguments)
@@ -247,4 +245,6 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, interrupt)
     main()

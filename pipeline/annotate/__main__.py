@@ -1,4 +1,4 @@
-"""Open the annotation page: `python -m pipeline.annotate --images DIR --classes cat,dog,bird --out sizes.csv`.
+"""Open the annotation page: `python -m pipeline.annotate --images DIR --classes cat,dog,bird --out annotations.csv`.
 
 Pictures come from a folder or, with `--dataset`, from a prepared data set of params.yaml. Answers are appended to the CSV at
 once; the same command continues where it stopped.

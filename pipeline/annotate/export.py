@@ -1,4 +1,4 @@
-"""Check annotations and make size targets of them: `python -m pipeline.annotate.export sizes.csv --images DIR --classes cat,dog`.
+"""Check answers and make size targets of them: `python -m pipeline.annotate.export annotations.csv --images DIR --classes cat`.
 
 Prints who annotated what, how people agree and, where masks are known, their errors as in [SIZE] Table 1. The table written has a
 line per picture and a column per class, as every other size target in the pipeline.

@@ -1,0 +1,257 @@
+"""Training on one's own photos: from a folder with sizes to a model that predicts, and what is said when something is missing."""
+
+import json
+import os
+import shutil
+import signal
+import sys
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from pipeline import own
+from pipeline.params import read_yaml
+from pipeline.predict import load_trained
+from pipeline.stages import evaluate, supervise, train, weights
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+STAGES = {"supervise": supervise, "weights": weights, "train": train, "evaluate": evaluate}
+SMALL = ("--epochs", "1", "--batch-size", "2", "--image-size-px", "32")
+MODEL = "models/own/model"
+
+
+@pytest.fixture
+def photos(tmp_path):
+    """Return a folder of five photos: four with sizes, the last two of these also with masks; one without anything."""
+    folder = tmp_path / "photos"
+    for name in ("images", "masks"):
+        (folder / name).mkdir(parents=True)
+    (folder / "classes.yaml").write_text("names: [background, cat]\n")
+    lines = ["image_id,background,cat"]
+    for number in range(5):
+        labels = np.zeros((24, 32), np.uint8)
+        labels[:, : 8 + 4 * number] = 1
+        Image.fromarray(np.stack([200 * labels, 90 + labels, 30 * labels], 2)).save(folder / f"images/p{number}.jpg")
+        if number < 4:
+            lines.append(f"p{number},{1 - labels.mean()},{labels.mean()}")
+        if number in (2, 3):
+            Image.fromarray(labels).save(folder / f"masks/p{number}.png")
+    (folder / "sizes.csv").write_text("\n".join(lines) + "\n")
+    return folder
+
+
+@pytest.fixture
+def run(monkeypatch, tmp_path):
+    """Return a function that runs the command line in this process."""
+
+    def start(photos, *words, out=tmp_path / "model"):
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.setattr(sys, "argv", ["own", str(photos), "--out", str(out), *words])
+        own.main()
+
+    return start
+
+
+@pytest.fixture
+def refusal(run, capsys):
+    """Return a function that runs the command line, which must fail, and returns its message."""
+
+    def start(photos, *words, **options):
+        with pytest.raises(SystemExit) as stop:
+            run(photos, *words, **options)
+        assert stop.value.code == 1
+        return capsys.readouterr().err
+
+    return start
+
+
+@pytest.fixture
+def stages(monkeypatch):
+    """Return the list of stages started, none of which does anything but leave what the next step looks for."""
+    started = []
+
+    def pretend(name, *arguments):
+        started.append(name)
+        places = {"train": f"{MODEL}/run.json", "evaluate": "reports/metrics/own/model.json"}
+        if name in places:
+            Path(places[name]).parent.mkdir(parents=True, exist_ok=True)
+            val = {"mIoU": 0.5, "IoU": {"background": 0.6, "cat": 0.4}, "images": 1}
+            Path(places[name]).write_text(json.dumps({"repetitions": [{"val": val}]}))
+
+    monkeypatch.setattr(own, "stage", pretend)
+    return started
+
+
+def test_photos_become_a_model_that_says_how_good_it_is(run, photos, tmp_path, capfd, monkeypatch):
+    def in_this_process(name, argument):
+        monkeypatch.setattr(sys, "argv", [name, argument])
+        STAGES[name].main()
+
+    monkeypatch.setattr(own, "stage", in_this_process)  # a process for each takes most of the time
+    before = sorted((path, path.stat().st_mtime_ns) for path in photos.rglob("*"))
+    run(photos, *SMALL)
+    printed = capfd.readouterr().out
+    assert "train: 3 photos of 4; the others have no size" in printed
+    assert "validation: mIoU" in printed
+    assert load_trained(tmp_path / "model" / MODEL, device=torch.device("cpu")).class_names == ("background", "cat")
+    assert sorted((path, path.stat().st_mtime_ns) for path in photos.rglob("*")) == before
+    table = (tmp_path / "model/data/supervision/own/own/sizes.csv").read_text().splitlines()
+    assert [line.split(",")[0] for line in table] == ["image_id", "p0", "p1", "p2"]
+
+
+def test_interrupted_stage_may_take_its_time_to_save(monkeypatch, tmp_path):
+    python = tmp_path / "python"
+    python.write_text("#!/bin/sh\ntrap 'sleep 0.7; touch saved; exit 1' TERM\ntouch started\nwhile :; do sleep 0.02; done\n")
+    python.chmod(0o755)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "executable", str(python))
+
+    def press_ctrl_c():
+        while not Path("started").exists():
+            time.sleep(0.02)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    threading.Thread(target=press_ctrl_c).start()
+    with pytest.raises(SystemExit, match="stopped at train; the same command goes on from here"):
+        own.stage("train", own.RUN)
+    assert Path("saved").exists()
+
+
+def test_settings_end_in_the_models_own_params(run, stages, photos, tmp_path):
+    run(photos, "--network", "resnet101", "--objective", "size", *SMALL, "--learning-rate", "0.5")
+    made, base = read_yaml(tmp_path / "model/params.yaml"), read_yaml(REPOSITORY / "params.yaml")
+    expected = {"epochs": 1, "batch_size": 2, "image_size_px": 32, "learning_rate": 0.5, "cache_images": False}
+    assert made["training"]["own"] == base["training"]["size"] | expected
+    assert made["runs"]["own"]["model"]["network"] == "resnet101"
+    assert made["runs"]["own"]["model"]["objective"] == "size"
+    assert {key: value for key, value in made["runs"].items() if key != "own"} == base["runs"]
+
+
+def test_finished_model_is_not_trained_again(run, stages, photos, capsys):
+    run(photos, *SMALL)
+    assert stages == ["supervise", "weights", "train", "evaluate"]
+    run(photos, *SMALL)
+    assert len(stages) == 4
+    assert "mIoU 50.0% on 1 photos (background 60.0%, cat 40.0%)" in capsys.readouterr().out
+
+
+def test_without_masks_nothing_is_validated(run, stages, photos):
+    shutil.rmtree(photos / "masks")
+    run(photos)
+    assert stages == ["supervise", "weights", "train"]
+
+
+@pytest.mark.parametrize("change", ["settings", "sizes", "photo"])
+def test_model_of_other_photos_or_settings_is_not_mixed(run, refusal, stages, photos, change, tmp_path):
+    run(photos, *SMALL)
+    params = (tmp_path / "model/params.yaml").read_text()
+    words = (*SMALL, "--learning-rate", "0.3") if change == "settings" else SMALL
+    if change == "sizes":
+        table = (photos / "sizes.csv").read_text().splitlines()
+        (photos / "sizes.csv").write_text("\n".join([*table[:-1], "p3,0.25,0.75"]) + "\n")
+    elif change == "photo":
+        (photos / "images/p0.jpg").write_bytes((photos / "images/p1.jpg").read_bytes())
+    assert "holds a model of other photos or settings; choose another --out" in refusal(photos, *words)
+    assert (tmp_path / "model/params.yaml").read_text() == params
+
+
+def test_folder_of_something_else_is_left_alone(refusal, photos, tmp_path):
+    (tmp_path / "params.yaml").write_bytes((REPOSITORY / "params.yaml").read_bytes())
+    assert "has a params.yaml that is not of this command" in refusal(photos, out=tmp_path)
+    assert (tmp_path / "params.yaml").read_bytes() == (REPOSITORY / "params.yaml").read_bytes()
+
+
+def test_photo_turned_by_the_camera_is_prepared_upright(run, stages, photos, tmp_path):
+    turned = Image.Exif()
+    turned[0x0112] = 6
+    Image.new("RGB", (32, 24)).save(photos / "images/p0.jpg", exif=turned)
+    run(photos)
+    archive = own.PreparedArchive(tmp_path / "model/data/prepared/own/train.zip")
+    assert archive.size("p0") == (24, 32)
+    assert archive.image("p0").shape == (32, 24, 3)
+
+
+def answers(photos):
+    (photos / "sizes.csv").write_text("image_id,class,size_fraction,seconds\n")
+
+
+def no_classes(photos):
+    (photos / "classes.yaml").unlink()
+
+
+def nothing_to_train_on(photos):
+    shutil.rmtree(photos / "masks")
+    (photos / "sizes.csv").unlink()
+
+
+def no_background(photos):
+    (photos / "classes.yaml").write_text("names: [background, cat]\nbackground: false\n")
+
+
+def unknown_class(photos):
+    (photos / "sizes.csv").write_text("image_id,background,cow\np0,0.5,0.5\n")
+
+
+def too_large(photos):
+    (photos / "sizes.csv").write_text("image_id,background,cat\np0,0.5,0.7\n")
+
+
+def missing_photo(photos):
+    (photos / "sizes.csv").write_text("image_id,background,cat\nq,0.5,0.5\n")
+
+
+def broken_photo(photos):
+    content = (photos / "images/p1.jpg").read_bytes()
+    (photos / "images/p1.jpg").write_bytes(content[: len(content) // 2])
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (shutil.rmtree, "photos: is no folder; expected one with classes.yaml"),
+        (answers, "sizes.csv: holds answers of the annotation tool, not sizes"),
+        (no_classes, 'classes.yaml: not found; write it with the one line  names: ["background", "cat"]'),
+        (nothing_to_train_on, "sizes.csv: not found or empty; `python -m pipeline.annotate.export` makes it"),
+        (no_background, "classes.yaml: sizes need a background"),
+        (unknown_class, "sizes.csv, line 1: expected the columns image_id,background,cat, got image_id,background,cow"),
+        (too_large, "sizes.csv, line 2: sizes must be at least 0 and sum to 1, but sum to 1.2"),
+        (missing_photo, "sizes.csv, line 2: there is no image 'q'"),
+        (broken_photo, "p1.jpg: cannot be read as an image"),
+    ],
+)
+def test_error_names_file_and_remedy(refusal, stages, photos, spoil, message):
+    spoil(photos)
+    assert message in refusal(photos)
+    assert stages == []
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("--network", "mobil"), "--network: expected one of mobilenet,"),
+        (("--objective", "sizes"), "--objective: expected one of"),
+        (("--training", "sizes"), "--training: expected one of size,"),
+        (("--image-size-px", "50"), "training.own.image_size_px: segmentation needs a multiple of 16, got 50"),
+        (("--objective", "seeds"), "objective 'seeds' needs seeds"),
+        (("--epochs", "0"), "training.own.epochs"),
+    ],
+)
+def test_wrong_settings_end_before_anything_is_trained(refusal, stages, photos, tmp_path, words, message):
+    assert message in refusal(photos, *words)
+    assert not (tmp_path / "model/params.yaml").exists()
+
+
+def test_model_may_not_lie_among_the_photos(refusal, photos):
+    assert "--out: expected a folder outside" in refusal(photos, out=photos / "model")
+    assert not (photos / "model").exists()
+
+
+def test_failed_stage_ends_the_command(monkeypatch, tmp_path):
+    monkeypatch.setattr(sys, "executable", shutil.which("false"))
+    with pytest.raises(SystemExit, match="stopped at supervise; the same command goes on"):
+        own.stage("supervise", own.NAME)
