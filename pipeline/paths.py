@@ -146,8 +146,8 @@ def panels(artefact: str) -> Path:
 
 
 def submission(family: str, run: str) -> Path:
-    """Return the archive of a run's predictions on the PASCAL VOC test photos, for the evaluation server."""
-    return Path("models/submissions") / f"{family}-{run}.tgz"
+    """Return the folder with a run's predictions on the PASCAL VOC test photos, for the evaluation server."""
+    return Path("models/submissions") / f"{family}-{run}"
 
 
 def solver_check(family: str) -> Path:

@@ -2,7 +2,8 @@
 
 One for each family of runs (pipeline/experiments/FAMILY/dvc.yaml): all have the same three stages; what differs is the code that
 their trainings execute, which follows from their objectives and networks, and the data sets they read. And one for all artefacts
-(reports/dvc.yaml), a stage each with the results and the code it is made from. Run this after adding a family, an artefact or an
+(reports/dvc.yaml), a stage each with the results and the code it is made from, and the archives for the server that scores some
+runs. Run this after adding a family, an artefact or an
 import. A test compares the files with what this writes.
 """
 
@@ -97,6 +98,23 @@ ARTEFACT = """\
 {outs}
 """
 
+SUBMISSION = """\
+
+  submission:
+    foreach:
+{runs}
+    do:
+      desc: Predictions of a run of [SIZE] Table 2 on the PASCAL VOC test photos, to be uploaded by hand
+      wdir: ..
+      cmd: python -m pipeline.stages.submission ${{item}} --optional
+      deps:
+        - data/raw/voc
+        - models/${{item}}
+{deps}
+      outs:
+        - models/submissions/${{key}}
+"""
+
 
 def network_kinds(params: Mapping[str, Any]) -> dict[str, set[str]]:
     """Return the kinds a network name stands for in params.yaml and in any profile."""
@@ -139,6 +157,15 @@ def family_pipeline(params: Mapping[str, Any], family: str) -> str:
     )
 
 
+def submissions() -> str:
+    """Return the stage of all archives for the PASCAL VOC test server: of each run that fills the test column of Table 2."""
+    from pipeline.report.fig_a_tab2 import RUNS, VAL
+
+    runs = [f"      {run.replace('/', '-')}: {run}" for run in (columns[VAL] for columns in RUNS.values())]
+    code = sorted(reached_files("pipeline.stages.submission"))
+    return SUBMISSION.format(runs="\n".join(runs), deps="\n".join(f"        - {path}" for path in code))
+
+
 def artefacts_pipeline() -> str:
     """Return the pipeline file of all artefacts."""
     text = "# Written by `python -m pipeline.wiring`: a stage for each table and figure.\nstages:"
@@ -152,7 +179,7 @@ def artefacts_pipeline() -> str:
         text += ARTEFACT.format(
             artefact=artefact, title=ARTIFACTS[artefact], deps=_lines([*made.inputs, *sorted(code)]), outs="\n".join(lines)
         )
-    return text
+    return text + submissions()
 
 
 def _lines(entries: Any) -> str:

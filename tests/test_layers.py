@@ -88,7 +88,7 @@ def test_every_run_that_the_test_server_scores_has_its_archive():
     assert set(stage["foreach"].values()) == scored
     for key, run in stage["foreach"].items():
         family, name = run.split("/")
-        assert f"models/submissions/{key}.tgz" == str(paths.submission(family, name))
+        assert f"models/submissions/{key}" == str(paths.submission(family, name))
         assert name in PARAMS["runs"][family]
 
 

@@ -21,6 +21,8 @@ from pipeline.datasets.voc import RASTER_FOLDER, Voc
 
 LOG = logging.getLogger(__name__)
 
+VOC_TEST = "VOC2012test.tar"
+"""Test photos of VOC 2012, which only registered users of the evaluation server can fetch."""
 ARCHIVES: dict[str, Archive] = {
     "voc": Archive(
         "https://thor.robots.ox.ac.uk/pascal/VOC/voc2012/VOCtrainval_11-May-2012.tar", "md5:6cd6e144f989b92b3379bac3b3de84fd"
@@ -56,7 +58,8 @@ def download_voc(root: Path, archives: Path, sources: Mapping[str, Archive] = AR
 
     The list is VOC train, then the images of SBD (train and val) that VOC has neither in train nor in val: 10,582 ids. An
     image with an official mask keeps it. ScribbleSup's scribbles are added if they can be had; otherwise a warning says so,
-    and scribbles are generated from masks later. Does nothing if VOCdevkit is there.
+    and scribbles are generated from masks later. So are the test photos where `archives` holds `VOC_TEST`, put there by hand.
+    Does nothing if VOCdevkit is there.
 
     Args:
         root: folder to make; it holds VOCdevkit afterwards.
@@ -74,6 +77,9 @@ def download_voc(root: Path, archives: Path, sources: Mapping[str, Archive] = AR
     with assembled(final) as work:
         unpack(voc, work)
         base = require(work / final.name / "VOC2012", f"{voc} holds no VOC 2012; delete it and run again")
+        if (test := archives / VOC_TEST).exists():
+            unpack(test, work)
+            require(base / "ImageSets/Segmentation/test.txt", f"{test} holds no test list of VOC 2012; delete it and run again")
         unpack(masks, work)
         if is_sbd:
             _add_sbd(base, require(work / "benchmark_RELEASE" / "dataset", f"{masks} holds no SBD; delete it and run again"))

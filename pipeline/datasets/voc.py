@@ -68,7 +68,10 @@ class Voc(RawDataset):
     )
     homepage = "http://host.robots.ox.ac.uk/pascal/VOC/voc2012/"
     published: ClassVar[Mapping[str, int]] = {"train": 10582, "val": 1449}
-    obtain = "`source: download` fetches VOCtrainval_11-May-2012.tar and the SBD archive and makes the list train_aug."
+    obtain = (
+        "`source: download` fetches VOCtrainval_11-May-2012.tar and the SBD archive and makes the list train_aug. The test "
+        "photos, for the evaluation server only, are in VOC2012test.tar behind its registration: see docs/predict.md."
+    )
     layout = """
 VOCdevkit/VOC2012/JPEGImages/<id>.jpg
 VOCdevkit/VOC2012/SegmentationClass/<id>.png            official masks

@@ -1,14 +1,16 @@
-"""Stage `submission`: predictions of a run on the PASCAL VOC test photos, as the evaluation server takes them.
+"""Stage `submission@FAMILY-RUN`: predictions of a run on the PASCAL VOC test photos, as the evaluation server takes them.
 
-`python -m pipeline.stages.submission FAMILY/RUN` writes reports/submissions/FAMILY-RUN.tgz and checks it. The test photos have no
-public masks: the archive is uploaded by hand and the score returned goes into reports/voc_test_scores.csv. The photos are those
-of ImageSets/Segmentation/test.txt in the raw data set of the run, which VOC2012test.tar adds to the copy of the data.
+`python -m pipeline.stages.submission FAMILY/RUN` writes models/submissions/FAMILY-RUN/results.tgz and checks it. reports/dvc.yaml
+does so for the runs of [SIZE] Table 2, with `--optional`: nothing else needs the archive, so missing photos stop nothing there.
+The test photos have no public masks: the archive is uploaded by hand, and the score returned goes into
+reports/voc_test_scores.csv. The photos are those of ImageSets/Segmentation/test.txt in the raw data set of the run.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import cast
@@ -20,10 +22,18 @@ from pipeline import paths
 from pipeline.datasets.base import DatasetError, picture_size, read_list, read_photo, require
 from pipeline.datasets.voc import CLASS_NAMES, Voc
 from pipeline.evaluation.voc_submission import write_submission
+from pipeline.files import write_atomically
+from pipeline.params import load_params
 from pipeline.predict import Predictor, Which, choose_device, load_trained
 from pipeline.stages.common import clear_errors
 
-SUBMISSIONS = Path("reports/submissions")
+PUBLISHED_PHOTOS = 1456
+REMEDY = (
+    "the test photos come in VOC2012test.tar, to be downloaded by hand after registering at http://host.robots.ox.ac.uk:8080. "
+    "With `source: download` put that file into data/raw/.archives, else extract it where VOCtrainval was extracted; then run "
+    "`dvc repro --force raw@voc`"
+)
+"""What to do about missing photos."""
 
 
 def listed_photos(root: Path) -> dict[str, Path]:
@@ -36,26 +46,29 @@ def listed_photos(root: Path) -> dict[str, Path]:
         DatasetError: the list or a photo is missing.
     """
     reader = Voc(root)
-    remedy = "extract VOC2012test.tar of the evaluation server into the same folder"
     places = {
         image_id: reader.image_path(image_id)
-        for image_id in read_list(require(reader.base / "ImageSets/Segmentation/test.txt", remedy))
+        for image_id in read_list(require(reader.base / "ImageSets/Segmentation/test.txt", REMEDY))
     }
     for place in places.values():
-        require(place, remedy)
+        require(place, REMEDY)
     return places
 
 
-def raw_voc(dataset: str) -> Path:
-    """Return where the raw files of a data set lie.
+def photos_of(dataset: str) -> dict[str, Path]:
+    """Return the test photos of a data set by image id: all that were published, or those that are procedural.
 
     Raises:
-        ValueError: the data set is not PASCAL VOC.
+        ValueError: the data set is not PASCAL VOC, or its list is not the published one.
+        DatasetError: the list or a photo is missing.
     """
     source = json.loads(paths.raw_source(dataset).read_text(encoding="utf-8"))
     if source["kind"] != Voc.name:
         raise ValueError(f"{paths.raw_source(dataset)}: expected a data set of kind voc, got {source['kind']}")
-    return paths.raw(dataset) / source["root"]
+    photos = listed_photos(paths.raw(dataset) / source["root"])
+    if source["source"] != "synthetic" and len(photos) != PUBLISHED_PHOTOS:
+        raise ValueError(f"test photos of {dataset}: expected all {PUBLISHED_PHOTOS}, got a list of {len(photos)}; {REMEDY}")
+    return photos
 
 
 def voc_classes(class_names: Sequence[str]) -> np.ndarray:
@@ -91,22 +104,32 @@ def main() -> None:
     parser.add_argument("run", help="family/run, trained on PASCAL VOC")
     parser.add_argument("--which", choices=("last", "best"), default="last", help="last epoch, or the one that validated best")
     parser.add_argument("--repetition", type=int, default=0, help="which of several trainings (default: 0)")
-    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
+    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), help="default: that of params.yaml")
+    parser.add_argument("--optional", action="store_true", help="without test photos, write a note in place of the archive")
     parser.add_argument("--tta", action="store_true", help="average with the mirror image")
     arguments = parser.parse_args()
     with clear_errors(DatasetError):
         family, _, name = arguments.run.partition("/")
         if not name:
             raise ValueError(f"expected family/run, got {arguments.run!r}")
-        device = choose_device(arguments.device)
+        device = choose_device(arguments.device or load_params().device)
         folder = paths.model(family, name)
         trained = load_trained(folder, repetition=arguments.repetition, which=cast(Which, arguments.which), device=device)
         record = json.loads(paths.run_record(family, name).read_text(encoding="utf-8"))
-        photos = listed_photos(raw_voc(record["run"]["dataset"]))
+        target = paths.submission(family, name)
+        shutil.rmtree(target, ignore_errors=True)
+        try:
+            photos = photos_of(record["run"]["dataset"])
+        except (DatasetError, ValueError) as error:
+            if not arguments.optional:
+                raise
+            write_atomically(target / "MISSING.txt", f"{error}\n".encode())
+            print(f"{target}: no archive, {error}")
+            return
         lookup = voc_classes(trained.class_names)
         sizes = {image_id: picture_size(path) for image_id, path in photos.items()}
         predictor = Predictor(trained, device, mirror=arguments.tta)
-        archive = SUBMISSIONS / f"{family}-{name}.tgz"
+        archive = target / "results.tgz"
         write_submission(archive, predictions(predictor, photos, lookup), sizes)
         missing = len(CLASS_NAMES) - len(lookup)
         note = f"; {missing} VOC classes are unknown to this run and score 0" if missing else ""

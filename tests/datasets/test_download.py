@@ -14,7 +14,7 @@ from scipy.io import savemat
 from pipeline.conventions import VOID
 from pipeline.datasets import fetch as fetching
 from pipeline.datasets.base import DatasetError, write_mask
-from pipeline.datasets.download import ARCHIVES, DOWNLOADS, download, download_ade20k, download_coco, download_voc
+from pipeline.datasets.download import ARCHIVES, DOWNLOADS, VOC_TEST, download, download_ade20k, download_coco, download_voc
 from pipeline.datasets.fetch import Archive
 from pipeline.datasets.registry import DATASETS
 from pipeline.datasets.scenes import SCENES
@@ -166,6 +166,35 @@ def test_without_published_scribbles_a_warning_says_so(sources, tmp_path, caplog
     download_voc(tmp_path / "voc", tmp_path, {**sources, "voc_scribbles": GONE})
     assert "they will be generated from masks" in caplog.text
     assert Voc(tmp_path / "voc").read_scribble_raster(TRAIN[0].image_id) is None
+
+
+def write_test_photos(path, work):
+    """Write the archive of test photos as the evaluation server gives it: a list and photos in VOCdevkit."""
+    Voc.write(work, {"test": make_scenes(3, seed=1, class_indices=[8], size_px=(24, 18), split="test")})
+    base = work / "VOCdevkit/VOC2012"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tarfile.open(path, "w") as archive:
+        for name in ("ImageSets/Segmentation/test.txt", "JPEGImages"):
+            archive.add(base / name, f"VOCdevkit/VOC2012/{name}")
+
+
+def test_test_photos_put_there_by_hand_are_added_and_change_nothing_else(sources, voc, tmp_path):
+    write_test_photos(tmp_path / "archives" / VOC_TEST, tmp_path / "work")
+    download_voc(tmp_path / "voc", tmp_path / "archives", sources)
+    base = tmp_path / "voc/VOCdevkit/VOC2012"
+    ids = (base / "ImageSets/Segmentation/test.txt").read_text().split()
+    assert len(ids) == 3
+    assert all((base / f"JPEGImages/{image_id}.jpg").is_file() for image_id in ids)
+    for split in ("train", "val"):
+        assert Voc(tmp_path / "voc").ids(split) == Voc(voc).ids(split)
+
+
+def test_an_archive_of_something_else_in_place_of_the_test_photos_is_refused(sources, tmp_path):
+    (tmp_path / "archives").mkdir()
+    with tarfile.open(tmp_path / "archives" / VOC_TEST, "w"):
+        pass
+    with pytest.raises(DatasetError, match=r"VOC2012test\.tar holds no test list of VOC 2012"):
+        download_voc(tmp_path / "voc", tmp_path / "archives", sources)
 
 
 def test_no_connection_says_what_to_do_and_leaves_nothing(tmp_path, sources):

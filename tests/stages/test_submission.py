@@ -14,10 +14,13 @@ from pipeline.datasets.base import DatasetError, encode_photo
 from pipeline.datasets.voc import CLASS_NAMES, Voc
 from pipeline.evaluation.voc_submission import check_submission
 from pipeline.files import write_atomically, write_json
+from pipeline.import_graph import REPOSITORY
 from pipeline.networks import NETWORKS
+from pipeline.params import load_params
 from pipeline.predict import Predictor, Trained
 from pipeline.stages import submission
-from pipeline.stages.submission import listed_photos, raw_voc, voc_classes
+from pipeline.stages.raw import write_synthetic
+from pipeline.stages.submission import listed_photos, photos_of, voc_classes
 from pipeline.training.checkpoint import save_state
 
 NAMES = ["background", "cat", "dog"]
@@ -59,7 +62,7 @@ def run(monkeypatch, *words):
 
 def test_archive_passes_the_check(repository, monkeypatch, capsys):
     run(monkeypatch, "potts/tiny", "--device", "cpu")
-    archive = repository[0] / "reports/submissions/potts-tiny.tgz"
+    archive = repository[0] / "models/submissions/potts-tiny/results.tgz"
     check_submission(archive, SIZES)
     assert "3 photos; 18 VOC classes are unknown to this run" in capsys.readouterr().out
 
@@ -69,7 +72,7 @@ def test_archive_holds_the_predictions_in_classes_of_voc(repository, monkeypatch
     folder, network = repository
     reader = Voc(paths.raw("voc"))
     predictor = Predictor(Trained(network, tuple(NAMES), [], 32, ""), torch.device("cpu"))
-    with tarfile.open(folder / "reports/submissions/potts-tiny.tgz") as archive:
+    with tarfile.open(folder / "models/submissions/potts-tiny/results.tgz") as archive:
         for image_id in SIZES:
             packed = archive.extractfile(f"results/VOC2012/Segmentation/comp6_test_cls/{image_id}.png").read()
             expected = predictor.labels([reader.read_image(image_id)])[0]
@@ -102,16 +105,42 @@ def test_classes_of_another_data_set_are_refused():
 def test_other_data_set_is_refused(repository):
     write_json(paths.raw_source("coco"), {"kind": "coco", "root": ".", "source": "synthetic"})
     with pytest.raises(ValueError, match="expected a data set of kind voc, got coco"):
-        raw_voc("coco")
+        photos_of("coco")
+
+
+def test_published_copy_must_list_all_photos(repository):
+    assert list(photos_of("voc")) == list(SIZES)
+    write_json(paths.raw_source("voc"), {"kind": "voc", "root": ".", "source": "download"})
+    with pytest.raises(ValueError, match=r"expected all 1456, got a list of 3; .* VOC2012test\.tar, .*//host\.robots\.ox"):
+        photos_of("voc")
+
+
+def test_procedural_photos_are_enough(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    spec = load_params(REPOSITORY / paths.PARAMS).datasets["voc"]
+    section = spec.synthetic.model_copy(update={"train": 2, "val": 2})
+    write_synthetic(spec.model_copy(update={"synthetic": section}), paths.raw("voc"), 0)
+    write_json(paths.raw_source("voc"), {"kind": "voc", "root": ".", "source": "synthetic"})
+    assert len(photos_of("voc")) == 20
 
 
 def test_copy_without_test_list_says_which_file_to_extract(repository):
     (paths.raw("voc") / "VOCdevkit/VOC2012/ImageSets/Segmentation/test.txt").unlink()
-    with pytest.raises(DatasetError, match=r"test\.txt: not found; extract VOC2012test\.tar"):
+    with pytest.raises(DatasetError, match=r"test\.txt: not found; .* VOC2012test\.tar, .*data/raw/\.archives"):
         listed_photos(paths.raw("voc"))
+
+
+def test_without_photos_an_optional_archive_is_a_note(repository, monkeypatch, capsys):
+    (paths.raw("voc") / "VOCdevkit/VOC2012/ImageSets/Segmentation/test.txt").unlink()
+    run(monkeypatch, "potts/tiny", "--device", "cpu", "--optional")
+    note = (repository[0] / "models/submissions/potts-tiny/MISSING.txt").read_text()
+    assert "VOC2012test.tar" in note
+    assert note.strip() in capsys.readouterr().out
+    with pytest.raises(SystemExit):
+        run(monkeypatch, "potts/tiny", "--device", "cpu")
 
 
 def test_missing_photo_is_found_before_anything_is_predicted(repository):
     (paths.raw("voc") / "VOCdevkit/VOC2012/JPEGImages/2008_000011.jpg").unlink()
-    with pytest.raises(DatasetError, match=r"2008_000011\.jpg: not found; extract VOC2012test\.tar"):
+    with pytest.raises(DatasetError, match=r"2008_000011\.jpg: not found; .* VOC2012test\.tar"):
         listed_photos(paths.raw("voc"))
