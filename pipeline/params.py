@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Collection
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -533,10 +535,17 @@ def _missing_references(params: Params) -> list[str]:
             if run.start is not None:
                 wanted.append((f"{at}.start", run.start, dict.fromkeys(known_runs), "runs"))
     return [
-        f"{key} = {value!r} names nothing in {section} (there: {', '.join(sorted(known))})"
+        f"{key} = {value!r} names nothing in {section} (there: {_nearest(value, known)})"
         for key, value, known, section in wanted
         if value not in known
     ]
+
+
+def _nearest(name: str, known: Collection[str], count: int = 12) -> str:
+    """Return the known names for a message: all of a few, of many those that look most like `name`."""
+    if len(known) <= count:
+        return ", ".join(sorted(known))
+    return f"{', '.join(get_close_matches(name, known, count, cutoff=0.0))} and {len(known) - count} more"
 
 
 def _contradictions(params: Params) -> list[str]:

@@ -280,3 +280,13 @@ def test_defaults_are_pinned():
 def test_family_with_and_without_start_is_rejected(load):
     with pytest.raises(ParamsError, match="either all runs have a start or none"):
         load(changed("runs", "seeds", "pce-len000", "start", value="seeds/pce-len100"))
+
+
+def test_unknown_run_is_answered_with_those_that_look_like_it(tmp_path):
+    text = (REPOSITORY / "params.yaml").read_text().replace("headline: [size_noise/full,", "headline: [size_noise/fulll,")
+    (tmp_path / "params.yaml").write_text(text)
+    with pytest.raises(
+        ParamsError, match=r"'size_noise/fulll' names nothing in runs \(there: size_noise/full, .* more\)"
+    ) as error:
+        load_params(tmp_path / "params.yaml")
+    assert len(str(error.value)) < 600
