@@ -30,7 +30,7 @@ RUNS = {
 """Row of the table to its runs; the test images are scored with the run of the validation images."""
 SCORE_COLUMNS = ["run", "score", "url", "date"]
 METRIC = "mIoU_val"
-CITED, TRAINED, OPEN = "reported by its authors", "trained here", "archive written, score not entered"
+CITED, TRAINED, OPEN = "reported by its authors", "trained here", "score not entered"
 
 
 def load_scores(path: Path) -> pd.DataFrame:
