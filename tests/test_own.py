@@ -116,9 +116,13 @@ def test_interrupted_stage_may_take_its_time_to_save(monkeypatch, tmp_path):
             time.sleep(0.02)
         os.kill(os.getpid(), signal.SIGINT)
 
-    threading.Thread(target=press_ctrl_c).start()
-    with pytest.raises(SystemExit, match="stopped at train; the same command goes on from here"):
-        own.stage("train", own.RUN)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell in the background leaves it ignored
+    try:
+        threading.Thread(target=press_ctrl_c).start()
+        with pytest.raises(SystemExit, match="stopped at train; the same command goes on from here"):
+            own.stage("train", own.RUN)
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert Path("saved").exists()
 
 
