@@ -132,7 +132,7 @@ def levels(
         results: from `load_results`.
         artefact: id, for the message.
         curves: series to "family/run" with `{}` in place of the digits, for example "scribble_sizes/pce-crf-len{}".
-        made_only: a curve without any run has no levels, instead of being an error.
+        made_only: a curve that lacks a run has no levels, instead of being an error.
 
     Returns:
         Series to (level as a fraction to "family/run"), levels ascending.
@@ -146,11 +146,11 @@ def levels(
         matches = [re.fullmatch(f"{re.escape(before)}([0-9]+){re.escape(after)}", name) for name in results.index.unique()]
         found[series] = {match[1]: match[0] for match in matches if match}
     every = sorted(set().union(*found.values()), key=int)
-    if not every and made_only:
-        return {series: {} for series in curves}
-    if not every:
+    if not every and not made_only:
         raise ValueError(f"{artefact}: expected runs named {list(curves.values())}, got none")
     wanted = {series: {digits: pattern.format(digits) for digits in every} for series, pattern in curves.items()}
+    if made_only:
+        wanted = {series: of_series if len(found[series]) == len(every) else {} for series, of_series in wanted.items()}
     require_ids(results, artefact, [name for of_series in wanted.values() for name in of_series.values()])
     return {series: {int(digits) / 100: name for digits, name in of.items()} for series, of in wanted.items()}
 

@@ -135,3 +135,11 @@ def test_a_level_that_another_curve_has_is_missing():
 def test_no_run_of_any_curve_is_an_error(runs):
     with pytest.raises(ValueError, match="x-len"):
         levels(runs, "a-fig4b", {"x": "f/x-len{}"})
+
+
+def test_curve_that_lacks_a_run_has_no_levels_where_runs_may_be_missing():
+    runs = index_runs(pd.DataFrame([row("a-00", 0, 0.5), row("a-08", 0, 0.5), row("b-08", 0, 0.5)]))
+    curves = {"one": "f/a-{}", "two": "f/b-{}", "none": "f/c-{}"}
+    assert levels(runs, "a-tab1", curves, made_only=True) == {"one": {0.0: "f/a-00", 0.08: "f/a-08"}, "two": {}, "none": {}}
+    with pytest.raises(ValueError, match="f/b-00"):
+        levels(runs, "a-tab1", curves)
