@@ -50,7 +50,7 @@ from pipeline.stages.common import clear_errors, lookup
 from pipeline.stages.device import select_device
 from pipeline.targets.scribbles import generate_scribbles, rasterize
 from pipeline.targets.sizes import class_sizes
-from pipeline.training.loop import TrainingError, _step
+from pipeline.training.loop import TrainingError, take_step
 from pipeline.training.objectives import Batch, Objective
 from pipeline.training.schedule import make_optimizer
 
@@ -191,7 +191,7 @@ class Trainee:
         """Do one step of the training loop."""
         torch.manual_seed(0)  # dropout
         given = (self.batch, self.precision, self.device, 0, "bench")
-        _step(self.network, self.forward, objective, self.optimizer, *given)
+        take_step(self.network, self.forward, objective, self.optimizer, *given)
 
     def logits(self) -> Tensor:
         """Return what the network predicts for the batch, detached."""

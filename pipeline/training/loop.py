@@ -13,8 +13,9 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from threading import Event
@@ -168,7 +169,7 @@ def train(
         batches = make_loader(plan) if refresh is None else _refreshed(make_loader, plan, refresh, network, stop, save)
         for batch in batches:
             torch.manual_seed(derive_seed(seed, "step", state.step, plan.rank))  # dropout
-            values = _step(network, forward, objective, optimizer, batch, settings.precision, device, state.step, label)
+            values = take_step(network, forward, objective, optimizer, batch, settings.precision, device, state.step, label)
             scheduler.step()
             state.step += 1
             for name, value in values.items():
@@ -216,7 +217,7 @@ def _refreshed(
         step += count
 
 
-def _step(
+def take_step(
     network: Network,
     forward: Module,
     objective: Objective,
@@ -227,31 +228,78 @@ def _step(
     step: int,
     label: str,
 ) -> dict[str, float]:
-    """Do one optimisation step and return the named values of the loss."""
+    """Do one optimisation step and return the named values of the loss.
+
+    Args:
+        network: whose gradients are checked.
+        forward: `network`, or what shares its gradients with other processes.
+        objective: total loss and its named parts.
+        optimizer: of `network`.
+        batch: anywhere.
+        precision: "float32" or "bf16"; the latter is used on a GPU only.
+        device: where the network is.
+        step: number of the step, for messages.
+        label: name of the run, for messages.
+
+    Raises:
+        TrainingError: the loss or its gradient is not finite, or the GPU ran out of memory: the message says how many of the
+            images fit, which was tried with whole steps, so that the network is of no use afterwards.
+    """
+    step_on = partial(_step, network, forward, objective, optimizer, precision, device, step, label)
+    try:
+        return step_on(batch)
+    except torch.cuda.OutOfMemoryError:
+        pass  # The error holds on to all that was computed; only behind this block is the memory free for trials.
+    count, size = len(batch["image_id"]), "x".join(str(side) for side in batch["image"].shape[-2:])
+    fits = _largest_batch(step_on, batch) if parallel.world_size() == 1 else 0  # other processes would wait for the trials
+    remedy = f"{fits} fit: set training.<name>.batch_size to {fits}" if fits else "lower training.<name>.batch_size"
+    raise TrainingError(f"{label}: the GPU ran out of memory with {count} images of {size} px; {remedy}")
+
+
+def _step(
+    network: Network,
+    forward: Module,
+    objective: Objective,
+    optimizer: torch.optim.Optimizer,
+    precision: str,
+    device: torch.device,
+    step: int,
+    label: str,
+    batch: Batch,
+) -> dict[str, float]:
     on_device = {key: value.to(device, non_blocking=True) if isinstance(value, Tensor) else value for key, value in batch.items()}
     on_device["image"] = on_device["image"].contiguous(memory_format=torch.channels_last)
     mixed = precision == "bf16" and device.type == "cuda"
-    try:
-        with torch.autocast(device.type, dtype=torch.bfloat16, enabled=mixed):
-            logits = forward(on_device["image"])
-        loss, parts = objective(logits, on_device)
-        values = dict(zip(parts, parallel.mean_over_ranks(torch.stack(list(parts.values()))).tolist()))
-        if not math.isfinite(values["loss"]):
-            culprits = ", ".join(f"{name} = {value:g}" for name, value in values.items() if not math.isfinite(value))
-            raise TrainingError(
-                f"{label}: the loss is not finite at step {step} ({culprits}); images: {', '.join(batch['image_id'])}. "
-                "Look at these images and their supervision, or lower training.<name>.learning_rate"
-            )
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        _check_gradients(network, batch, step, label)
-        optimizer.step()
-    except torch.cuda.OutOfMemoryError as error:
+    with torch.autocast(device.type, dtype=torch.bfloat16, enabled=mixed):
+        logits = forward(on_device["image"])
+    loss, parts = objective(logits, on_device)
+    values = dict(zip(parts, parallel.mean_over_ranks(torch.stack(list(parts.values()))).tolist()))
+    if not math.isfinite(values["loss"]):
+        culprits = ", ".join(f"{name} = {value:g}" for name, value in values.items() if not math.isfinite(value))
         raise TrainingError(
-            f"{label}: the GPU ran out of memory with {len(batch['image_id'])} images of {tuple(batch['image'].shape[-2:])} px; "
-            "lower training.<name>.batch_size"
-        ) from error
+            f"{label}: the loss is not finite at step {step} ({culprits}); images: {', '.join(batch['image_id'])}. "
+            "Look at these images and their supervision, or lower training.<name>.learning_rate"
+        )
+    optimizer.zero_grad(set_to_none=True)
+    loss.backward()
+    _check_gradients(network, batch, step, label)
+    optimizer.step()
     return values
+
+
+def _largest_batch(step_on: Callable[[Batch], dict[str, float]], batch: Batch) -> int:
+    """Return how many images of a batch that is too large fit; 0 for fewer than two, which batch normalisation needs."""
+    fits, too_many = 1, len(batch["image_id"])
+    while too_many - fits > 1:
+        count = (fits + too_many) // 2
+        torch.cuda.empty_cache()
+        try:
+            with suppress(TrainingError):
+                step_on({key: value[:count] for key, value in batch.items()})
+            fits = count
+        except torch.cuda.OutOfMemoryError:
+            too_many = count
+    return fits if fits > 1 else 0
 
 
 def _check_gradients(network: Network, batch: Batch, step: int, label: str) -> None:

@@ -166,13 +166,32 @@ def test_gradient_that_is_not_finite_names_the_images_and_leaves_the_weights():
     assert all(torch.equal(value, before[name]) for name, value in network.named_parameters())
 
 
-def test_out_of_memory_says_what_to_lower(monkeypatch):
-    def exhausted(*args, **kwargs):
-        raise torch.cuda.OutOfMemoryError("out")
+def train_with_memory_for(images, monkeypatch):
+    """Train on batches of eight with an objective that runs out of memory beyond `images`."""
+    objective = loop.Objective.__call__
 
-    monkeypatch.setattr(loop.Objective, "__call__", exhausted)
-    with pytest.raises(TrainingError, match=r"2 images of .*lower training\.<name>\.batch_size"):
-        run()
+    def limited(self, logits, batch):
+        if len(logits) > images:
+            raise torch.cuda.OutOfMemoryError("out")
+        return objective(self, logits, batch)
+
+    def eight(plan):
+        for batch in loader(plan):
+            yield {key: value * 4 if isinstance(value, list) else torch.cat([value] * 4) for key, value in batch.items()}
+
+    monkeypatch.setattr(loop.Objective, "__call__", limited)
+    run(make_loader=eight)
+
+
+@pytest.mark.parametrize("images", range(2, 8))
+def test_out_of_memory_says_which_batch_fits(monkeypatch, images):
+    with pytest.raises(TrainingError, match=rf"8 images of 32x32 px; {images} fit: set .*\.batch_size to {images}$"):
+        train_with_memory_for(images, monkeypatch)
+
+
+def test_out_of_memory_whatever_the_batch_says_what_to_lower(monkeypatch):
+    with pytest.raises(TrainingError, match=r"8 images of .*; lower training\.<name>\.batch_size"):
+        train_with_memory_for(0, monkeypatch)
 
 
 def test_broken_checkpoint_is_named(tmp_path):
