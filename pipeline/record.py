@@ -4,6 +4,8 @@ Run it where the experiment ran, with its params.yaml in place and nothing else 
 reports/recorded/NAME: for each family all scores and histories, the drawings of curves and tables that are asked for, the claims
 that these runs can decide, params.yaml, and provenance.json, which says from which commit, data, device and libraries the numbers
 come, and how long they took. Pictures of the data are not among them.
+
+`python -m pipeline.record bench --table reports/bench/steps.csv` keeps tables of benchmarks instead, beside those already there.
 """
 
 from __future__ import annotations
@@ -139,6 +141,38 @@ def record(name: str, families: list[str], artefacts: list[str]) -> Path:
     return folder
 
 
+def record_tables(name: str, tables: list[Path]) -> Path:
+    """Copy tables of benchmarks to reports/recorded/`name`, note the origin of each in its provenance.json, return the folder.
+
+    Raises:
+        ValueError: code was changed since the last commit.
+        OSError: a table is missing.
+    """
+    folder = paths.RECORDED / name
+    note = folder / "provenance.json"
+    origin = {
+        "commit": committed_code(),
+        "processor": processor(),
+        "python": platform.python_version(),
+        "libraries": {library: version(library) for library in LIBRARIES},
+    }
+    contents = {table.name: table.read_bytes() for table in tables}
+    known = json.loads(note.read_text()) if note.exists() else {}
+    for file, content in contents.items():
+        write_atomically(folder / file, content)
+    write_json(note, {**known, **dict.fromkeys(contents, origin)})
+    return folder
+
+
+def processor() -> str:
+    """Return the processor's name, as the system calls it."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        lines = []
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.processor())
+
+
 def public_params(params: Params) -> bytes:
     """Return params.yaml with folders of this machine left out."""
     text = paths.PARAMS.read_text(encoding="utf-8")
@@ -154,11 +188,18 @@ def main() -> None:
         prog="python -m pipeline.record", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("name", help="folder below reports/recorded")
-    parser.add_argument("--family", action="append", required=True, help="key of `runs` in params.yaml; repeatable")
+    parser.add_argument("--family", action="append", default=[], help="key of `runs` in params.yaml; repeatable")
     parser.add_argument("--artefact", action="append", default=[], help="a drawn curve or table, such as a-fig6a; repeatable")
+    parser.add_argument("--table", action="append", default=[], type=Path, help="CSV file of a benchmark; repeatable")
     arguments = parser.parse_args()
+    if bool(arguments.family) == bool(arguments.table):
+        parser.error("give either --family or --table")
     with clear_errors():
-        print(f"{record(arguments.name, arguments.family, arguments.artefact)} is written; look at it and commit it")
+        if arguments.table:
+            folder = record_tables(arguments.name, arguments.table)
+        else:
+            folder = record(arguments.name, arguments.family, arguments.artefact)
+        print(f"{folder} is written; look at it and commit it")
 
 
 if __name__ == "__main__":

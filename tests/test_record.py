@@ -2,6 +2,7 @@
 
 import json
 import subprocess
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -81,3 +82,24 @@ def test_changed_code_is_refused(repository):
     with pytest.raises(ValueError, match=r"pipeline/code\.py: changed since the last commit"):
         record.record("acdc", ["acdc"], [])
     assert not (repository / paths.RECORDED / "acdc").exists()
+
+
+def test_tables_of_benchmarks_are_kept_beside_each_other_with_the_origin_of_each(repository):
+    for name in ("steps", "solver"):
+        Path(f"{name}.csv").write_text(f"{name},ms\n")
+        folder = record.record_tables("bench", [Path(f"{name}.csv")])
+    head = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=True).stdout.strip()
+    assert {path.name for path in folder.iterdir()} == {"steps.csv", "solver.csv", "provenance.json"}
+    assert (folder / "steps.csv").read_text() == "steps,ms\n"
+    provenance = json.loads((folder / "provenance.json").read_text())
+    assert {name: origin["commit"] for name, origin in provenance.items()} == {"steps.csv": head, "solver.csv": head}
+    assert provenance["steps.csv"]["processor"]
+
+
+def test_a_missing_table_leaves_what_was_recorded(repository):
+    Path("steps.csv").write_text("ms\n")
+    folder = record.record_tables("bench", [Path("steps.csv")])
+    before = (folder / "provenance.json").read_text()
+    with pytest.raises(FileNotFoundError, match="none"):
+        record.record_tables("bench", [Path("steps.csv"), Path("none.csv")])
+    assert (folder / "provenance.json").read_text() == before
