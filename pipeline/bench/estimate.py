@@ -1,14 +1,16 @@
 """Hours, memory and disk of a whole profile, before any of it is run: `python -m pipeline.bench.estimate`.
 
-Hours are steps times milliseconds per step, from tables that `pipeline.bench.steps` wrote. For each run the first of these that
-there is says how long a step takes:
-
-1. its objective on its network, in the table: as measured, or, at another batch or size, in proportion to pixels;
-2. the ratio of its objective to plain cross-entropy on another network ("ratio of DEVICE"), times plain cross-entropy on its own
-   network: that of `--images-per-second` or, without it, that of the table.
+Hours are steps times milliseconds per step, from tables that `pipeline.bench.steps` wrote on the device in question: those of a
+run's objective on its network as measured, or, at another batch or size, in proportion to pixels. With `--images-per-second` the
+device is another one: a step takes what plain cross-entropy takes there, times the ratio of the objective to plain cross-entropy
+("ratio of DEVICE"), of the run's own network if the tables have it. Without both, the ratio of another network multiplies plain
+cross-entropy on the run's network in the tables.
 
 Ratios carry from one network or device to another only roughly: a solver is a larger part of a step on a small network. Scoring
 the validation set, loading pictures and the graph cuts of hard proposals are not counted.
+
+Memory is that of the largest run of a family, measured on its own network, or, marked ≈, estimated from another batch or size:
+weights, gradients and momentum stay, the rest grows with pixels.
 """
 
 from __future__ import annotations
@@ -71,7 +73,8 @@ class Cost(NamedTuple):
         steps: of all repetitions.
         hours: None where nothing says how long a step takes.
         basis: where the hours come from.
-        memory_mb: as measured at the run's own scale, else None.
+        memory_gb: of a step; None where its network was not measured.
+        memory_estimated: from another batch or size.
         weights_gb: of all files of weights.
         at_most: its pictures are counted as the whole set.
     """
@@ -79,7 +82,8 @@ class Cost(NamedTuple):
     steps: int
     hours: float | None
     basis: str
-    memory_mb: float | None
+    memory_gb: float | None
+    memory_estimated: bool
     weights_gb: float
     at_most: bool
 
@@ -174,37 +178,61 @@ def weight_bytes(spec: NetworkSettings, classes: int) -> int:
     return sum(value.numel() * value.element_size() for value in made.state_dict().values())
 
 
-def step_time(
-    params: Params, run: Run, rows: Sequence[Measured], rates: Mapping[str, float]
-) -> tuple[float | None, str, float | None]:
-    """Return milliseconds per step, what that rests on, and memory where measured; see this module for the rule."""
+def on_own_network(params: Params, run: Run, rows: Iterable[Measured]) -> Measured | None:
+    """Return the line of the run's network that is nearest to its precision, size and batch."""
+    training, spec = params.training[run.training], params.networks[run.network]
+    pixels = training.batch_size * training.image_size_px**2
+    fitting = [row for row in rows if (row.network, row.kind) == (run.network, spec.kind)]
+    fitting = [row for row in fitting if row.precision == training.precision] or fitting
+    return min(fitting, key=lambda row: (row.size_px != training.image_size_px, abs(row.pixels - pixels)), default=None)
+
+
+def of_objective(params: Params, run: Run, rows: Iterable[Measured]) -> list[Measured]:
+    """Return the lines of the run's objective with its solver."""
+    label = solver_label(resolved(params, run.objective))
+    return [row for row in rows if (row.objective, row.solver) == (run.objective, label)]
+
+
+def is_own_scale(params: Params, run: Run, row: Measured) -> bool:
+    """Return whether a line was measured at the run's batch, size and precision."""
+    training = params.training[run.training]
+    return (row.batch, row.size_px, row.precision) == (training.batch_size, training.image_size_px, training.precision)
+
+
+def step_time(params: Params, run: Run, rows: Sequence[Measured], rates: Mapping[str, float]) -> tuple[float | None, str]:
+    """Return milliseconds per step, and what that rests on; see this module for the rule."""
     training, spec = params.training[run.training], params.networks[run.network]
     pixels = training.batch_size * training.image_size_px**2
     label = solver_label(resolved(params, run.objective))
-    same = [row for row in rows if (row.objective, row.solver) == (run.objective, label)]
-
-    def on_network(candidates: Iterable[Measured]) -> Measured | None:
-        fitting = [row for row in candidates if (row.network, row.kind) == (run.network, spec.kind)]
-        fitting = [row for row in fitting if row.precision == training.precision] or fitting
-        return min(fitting, key=lambda row: (row.size_px != training.image_size_px, abs(row.pixels - pixels)), default=None)
-
-    own = on_network(same)
-    if own is not None:
-        exact = (own.batch, own.size_px, own.precision) == (training.batch_size, training.image_size_px, training.precision)
-        basis = f"measured, {own.device}" if exact else f"estimated, pixels, {own.device}"
-        return own.step_ms * pixels / own.pixels, basis, own.memory_mb if exact else None
+    own = on_own_network(params, run, of_objective(params, run, rows))
+    plain = on_own_network(params, run, (row for row in rows if row.objective == REFERENCE))
     rate = rates.get(run.network, rates.get(""))
-    plain = on_network(row for row in rows if row.objective == REFERENCE)
     if rate is not None:
         reference_ms, basis = 1000 * pixels / RATE_SIZE_PX**2 / rate, "images per second"
+    elif own is not None:
+        measured = is_own_scale(params, run, own)
+        return own.step_ms * pixels / own.pixels, f"measured, {own.device}" if measured else f"estimated, pixels, {own.device}"
     elif plain is not None:
         reference_ms, basis = plain.step_ms * pixels / plain.pixels, f"pixels, {plain.device}"
     else:
-        return None, f"no time of {run.network} ({spec.kind})", None
-    found = _ratio(rows, run.objective, label, spec.kind)
+        return None, f"no time of {run.network} ({spec.kind})"
+    found = (own.ratio, own.device) if own is not None else _ratio(rows, run.objective, label, spec.kind)
     if found is None:
-        return None, NO_RATIO + run.objective + (f" ({label})" if label else ""), None
-    return reference_ms * found[0], f"estimated, {basis}, ratio of {found[1]}", None
+        return None, NO_RATIO + run.objective + (f" ({label})" if label else "")
+    return reference_ms * found[0], f"estimated, {basis}, ratio of {found[1]}"
+
+
+def memory(params: Params, run: Run, rows: Sequence[Measured]) -> tuple[float | None, bool]:
+    """Return the gigabytes of a step, None where its network was not measured, and whether they are estimated."""
+    own = on_own_network(params, run, of_objective(params, run, rows))
+    if own is None or own.memory_mb is None:
+        return None, False
+    training = params.training[run.training]
+    fixed_gb = 3 * weight_bytes(params.networks[run.network], num_classes(params, run)) / 1e9  # weights, gradients, momentum
+    growing_gb = max(own.memory_mb / 1e3 - fixed_gb, 0.0)
+    scale = training.batch_size * training.image_size_px**2 / own.pixels
+    estimated = not is_own_scale(params, run, own)
+    return (fixed_gb + growing_gb * scale, True) if estimated else (own.memory_mb / 1e3, False)
 
 
 def _ratio(rows: Sequence[Measured], objective: str, label: str, kind: str) -> tuple[float, str] | None:
@@ -234,11 +262,11 @@ def cost(params: Params, run: Run, rows: Sequence[Measured], rates: Mapping[str,
     training = params.training[run.training]
     images, at_most = num_images(params, run, counts)
     steps = BatchPlan(images, training.batch_size, training.epochs, 0).total_steps * params.repetitions
-    milliseconds, basis, memory_mb = step_time(params, run, rows, rates)
+    milliseconds, basis = step_time(params, run, rows, rates)
     hours = None if milliseconds is None else steps * milliseconds / 3.6e6
     copies = (2 if training.validate_every_epochs > 0 else 1) * params.repetitions
     weights_gb = copies * weight_bytes(params.networks[run.network], num_classes(params, run)) / 1e9
-    return Cost(steps, hours, basis, memory_mb, weights_gb, at_most)
+    return Cost(steps, hours, basis, *memory(params, run, rows), weights_gb, at_most)
 
 
 def family_line(name: str, costs: Sequence[Cost], repetitions: int) -> str:
@@ -247,11 +275,11 @@ def family_line(name: str, costs: Sequence[Cost], repetitions: int) -> str:
     hours = ("≤ " if any(one.at_most for one in costs) else "") + f"{sum(known):.1f}" if known else ""
     if known and len(known) < len(costs):
         hours += f" + {len(costs) - len(known)} runs"
-    memory = max((one.memory_mb for one in costs if one.memory_mb is not None), default=None)
+    largest = max((one for one in costs if one.memory_gb is not None), key=lambda one: one.memory_gb or 0.0, default=None)
     bases = [basis for basis in dict.fromkeys(one.basis for one in costs) if not basis.startswith(NO_RATIO)]
     lacking = dict.fromkeys(one.basis.removeprefix(NO_RATIO) for one in costs if one.basis.startswith(NO_RATIO))
     bases += [NO_RATIO + ", ".join(lacking)] if lacking else []
-    shown = "not measured" if memory is None else f"{memory / 1000:.1f}"
+    shown = "not measured" if largest is None else f"{'≈ ' * largest.memory_estimated}{largest.memory_gb:.1f}"
     steps, weights_gb = sum(one.steps for one in costs), sum(one.weights_gb for one in costs)
     return f"| {name} | {len(costs) * repetitions} | {steps:,} | {hours} | {shown} | {weights_gb:.1f} | {'; '.join(bases)} |"
 

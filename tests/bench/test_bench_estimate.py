@@ -19,31 +19,49 @@ def test_a_measured_step_is_used_as_it_is():
     found = estimate.cost(PAPER, FULL, [row("masks", step_ms=360.0)], {}, {})
     assert found.steps == 39660
     assert found.hours == pytest.approx(39660 * 0.36 / 3600)
-    assert (found.basis, found.memory_mb) == ("measured, a GPU", 30000.0)
+    assert (found.basis, found.memory_gb, found.memory_estimated) == ("measured, a GPU", 30.0, False)
 
 
 def test_another_batch_and_size_cost_by_their_pixels():
-    milliseconds, basis, memory = estimate.step_time(PAPER, FULL, [row("masks", batch=4, size_px=256)], {})
+    milliseconds, basis = estimate.step_time(PAPER, FULL, [row("masks", batch=4, size_px=256)], {})
     assert milliseconds == pytest.approx(1600)
-    assert (basis, memory) == ("estimated, pixels, a GPU", None)
+    assert basis == "estimated, pixels, a GPU"
+
+
+def test_memory_beyond_the_weights_grows_with_pixels():
+    fixed_gb = 3 * estimate.weight_bytes(PAPER.networks["resnet101"], 21) / 1e9
+    memory_gb, estimated = estimate.memory(PAPER, FULL, [row("masks", batch=4, size_px=256)])
+    assert estimated
+    assert memory_gb == pytest.approx(fixed_gb + 16 * (30 - fixed_gb))
+
+
+def test_memory_of_another_network_says_nothing():
+    assert estimate.memory(PAPER, FULL, [row("masks", network="mobilenet")]) == (None, False)
+
+
+def test_with_a_rate_the_ratio_of_the_own_network_counts_and_its_time_does_not():
+    rows = [row("size", ratio=9.0, kind="small"), row("size", ratio=1.25, batch=2)]
+    milliseconds, basis = estimate.step_time(PAPER, SIZE, rows, {"": 32.0})
+    assert milliseconds == pytest.approx(1.25 * 500)
+    assert basis == "estimated, images per second, ratio of a GPU"
 
 
 def test_ratios_of_another_network_multiply_the_given_rate():
     small = row("size", ratio=1.5, kind="small", batch=8, size_px=64)
-    milliseconds, basis, _ = estimate.step_time(PAPER, SIZE, [small], {"": 32.0})
+    milliseconds, basis = estimate.step_time(PAPER, SIZE, [small], {"": 32.0})
     assert milliseconds == pytest.approx(1.5 * 16 / 32 * 1000)
     assert basis == "estimated, images per second, ratio of a GPU"
 
 
 def test_without_a_rate_ratios_multiply_what_was_measured_on_the_network():
     rows = [row(REFERENCE, step_ms=200.0, batch=8), row("size", ratio=1.5, kind="small", batch=8, size_px=64)]
-    milliseconds, basis, _ = estimate.step_time(PAPER, SIZE, rows, {})
+    milliseconds, basis = estimate.step_time(PAPER, SIZE, rows, {})
     assert milliseconds == pytest.approx(1.5 * 400)
     assert basis == "estimated, pixels, a GPU, ratio of a GPU"
 
 
 def test_the_rate_of_a_network_comes_before_that_of_all():
-    milliseconds, _, _ = estimate.step_time(PAPER, FULL, [row("masks", kind="small")], {"resnet101": 16.0, "": 1.0})
+    milliseconds, _ = estimate.step_time(PAPER, FULL, [row("masks", kind="small")], {"resnet101": 16.0, "": 1.0})
     assert milliseconds == pytest.approx(1000)
 
 
@@ -57,14 +75,14 @@ def test_the_row_of_another_solver_does_not_count():
 def test_fewer_gradient_steps_cost_in_proportion():
     run = next(run for run in PAPER.runs["solvers"].values() if run.objective == "soft-q-half")
     rows = [row("soft-q-half", solver="gradient, 200 steps", ratio=9.0)]
-    milliseconds, basis, _ = estimate.step_time(PAPER, run, rows, {"": 12.0})
+    milliseconds, basis = estimate.step_time(PAPER, run, rows, {"": 12.0})
     assert milliseconds == pytest.approx(5000)
     assert basis.endswith("ratio of a GPU at 200 steps")
 
 
 def test_nothing_known_is_said_not_guessed():
-    assert estimate.step_time(PAPER, FULL, [], {})[:2] == (None, "no time of resnet101 (deeplabv3plus)")
-    assert estimate.step_time(PAPER, SIZE, [], {"": 1.0})[:2] == (None, "no ratio of size")
+    assert estimate.step_time(PAPER, FULL, [], {}) == (None, "no time of resnet101 (deeplabv3plus)")
+    assert estimate.step_time(PAPER, SIZE, [], {"": 1.0}) == (None, "no ratio of size")
 
 
 def test_a_subset_counts_as_the_whole_set_at_most():
