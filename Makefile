@@ -44,7 +44,7 @@ status: setup ## what would be rebuilt
 	@dvc status
 
 test: setup check ## lint, type check, and run all tests
-	@python -m pytest
+	@python -m pytest -n $(JOBS) --dist worksteal
 
 check: setup ## ruff and mypy
 	@ruff check pipeline tests
