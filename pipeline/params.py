@@ -577,7 +577,7 @@ def _contradictions(params: Params) -> list[str]:
             supervision = params.supervision.get(run.supervision)
             objective = params.objectives.get(run.objective)
             training = params.training.get(run.training)
-            if supervision is None or objective is None or training is None:
+            if supervision is None or objective is None or training is None or run.dataset not in params.datasets:
                 continue
             if supervision.dataset != run.dataset:
                 problems.append(
@@ -602,6 +602,14 @@ def _contradictions(params: Params) -> list[str]:
                 problems.append(
                     f"{at}: size targets hold for whole images; training.{run.training}.input must be 'resize', not 'crop'"
                 )
+            chosen = supervision.subset.classes if supervision.subset is not None else params.datasets[run.dataset].classes
+            if objective.proposals is not None and chosen is not None:
+                most = 1 - 1 / (len(chosen) + 1)  # with background
+                if objective.proposals.epsilon >= most:
+                    problems.append(
+                        f"objectives.{run.objective}.proposals.epsilon: expected below {most:.4g} with the {len(chosen) + 1} "
+                        f"classes of {at}, got {objective.proposals.epsilon:g}"
+                    )
     return problems
 
 

@@ -124,6 +124,14 @@ def test_size_targets_on_crops_are_rejected(load):
         load(changed("training", "size", "input", value="crop"))
 
 
+def test_epsilon_of_proposals_beyond_the_classes_is_rejected(load):
+    """It would be found out by the loss, after an hour of graph cuts."""
+    with pytest.raises(
+        ParamsError, match=r"trust-region-100\.proposals\.epsilon: expected below 0\.75 with the 4 classes of runs\..*, got 0\.8"
+    ):
+        load(changed("objectives", "trust-region-100", "proposals", "epsilon", value=0.8))
+
+
 def test_objective_without_terms_is_rejected(load):
     with pytest.raises(ParamsError, match="at least one of masks"):
         load(changed("objectives", "size", value={}))
