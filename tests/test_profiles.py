@@ -69,6 +69,8 @@ TRAINING = {
     "coco": (60, 12, 0.0005, 512, "resize", "[SIZE] 3.1: ResNet on COCO"),
     "coco-transformer": (60, 16, 0.0001, 512, "resize", "[SIZE] 3.1: ViT on COCO"),
     "acdc": (200, 12, 0.005, 256, "resize", "[SIZE] 3.1: ACDC"),
+    "acdc-full": (200, 12, 0.005, 256, "resize", "[SIZE] 3.1: ACDC"),
+    "acdc-barrier": (200, 12, 0.005, 256, "resize", "[SIZE] 3.1: ACDC"),
     "seeds": (60, 12, 0.007, 512, "crop", "[SSL] appendix C, first stage"),
     "potts": (60, 12, 0.0007, 512, "crop", "[SSL] appendix C, second stage"),
     "seeds-16": (60, 16, 0.007, 512, "crop", "[SSL] Table 5, batch 16"),
