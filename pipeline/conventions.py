@@ -47,15 +47,19 @@ def one_hot(labels: Tensor, num_classes: int) -> Tensor:
     Returns:
         (B, C, H, W) float32; all zeros where `labels` is `VOID`.
 
+    Raises:
+        RuntimeError: a label is `num_classes` or more, or below 0.
+
     >>> import torch
     >>> one_hot(torch.tensor([[[1, 255]]]), 2).squeeze(2).tolist()
     [[[0.0, 0.0], [1.0, 0.0]]]
     """
-    from torch.nn.functional import one_hot as encode
+    import torch
 
-    valid = valid_mask(labels)
-    encoded = encode(labels.where(valid, labels.new_zeros(())), num_classes)
-    return (encoded * valid.unsqueeze(-1)).movedim(-1, 1).float()
+    valid = valid_mask(labels).unsqueeze(1)
+    index = labels.unsqueeze(1).where(valid, labels.new_zeros(()))
+    encoded = torch.zeros(len(labels), num_classes, *labels.shape[1:], device=labels.device)
+    return encoded.scatter_(1, index, valid.float())
 
 
 def check_shape(name: str, tensor: Tensor, shape: tuple[int | None, ...]) -> None:

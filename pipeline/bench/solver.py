@@ -151,6 +151,7 @@ def soft_rows(picture: Picture, relaxation: str, repeats: int, timed_steps: int)
             PAPER: lambda: autograd_steps(picture, relaxation, timed_steps),
             "gradient": lambda: solve_by_gradient(*picture.given, **given, steps=PAPER_STEPS, learning_rate=LEARNING_RATE),
             "fast": lambda: solve_fast(*picture.given, **given),
+            "fast, torch": lambda: solve_fast(*picture.given, **given, compiled=False),
             "fast, 20 steps": lambda: solve_fast(*picture.given, **given, steps=20),
         },
         repeats,

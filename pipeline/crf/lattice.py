@@ -5,7 +5,8 @@ the vertices of each pixel's simplex ("splat"), blurred along the 6 axes of the 
 are those of the implementation which both papers cite, so the result is its result: about 0.6 of the exact sum, 5-9 % from it
 after the best scaling, and not quite symmetric.
 
-All classes and all images of a batch go through one lattice, by sorting and sums over bags of rows: no compiled extension.
+All classes and all images of a batch go through one lattice, by sums over bags of rows. It is built by compiled code on a CPU,
+elsewhere by sorting in torch.
 """
 
 from __future__ import annotations
@@ -72,7 +73,7 @@ def lattice_filter(features: Tensor, valid: Tensor, landmarks: int = 0) -> Calla
     # Invalid pixels stand where a valid one is and weigh nothing: so they make no vertices.
     stand_in = features.gather(1, valid.to(torch.uint8).argmax(1).view(-1, 1, 1).expand(-1, 1, DIMENSIONS))
     points = torch.where(valid.unsqueeze(2), features, stand_in).flatten(0, 1).t().contiguous()
-    lattice = _build(points, valid.flatten(), count)
+    lattice = (torch_lattice if points.is_cuda else compiled_lattice)(points, valid.flatten(), count)
 
     def apply(signal: Tensor) -> Tensor:
         classes = signal.shape[1]
@@ -91,7 +92,37 @@ def lattice_filter(features: Tensor, valid: Tensor, landmarks: int = 0) -> Calla
     return apply
 
 
-def _build(points: Tensor, valid: Tensor, count: int) -> Lattice:
+def compiled_lattice(points: Tensor, valid: Tensor, count: int) -> Lattice:
+    """Return `torch_lattice` but for the order of vertices, on the CPU, built by compiled code."""
+    from pipeline.crf.lattice_compiled import by_vertex, find_vertices  # loads a compiler
+
+    constants = torch.tensor(FINGERPRINTS)
+    steps = _steps(constants)
+    constants[DIMENSIONS] = 0
+    names, vertices, weights, neighbors = find_vertices(points.numpy(), valid.numpy(), count, constants.numpy(), steps.numpy())
+    rows, values, starts = map(torch.from_numpy, by_vertex(vertices, weights, len(names)))
+    return Lattice(
+        rows,
+        values.mul_(SLICE_SCALE),
+        starts,
+        torch.from_numpy(neighbors),
+        values.new_tensor([0.5, 1.0, 0.5]).expand(len(names) + 1, -1).contiguous(),
+        torch.from_numpy(vertices),
+        torch.from_numpy(weights),
+    )
+
+
+def _steps(constants: Tensor) -> Tensor:
+    """Return what a step along each axis adds to the fingerprint of a vertex, (6,).
+
+    Coordinates sum to 0, so that five of them name a vertex.
+    """
+    free = constants[:VERTICES].clone()
+    free[-1] = 0
+    return free.sum() - VERTICES * free
+
+
+def torch_lattice(points: Tensor, valid: Tensor, count: int) -> Lattice:
     """Return the lattice of `points` (5, P), the pixels of images of `count` pixels each, with `valid` (P,) bool."""
     corner, rank, weights = _enclosing_simplex(_elevate(points))
     weights *= valid
@@ -103,10 +134,9 @@ def _build(points: Tensor, valid: Tensor, count: int) -> Lattice:
     _, group, sizes = simplex.unique_consecutive(return_inverse=True, return_counts=True)
     starts = sizes.cumsum(0) - sizes
 
-    # Coordinates sum to 0, so that five of them name a vertex.
     free = constants[:VERTICES].clone()
     free[-1] = 0
-    steps = free.sum() - VERTICES * free  # what a step along each axis adds to the fingerprint
+    steps = _steps(constants)
     first = by_simplex.index_select(0, starts)
     origin = (corner.index_select(1, first).long() * (VERTICES * free[:, None])).sum(0) + image.index_select(0, first)
     path = origin.new_empty(VERTICES, len(first))

@@ -37,8 +37,7 @@ def grid_term(edges: Tensor, offsets: Offsets, relaxation: str) -> PairwiseTerm:
 
 def start_logits(log_probs: Tensor, seeds: Tensor) -> Tensor:
     """Return the logits of the prediction, (0, -inf, ...) at seeds: a one-hot label, whose gradient is exactly zero."""
-    hard = one_hot(seeds, log_probs.shape[1]).log().to(log_probs.dtype)
-    # one_hot counts classes last in memory; mixing that order with the usual one would slow down every step.
+    hard = torch.where(one_hot(seeds, log_probs.shape[1]) > 0, 0.0, -torch.inf).to(log_probs.dtype)
     return torch.where(valid_mask(seeds).unsqueeze(1), hard, log_probs).contiguous()
 
 

@@ -29,7 +29,6 @@ from pipeline.solver.solution import (
     check_weights,
     free_pixels,
     self_labeling_energy,
-    with_seeds,
 )
 
 BLOCK_PX = 4
@@ -77,6 +76,7 @@ def solve_fast(
     learning_rate: float | None = None,
     tolerance: float = 1e-4,
     half_state: bool = False,
+    compiled: bool = True,
     valid: Tensor | None = None,
 ) -> Solution:
     """Minimise `self_labeling_energy` by a coarse and a fine descent; H_Q + P_Q by `solve_conjugate_gradient`.
@@ -95,6 +95,7 @@ def solve_fast(
         learning_rate: how far a logit moves in a step, > 0; None for that of `PACES`.
         tolerance: relative decrease of an image's energy per step at which it has converged and stays as it is.
         half_state: keep the descent's labels and means in 16 bits, for speed; only on CUDA, where one kernel makes each step.
+        compiled: use code compiled for the device where there is some: float32 on a CPU, or on CUDA with Triton. Else torch.
         valid: (B, H, W) bool, pixels with a unary term; None for all. Others without edges keep the prediction.
 
     Returns:
@@ -122,24 +123,67 @@ def solve_fast(
             valid=valid,
         )
     with torch.no_grad():
-        log_probs = log_probs.detach().to(torch.promote_types(log_probs.dtype, torch.float32))
-        edges = pairwise_weight * without_seed_edges(affinity.to(log_probs.dtype), seeds, offsets)
+        log_probs = log_probs.detach().to(torch.promote_types(log_probs.dtype, torch.float32)).contiguous()
+        edges = without_seed_edges(affinity.to(log_probs.dtype), seeds, offsets).mul_(pairwise_weight)
         unary_scale = unary_weight * free_pixels(seeds, valid).to(log_probs.dtype).unsqueeze(1)
-        logits = start_logits(log_probs, seeds)
         names = (cross_entropy, relaxation)
         pace = (learning_rate, SMALLEST_SIZE * max(pairwise_weight, unary_weight))
+        on_cpu = compiled and log_probs.device.type == "cpu" and log_probs.dtype == torch.float32
+        means = _Means(on_cpu, compiled and log_probs.is_cuda, half_state)
+        start = log_probs
         if min(seeds.shape[1:]) >= 2 * BLOCK_PX:
             small = coarse_problem(log_probs.exp(), seeds, edges, offsets, unary_scale)
-            change = _solve_coarse(*small, names, pace, half_state) - small[0]
-            seeded = valid_mask(seeds).unsqueeze(1)
-            logits = torch.where(seeded, logits, log_probs + _spread(change, *seeds.shape[1:])).contiguous()
-        problem = adam_on(log_probs, logits, unary_scale, edges, offsets, names, half_state)
-        energies, converged = descend_adaptively(problem, steps, *pace, tolerance)
-        labels = with_seeds(logits.softmax(1), seeds)
-        energy = self_labeling_energy(
-            labels, log_probs, seeds, edges, offsets, cross_entropy, relaxation, unary_weight, 1.0, valid
-        )
-    return Solution(labels, energy, energies.mean(1), len(energies) - 1, converged)
+            change = _solve_coarse(*small, names, pace, means) - small[0]
+            start = log_probs + _spread(change, *seeds.shape[1:])
+        problem = (log_probs, start_logits(start, seeds), unary_scale, edges, offsets, names)
+        labels, energies, converged = _descend(*problem, steps, *pace, tolerance, means)
+        if not means.on_cpu:
+            energies[-1] = self_labeling_energy(
+                labels, log_probs, seeds, edges, offsets, cross_entropy, relaxation, unary_weight, 1.0, valid
+            )
+    return Solution(labels, energies[-1], energies.mean(1), len(energies) - 1, converged)
+
+
+class _Means(NamedTuple):
+    """What a descent is done with: code compiled for the CPU, one kernel per step on CUDA, with 16 bits or not; or torch."""
+
+    on_cpu: bool
+    on_cuda: bool
+    half_state: bool
+
+
+def _descend(
+    log_probs: Tensor,
+    logits: Tensor,
+    unary_scale: Tensor,
+    edges: Tensor,
+    offsets: Offsets,
+    names: tuple[str, str],
+    steps: int,
+    learning_rate: float,
+    smallest: float,
+    tolerance: float,
+    means: _Means,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Descend from `logits`, which are overwritten.
+
+    Returns:
+        The labels, (B, C, H, W), all energies, (steps taken + 1, B), and whether each image's energy rests, (B,).
+    """
+    problem = (log_probs, logits, unary_scale, edges, offsets, names)
+    if means.on_cpu:
+        from pipeline.solver.compiled import descend  # loads a compiler
+
+        rates = [_rate(learning_rate, step) for step in range(1, steps + 1)]
+        return descend(*problem, rates, MOMENTUM, SQUARE_MEMORY, smallest, PATIENCE, tolerance)
+    adam = adam_on(*problem, means.half_state) if means.on_cuda else torch_adam(*problem)
+    energies, converged = descend_adaptively(adam, steps, learning_rate, smallest, tolerance)
+    return logits.softmax(1), energies, converged
+
+
+def _rate(learning_rate: float, step: int) -> float:
+    """Return the length of a step, counted from 1, corrected for the start of the running means at zero."""
+    return learning_rate * (1 - SQUARE_MEMORY**step) ** 0.5 / (1 - MOMENTUM**step)
 
 
 class Adam(Protocol):
@@ -203,6 +247,13 @@ def adam_on(
         from pipeline.solver.triton_kernel import FusedAdam
 
         return FusedAdam(log_probs, logits, unary_scale, edges, offsets, *names, torch.float16 if half_state else torch.float32)
+    return torch_adam(log_probs, logits, unary_scale, edges, offsets, names)
+
+
+def torch_adam(
+    log_probs: Tensor, logits: Tensor, unary_scale: Tensor, edges: Tensor, offsets: Offsets, names: tuple[str, str]
+) -> TorchAdam:
+    """Return `Adam` in torch; arguments as in `adam_on`."""
     return TorchAdam(Descent(log_probs, unary_scale, names[0], grid_term(edges, offsets, names[1])), logits)
 
 
@@ -247,8 +298,7 @@ def descend_adaptively(
     energies: list[Tensor] = []
     moving: Tensor | None = None
     for step in range(1, steps + 1):
-        rate = learning_rate * (1 - SQUARE_MEMORY**step) ** 0.5 / (1 - MOMENTUM**step)
-        energies.append(problem.step(rate, MOMENTUM, SQUARE_MEMORY, smallest, moving))
+        energies.append(problem.step(_rate(learning_rate, step), MOMENTUM, SQUARE_MEMORY, smallest, moving))
         if step > PATIENCE:
             moves = ~_rests(energies, tolerance)
             moving = moves if moving is None else moving & moves
@@ -307,12 +357,11 @@ def _solve_coarse(
     unary_scale: Tensor,
     names: tuple[str, str],
     pace: tuple[float, float],
-    half_state: bool,
+    means: _Means,
 ) -> Tensor:
     """Return finite logits of a good solution of the coarse problem."""
     logits = start_logits(log_probs, seeds)
-    problem = adam_on(log_probs, logits, unary_scale, edges, offsets, names, half_state)
-    descend_adaptively(problem, COARSE_STEPS, *pace, tolerance=0.0)
+    _descend(log_probs, logits, unary_scale, edges, offsets, names, COARSE_STEPS, *pace, 0.0, means)
     lent = SEED_LOGIT * one_hot(seeds, log_probs.shape[1]).to(log_probs.dtype)
     return torch.where(valid_mask(seeds).unsqueeze(1), lent, logits)
 

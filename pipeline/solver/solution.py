@@ -87,7 +87,7 @@ def free_pixels(seeds: Tensor, valid: Tensor | None) -> Tensor:
 def with_seeds(labels: Tensor, seeds: Tensor) -> Tensor:
     """Return `labels` (B, C, H, W) with the one-hot class of each seed ([SSL] Eq. 2) put in its place."""
     hard = one_hot(seeds, labels.shape[1]).to(labels.dtype)
-    return hard.where(valid_mask(seeds).unsqueeze(1), labels).contiguous()  # one_hot counts classes last in memory
+    return hard.where(valid_mask(seeds).unsqueeze(1), labels)
 
 
 def hard_labels(labels: Tensor) -> Tensor:

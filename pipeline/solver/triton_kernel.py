@@ -18,10 +18,9 @@ from torch import Tensor
 from pipeline.crf.neighborhoods import Offsets
 from pipeline.losses.cross_entropy import LABEL_FLOOR
 from pipeline.losses.relaxations import PRODUCT_FLOOR, quadratic_floor
+from pipeline.solver.codes import RELAXATION_CODES, UNARY_CODES
 from pipeline.solver.descent import SMALLEST_PRODUCT
 
-RELAXATION_CODES = {"bl": 0, "nq": 1, "q": 2, "cce": 3, "cd": 4, "lq": 5}
-UNARY_CODES = {"ce": 0, "rce": 1, "cce": 2, "quadratic": 3}
 PIXELS_AT_ONCE = 64
 """Pixels per program: with 21 classes a tile of 32 x 64 numbers, of which about ten are held at a time."""
 

@@ -4,7 +4,16 @@ import torch
 from reference import permutohedral_filter
 
 from pipeline.crf.dense import DenseKernel, bilateral_features
-from pipeline.crf.lattice import lattice_filter
+from pipeline.crf.lattice import compiled_lattice, lattice_filter, torch_lattice
+
+pytestmark = pytest.mark.usefixtures("built")
+
+
+@pytest.fixture(params=["compiled", "torch"])
+def built(request, monkeypatch):
+    """By which code lattices are built; torch's serves GPUs."""
+    if request.param == "torch":
+        monkeypatch.setattr("pipeline.crf.lattice.compiled_lattice", torch_lattice)
 
 
 def picture(height=12, width=14, dtype=torch.float64):
@@ -88,3 +97,19 @@ def test_negative_coordinates_are_as_good_as_positive_ones():
     moved = [lattice_filter(features + shift * period, valid)(values) for shift in (0, -7, 5)]
     assert torch.allclose(moved[0], moved[1])
     assert torch.allclose(moved[0], moved[2])
+
+
+def test_the_table_of_vertices_grows_with_the_picture():
+    # Points so far apart that hardly any two share a vertex.
+    generator = torch.Generator().manual_seed(0)
+    features = 100 * torch.rand(2, 4000, 5, generator=generator, dtype=torch.float64)
+    values = torch.rand(2, 2, 4000, generator=generator, dtype=torch.float64)
+    valid = torch.rand(2, 4000, generator=generator) > 0.1
+    lattices = [
+        build(features.flatten(0, 1).t().contiguous(), valid.flatten(), 4000) for build in (compiled_lattice, torch_lattice)
+    ]
+    assert lattices[0].neighbors.shape == lattices[1].neighbors.shape
+    assert lattices[0].neighbors.shape[1] > 30_000
+    expected = lattice_filter(features, valid)(values)
+    together = torch.cat([lattice_filter(features[i : i + 1], valid[i : i + 1])(values[i : i + 1]) for i in range(2)])
+    assert torch.allclose(together, expected, rtol=1e-12)

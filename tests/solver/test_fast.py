@@ -39,11 +39,12 @@ def larger(**settings):
 PAIRS = [("cce", name) for name in RELAXATIONS] + [(name, "q") for name in ("ce", "rce")] + [("ce", "bl"), ("quadratic", "cd")]
 
 
+@pytest.mark.parametrize("compiled", [True, False])
 @pytest.mark.parametrize(("cross_entropy", "relaxation"), PAIRS)
-def test_energy_is_at_most_that_of_the_papers_200_steps(cross_entropy, relaxation):
+def test_energy_is_at_most_that_of_the_papers_200_steps(cross_entropy, relaxation, compiled):
     problem = scene(1, 6, 48, 48)
     paper = run(solve_by_gradient, problem, cross_entropy, relaxation)
-    assert fast(problem, cross_entropy, relaxation).energy.item() <= paper.energy.item() * 1.002
+    assert fast(problem, cross_entropy, relaxation, compiled=compiled).energy.item() <= paper.energy.item() * 1.002
 
 
 @pytest.mark.parametrize("cross_entropy", ["ce", "cce"])
@@ -70,9 +71,10 @@ def test_seeds_stay_fixed_and_labels_on_the_simplex(cross_entropy, relaxation):
 
 @CROSS
 @POTTS
-def test_reported_energy_is_that_of_the_labels(cross_entropy, relaxation):
+@pytest.mark.parametrize("compiled", [True, False])
+def test_reported_energy_is_that_of_the_labels(cross_entropy, relaxation, compiled):
     problem = larger()
-    solution = fast(problem, cross_entropy, relaxation)
+    solution = fast(problem, cross_entropy, relaxation, compiled=compiled)
     expected = self_labeling_energy(
         solution.labels, *problem.tensors, problem.offsets, cross_entropy, relaxation, 0.3, 6.0, problem.valid
     )

@@ -50,13 +50,6 @@ def test_only_images_that_move_are_moved(distances):
     assert resting == 0
 
 
-def test_every_variant_has_a_code():
-    from pipeline.solver.triton_kernel import RELAXATION_CODES, UNARY_CODES
-
-    assert set(RELAXATION_CODES) == set(RELAXATIONS)
-    assert set(UNARY_CODES) == set(CROSS_ENTROPIES)
-
-
 def test_logits_in_another_memory_order_are_rejected():
     from pipeline.solver.triton_kernel import FusedAdam
 
