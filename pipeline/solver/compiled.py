@@ -49,11 +49,11 @@ _EXACT: dict[str, Any] = {
     "nogil": True,
     # A check for zero before each division would keep loops from becoming vector instructions.
     "error_model": "numpy",
+    "fastmath": {"contract"},  # product and sum may be one instruction
 }
 _COMPILED = {
     **_EXACT,
-    # Sums may be added up in any order, and product and sum be one instruction; not-a-number and infinity keep their meaning.
-    "fastmath": {"reassoc", "contract", "nsz"},
+    "fastmath": {"contract", "reassoc", "nsz"},  # and sums be added up in any order; nan and infinity keep their meaning
 }
 
 
