@@ -20,6 +20,7 @@ from torch.nn.functional import avg_pool2d, interpolate, pad
 from pipeline.conventions import VOID, one_hot, valid_mask
 from pipeline.crf.affinity import without_seed_edges
 from pipeline.crf.neighborhoods import GRID4, Offset, Offsets
+from pipeline.solver.codes import RELAXATION_CODES, UNARY_CODES
 from pipeline.solver.conjugate_gradient import solve_conjugate_gradient
 from pipeline.solver.descent import Descent, check_descent, grid_term, start_logits
 from pipeline.solver.solution import (
@@ -95,7 +96,8 @@ def solve_fast(
         learning_rate: how far a logit moves in a step, > 0; None for that of `PACES`.
         tolerance: relative decrease of an image's energy per step at which it has converged and stays as it is.
         half_state: keep the descent's labels and means in 16 bits, for speed; only on CUDA, where one kernel makes each step.
-        compiled: use code compiled for the device where there is some: float32 on a CPU, or on CUDA with Triton. Else torch.
+        compiled: use code compiled for the device where there is some, for names in `pipeline.solver.codes`: float32 on a CPU, or
+            on CUDA with Triton. Else torch.
         valid: (B, H, W) bool, pixels with a unary term; None for all. Others without edges keep the prediction.
 
     Returns:
@@ -128,6 +130,7 @@ def solve_fast(
         unary_scale = unary_weight * free_pixels(seeds, valid).to(log_probs.dtype).unsqueeze(1)
         names = (cross_entropy, relaxation)
         pace = (learning_rate, SMALLEST_SIZE * max(pairwise_weight, unary_weight))
+        compiled = compiled and cross_entropy in UNARY_CODES and relaxation in RELAXATION_CODES
         on_cpu = compiled and log_probs.device.type == "cpu" and log_probs.dtype == torch.float32
         means = _Means(on_cpu, compiled and log_probs.is_cuda, half_state)
         start = log_probs

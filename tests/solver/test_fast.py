@@ -6,7 +6,7 @@ from torch.nn.functional import interpolate
 from pipeline.conventions import one_hot
 from pipeline.crf.neighborhoods import NEIGHBORHOODS
 from pipeline.losses.cross_entropy import CROSS_ENTROPIES
-from pipeline.losses.relaxations import RELAXATIONS
+from pipeline.losses.relaxations import EDGE_TERMS, RELAXATIONS
 from pipeline.solver import solve
 from pipeline.solver.conjugate_gradient import solve_conjugate_gradient
 from pipeline.solver.fast import PACES, coarse_problem, solve_fast
@@ -205,3 +205,11 @@ def test_settings_out_of_range_are_rejected(argument, value):
     given = {"cross_entropy": "cce", "relaxation": "q", argument: value}
     with pytest.raises(ValueError, match=argument):
         solve_fast(*problem.tensors, offsets=problem.offsets, **given)
+
+
+def test_a_relaxation_without_compiled_code_is_left_to_torch(monkeypatch):
+    problem = larger()
+    expected = fast(problem, "cce", "cd", compiled=False)
+    for table in (RELAXATIONS, EDGE_TERMS):
+        monkeypatch.setitem(table, "mine", table["cd"])
+    assert torch.equal(fast(problem, "cce", "mine").labels, expected.labels)
