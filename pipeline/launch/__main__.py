@@ -12,6 +12,7 @@ import argparse
 import importlib.util
 import os
 import shutil
+import signal
 import sys
 import time
 from functools import partial
@@ -124,6 +125,7 @@ def main() -> None:
     except RuntimeError as error:
         sys.exit(str(error))
     tasks = selected_tasks(stale_tasks(all_tasks(), changed), options.only) if changed else []
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: stages save what they have and end
     report = run_all(tasks, lanes)
     if report.stopped:
         sys.exit(f"stopped, {len(report.finished)} of {len(tasks)} stages finished; the same command goes on from here")

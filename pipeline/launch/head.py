@@ -16,10 +16,13 @@ from threading import Event, Lock
 from pipeline import paths
 from pipeline.launch.plan import Durations, Task, changed_addresses, matches
 from pipeline.launch.schedule import Failure, Lane
+from pipeline.launch.worker import GRACE_S, end_group
 
 LARGEST_BATCH = 8
 BUSY = "is busy, it is being blocked by"
 """What DVC prints when another of its processes holds a file, such as one left by a launcher that was killed."""
+
+POLL_S = 0.05
 
 DVC_LOCK = Lock()
 """One thread at a time reads DVC's records or takes results over."""
@@ -34,10 +37,11 @@ def log_path(address: str) -> Path:
     return paths.SCRATCH / "logs" / f"{re.sub('[^A-Za-z0-9_.-]+', '-', address)}.log"
 
 
-def run_stages(batch: Sequence[Task], device: str | None, log_mode: str = "w") -> tuple[int, str]:
+def run_stages(batch: Sequence[Task], device: str | None, stopping: Event, log_mode: str = "w") -> tuple[int, str]:
     """Run stages one after the other in one DVC process, also after a failure; return its exit status and output.
 
-    While they run, the output grows in a file named after the first stage, opened anew or with "a" to go on in it.
+    While they run, the output grows in a file named after the first stage, opened anew or with "a" to go on in it. When
+    `stopping` is set, they save what they have and end.
     """
     environment = dict(os.environ, OMP_NUM_THREADS=os.environ.get("OMP_NUM_THREADS", "1"))
     if device is not None:
@@ -46,7 +50,13 @@ def run_stages(batch: Sequence[Task], device: str | None, log_mode: str = "w") -
     log.parent.mkdir(parents=True, exist_ok=True)
     command = ["dvc", "--wait-for-lock", "repro", "--quiet", "--keep-going", "--single-item", *(task.address for task in batch)]
     with log.open(log_mode) as output:
-        status = subprocess.run(command, stdout=output, stderr=subprocess.STDOUT, env=environment, check=False).returncode
+        process = subprocess.Popen(  # a group of its own, so that all of it can be ended
+            command, stdout=output, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, env=environment, start_new_session=True
+        )
+        while process.poll() is None:
+            if stopping.wait(POLL_S):
+                end_group(process, GRACE_S)
+        status = process.returncode
         if status < 0:
             output.write(f"dvc was killed by signal {-status}\n")
     return status, log.read_text(errors="replace")
@@ -59,9 +69,9 @@ def run_batch(
     device = devices.get()
     try:
         started = time.monotonic()
-        status, output = run_stages(batch, device)
+        status, output = run_stages(batch, device, stopping)
         while status != 0 and BUSY in output and not stopping.wait(patience_s):
-            status, output = run_stages(batch, device)
+            status, output = run_stages(batch, device, stopping)
         failed = {task.address for task in batch}
         if status == 0:
             failed = set()
@@ -154,5 +164,5 @@ def take_over(task: Task) -> Failure | None:
             "is the cache shared, and are code and params.yaml as they were at the start?"
         )
     with DVC_LOCK:
-        status, output = run_stages([task], None, "a")  # keeps what the worker printed
+        status, output = run_stages([task], None, Event(), "a")  # keeps what the worker printed
     return Failure(output, log_path(task.address)) if status != 0 else None

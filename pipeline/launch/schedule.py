@@ -131,7 +131,7 @@ def run_all(tasks: Sequence[Task], lanes: Sequence[Lane]) -> Report:
                     busy |= {task.address for task in batch}
             try:
                 done = wait(running, return_when=FIRST_COMPLETED).done
-            except KeyboardInterrupt:  # local stages got the signal too: they save what they have and end
+            except KeyboardInterrupt:
                 stopping.set()
                 report.stopped = True
                 bar.write("stopping; what is finished is kept", file=sys.stderr)

@@ -1,7 +1,11 @@
 """The launcher: what is stale, in which order, what may share a process, and what is left out after a failure."""
 
+import os
+import sys
+import time
 from functools import partial
-from threading import Event
+from pathlib import Path
+from threading import Event, Timer
 
 import pytest
 
@@ -19,7 +23,7 @@ def run_recorded(monkeypatch, tmp_path, tasks, failing=(), gpus=()):
     """Run tasks on this machine with a stand-in for DVC; return what was started, on which devices, and the report."""
     started, devices = [], set()
 
-    def pretend(batch, device):
+    def pretend(batch, device, stopping):
         started.extend(task.address for task in batch)
         devices.add(device)
         return sum(task.address in failing for task in batch), "broken"
@@ -81,12 +85,34 @@ def test_failure_inside_a_batch_does_not_count_for_the_others(monkeypatch, tmp_p
 
 def test_busy_dvc_is_waited_for(monkeypatch, tmp_path):
     answers = [(1, f"'models/a' {BUSY}\n"), (0, "")]
-    monkeypatch.setattr(head, "run_stages", lambda batch, device: answers.pop(0))
+    monkeypatch.setattr(head, "run_stages", lambda batch, device, stopping: answers.pop(0))
     devices = head.SimpleQueue()
     devices.put(None)
     durations = Durations("test", path=tmp_path / "durations.csv")
     assert head.run_batch([CHAIN[0]], devices, durations, Event(), patience_s=0.0) == {}
     assert answers == []
+
+
+def test_stages_that_must_stop_end_with_all_they_started(monkeypatch, tmp_path):
+    stand_in = tmp_path / "dvc"
+    stand_in.write_text(
+        f"#!{sys.executable}\nimport pathlib, subprocess\nchild = subprocess.Popen(['sleep', '600'])\n"
+        "pathlib.Path('child').write_text(str(child.pid))\nchild.wait()\n"
+    )
+    stand_in.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    monkeypatch.chdir(tmp_path)
+    stopping = Event()
+
+    def stop_once_the_child_runs():
+        while not (tmp_path / "child").exists() or not (tmp_path / "child").read_text():
+            time.sleep(0.05)
+        stopping.set()
+
+    Timer(0.0, stop_once_the_child_runs).start()
+    status, _ = head.run_stages([CHAIN[0]], None, stopping)
+    assert status != 0
+    assert not Path("/proc", (tmp_path / "child").read_text()).exists()
 
 
 def test_many_ready_stages_share_a_process():

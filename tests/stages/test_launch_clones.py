@@ -66,7 +66,7 @@ def test_clones_finish_what_they_can_and_the_head_records_it(repository, tmp_pat
     assert (repository / ".scratch/runs/good").read_text() == "ran\n"  # once, by the worker
     assert list((tmp_path / "clones").iterdir()) == []
     (repository / "dvc.lock").unlink()  # a launcher that died before it recorded anything
-    head.run_stages([Task("first", frozenset())], None)
+    head.run_stages([Task("first", frozenset())], None, Event())
     assert fleet.run([GOOD], Event()) == {}
     assert engine.runs == 1
 
