@@ -10,7 +10,7 @@ from pipeline.solver.codes import RELAXATION_CODES, UNARY_CODES
 from pipeline.solver.compiled import BLOCK, descend, exponentiate, weighted_log_sum
 from pipeline.solver.descent import start_logits
 from pipeline.solver.fast import descend_adaptively, solve_fast, torch_adam
-from pipeline.solver.solution import free_pixels
+from pipeline.solver.solution import free_pixels, self_labeling_energy
 
 ALL = [(first, second) for first in CROSS_ENTROPIES for second in RELAXATIONS]
 RATES = [0.3 * (1 - 0.95**step) ** 0.5 / (1 - 0.8**step) for step in range(1, 6)]
@@ -105,6 +105,16 @@ def test_certain_and_contradicting_predictions_are_measured_as_in_torch(cross_en
     given = pieces(extreme, (cross_entropy, relaxation), torch.float32)
     expected, _ = descend_adaptively(torch_adam(*given), 1, 1e-3, SMALLEST, 0.0)
     assert torch.allclose(energies[0], expected[0], rtol=1e-4)
+
+
+def test_the_last_energy_has_the_floor_under_labels():
+    problem = scene(height=12, width=15)
+    extreme = problem._replace(log_probs=(400 * problem.log_probs).log_softmax(1))
+    log_probs, _, *rest = pieces(extreme, ("cce", "q"), torch.float32)
+    contradicting = start_logits(log_probs.roll(1, 1), problem.seeds)
+    labels, energies, _ = descend(log_probs, contradicting, *rest, [], 0.8, 0.95, SMALLEST, 3, 0.0)
+    expected = self_labeling_energy(labels, *extreme.tensors, problem.offsets, "cce", "q", 0.3, 6.0, problem.valid)
+    assert torch.allclose(energies[-1], expected, rtol=1e-5)
 
 
 def test_seeds_keep_their_label_exactly_and_valid_pixels_move():
