@@ -177,7 +177,7 @@ def solve_as(name: str, problem: Problem, energy: dict[str, Any]) -> Solution:
 
 def compare_solvers(params: Params, spec: SelfLabeling, device: torch.device) -> list[dict[str, Any]]:
     """Return one row per solver, energy and picture."""
-    rows = []
+    rows: list[dict[str, Any]] = []
     scale = scale_of(params)
     count = params.figures.solver_images
     for number, problem in enumerate(tqdm(problems(params, spec, count, device), total=count, desc="solvers", disable=None)):
