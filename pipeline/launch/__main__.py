@@ -105,12 +105,21 @@ def dry_run(options: argparse.Namespace, durations: Durations) -> str:
 
 
 def main() -> None:
-    """Run the command line."""
-    options = parse()
+    """Run the command line; Ctrl-C or SIGTERM ends it and what it started."""
+    for number in (signal.SIGINT, signal.SIGTERM):  # set, not inherited: a shell's background job would ignore the first
+        signal.signal(number, signal.default_int_handler)
+    try:
+        sys.exit(launch(parse()))
+    except KeyboardInterrupt:
+        sys.exit("stopped; the same command goes on from here")
+
+
+def launch(options: argparse.Namespace) -> str | int:
+    """Plan and run, and return the exit status, or why nothing was run or what was left when it was stopped."""
     durations = Durations.read()
     if options.dry_run:
         print(dry_run(options, durations))
-        return
+        return 0
     started = time.monotonic()
     lanes = [local_lane(options.jobs, options.gpus, durations, options.send)]
     if options.send:
@@ -119,20 +128,19 @@ def main() -> None:
             engine = partial(make_engine, options)
             lanes.append(remote_lane(options.executor, engine, options.send, options.tasks, together, options.clones, durations))
         except (ConnectionError, RuntimeError, NameError, ValueError) as error:
-            sys.exit(f"--executor {options.executor}: {error}")
+            return f"--executor {options.executor}: {error}"
     try:
         changed = changed_addresses()
     except RuntimeError as error:
-        sys.exit(str(error))
+        return str(error)
     tasks = selected_tasks(stale_tasks(all_tasks(), changed), options.only) if changed else []
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: stages save what they have and end
     report = run_all(tasks, lanes)
     if report.stopped:
-        sys.exit(f"stopped, {len(report.finished)} of {len(tasks)} stages finished; the same command goes on from here")
+        return f"stopped, {len(report.finished)} of {len(tasks)} stages finished; the same command goes on from here"
     if report.unfinished:
         print(report.text())
     print(f"{len(tasks)} stages, {report.unfinished} unfinished, {time.monotonic() - started:.0f} s")
-    sys.exit(1 if report.unfinished else 0)
+    return 1 if report.unfinished else 0
 
 
 if __name__ == "__main__":

@@ -117,35 +117,33 @@ def run_all(tasks: Sequence[Task], lanes: Sequence[Lane]) -> Report:
         ThreadPoolExecutor(sum(lane.slots for lane in lanes)) as pool,
         tqdm(total=len(tasks), desc="stages", unit="stage", mininterval=1.0) as bar,
     ):
-        while waiting or running:
-            leave_out(waiting, report)
-            busy = {task.address for _, batch in running.values() for task in batch}
-            for lane in lanes:
-                while sum(other is lane for other, _ in running.values()) < lane.slots:
-                    batch = next_batch(waiting, busy, lane)
-                    if not batch:
-                        break
-                    running[pool.submit(lane.run, batch, stopping)] = (lane, batch)
-                    for task in batch:
-                        del waiting[task.address]
-                    busy |= {task.address for task in batch}
-            try:
-                done = wait(running, return_when=FIRST_COMPLETED).done
-            except KeyboardInterrupt:
-                stopping.set()
-                report.stopped = True
-                bar.write("stopping; what is finished is kept", file=sys.stderr)
-                pool.shutdown(cancel_futures=True)
-                return report
-            for future in done:
-                _, batch = running.pop(future)
-                try:
-                    failures = future.result()
-                except Exception as error:  # of DVC or a cluster's engine: it costs this batch, not the others
-                    failures = {task.address: Failure(f"{type(error).__name__}: {error}") for task in batch}
-                report.failed.update(failures)
-                report.finished += [task.address for task in batch if task.address not in failures]
-                bar.update(len(batch) - len(failures))
-                for address, failure in failures.items():
-                    bar.write(f"\n{address} failed:\n{failure.output}", file=sys.stderr)
+        try:
+            while waiting or running:
+                leave_out(waiting, report)
+                busy = {task.address for _, batch in running.values() for task in batch}
+                for lane in lanes:
+                    while sum(other is lane for other, _ in running.values()) < lane.slots:
+                        batch = next_batch(waiting, busy, lane)
+                        if not batch:
+                            break
+                        running[pool.submit(lane.run, batch, stopping)] = (lane, batch)
+                        for task in batch:
+                            del waiting[task.address]
+                        busy |= {task.address for task in batch}
+                for future in wait(running, return_when=FIRST_COMPLETED).done:
+                    _, batch = running.pop(future)
+                    try:
+                        failures = future.result()
+                    except Exception as error:  # of DVC or a cluster's engine: it costs this batch, not the others
+                        failures = {task.address: Failure(f"{type(error).__name__}: {error}") for task in batch}
+                    report.failed.update(failures)
+                    report.finished += [task.address for task in batch if task.address not in failures]
+                    bar.update(len(batch) - len(failures))
+                    for address, failure in failures.items():
+                        bar.write(f"\n{address} failed:\n{failure.output}", file=sys.stderr)
+        except KeyboardInterrupt:
+            stopping.set()
+            report.stopped = True
+            bar.write("stopping; what is finished is kept", file=sys.stderr)
+            pool.shutdown(cancel_futures=True)
     return report

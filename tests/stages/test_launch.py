@@ -1,6 +1,8 @@
 """The launcher: what is stale, in which order, what may share a process, and what is left out after a failure."""
 
 import os
+import signal
+import subprocess
 import sys
 import time
 from functools import partial
@@ -8,6 +10,7 @@ from pathlib import Path
 from threading import Event, Timer
 
 import pytest
+from launch_repository import REPOSITORY, make_repository
 
 from pipeline.launch import head
 from pipeline.launch.__main__ import parse
@@ -113,6 +116,64 @@ def test_stages_that_must_stop_end_with_all_they_started(monkeypatch, tmp_path):
     status, _ = head.run_stages([CHAIN[0]], None, stopping)
     assert status != 0
     assert not Path("/proc", (tmp_path / "child").read_text()).exists()
+
+
+def stop_launcher(folder, path, begun, number):
+    """Start a launcher as a shell's background job, which ignores SIGINT, and end it once `begun` exists; return what it said."""
+    environment = dict(os.environ, PATH=os.pathsep.join(map(str, path)), PYTHONPATH=str(REPOSITORY))
+    launcher = subprocess.Popen(
+        [sys.executable, "-m", "pipeline.launch", "--jobs", "1", "--only", "train@slow"],
+        cwd=folder,
+        env=environment,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_IGN),
+    )
+    try:
+        deadline = time.monotonic() + 100
+        while not begun.exists():
+            assert launcher.poll() is None, launcher.stderr.read()
+            assert time.monotonic() < deadline, f"{begun} did not appear"
+            time.sleep(0.05)
+        launcher.send_signal(number)
+        said = launcher.communicate(timeout=50)[1]  # in less than what stages are given before they are killed
+    finally:
+        launcher.kill()
+    assert launcher.returncode == 1
+    return said
+
+
+def processes_in(folder):
+    """Return the command lines of processes that work in a folder."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            if (process / "cwd").readlink() == folder:
+                found.append((process / "cmdline").read_text())
+        except OSError:
+            continue  # it ended meanwhile
+    return found
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_launcher_that_is_stopped_while_it_plans_leaves_no_process(tmp_path, number):
+    stand_in = tmp_path / "dvc"
+    stand_in.write_text("#!/bin/sh\ntouch planning\nexec sleep 600\n")
+    stand_in.chmod(0o755)
+    said = stop_launcher(tmp_path, [tmp_path, os.environ["PATH"]], tmp_path / "planning", number)
+    assert said.strip() == "stopped; the same command goes on from here"
+    assert processes_in(tmp_path) == []
+
+
+@pytest.mark.slow
+def test_launcher_that_is_stopped_while_it_trains_leaves_no_process(tmp_path):
+    make_repository(tmp_path)
+    (tmp_path / ".scratch/runs").mkdir(parents=True)
+    folders = [Path(sys.executable).parent, os.environ["PATH"]]
+    said = stop_launcher(tmp_path, folders, tmp_path / ".scratch/runs/slow", signal.SIGTERM)
+    assert "stopped, 0 of 1 stages finished" in said
+    assert processes_in(tmp_path) == []
+    assert not (tmp_path / "models/slow.txt").exists()
 
 
 def test_many_ready_stages_share_a_process():
