@@ -3,8 +3,8 @@
 The measure is plain cross-entropy with full masks (for classifiers: with the class labels), on the same network and batch. Every
 objective of params.yaml takes the step that training takes, all in one process and in turn; right before each, the measure is
 timed once more, so that a slow minute slows both. Objectives with self-labelling are measured with their own solver, with the
-published one (200 gradient steps) and with the fast one. The first row is the measure itself; `masks` is the same loss once more
-and shows the noise.
+published one (200 gradient steps), and with the fast one at its own pace and at that of params.yaml. The first row is the measure
+itself; `masks` is the same loss once more and shows the noise.
 
 The network first learns the batch for `--learn` steps, because solvers stop early or late by what is predicted; then its rate is
 0, so that all objectives meet the same predictions. Pictures are procedural. What hard proposals cost every few epochs (one graph
@@ -119,13 +119,13 @@ def resolved(params: Params, name: str) -> dict[str, Any]:
     return terms
 
 
-def variants(terms: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """Return an objective by the label of each solver that it is measured with, its own first."""
+def variants(terms: Mapping[str, Any], *fast: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Return an objective by the label of each solver that it is measured with, its own first, those of `fast` last."""
     found = {solver_label(terms): dict(terms)}
     if "self_labeling" in terms:
         dense = terms["self_labeling"]["neighborhood"] == "dense"
-        for solver in SOLVERS[:1] if dense else SOLVERS:
-            other = {**terms, "self_labeling": {**terms["self_labeling"], "solver": solver}}
+        for solver in SOLVERS[:1] if dense else (*SOLVERS, *fast):
+            other = {**terms, "self_labeling": {**terms["self_labeling"], "solver": dict(solver)}}
             found.setdefault(solver_label(other), other)
     return found
 
@@ -332,10 +332,11 @@ class Case(NamedTuple):
 def make_cases(params: Params, names: Sequence[str], trainee: Trainee) -> list[Case]:
     """Return the measure first, then all variants of those objectives that fit the network."""
     cases = [Case(REFERENCE, "", trainee, trainee.reference())]
+    fast = [params.solver["fast"].model_dump(exclude_none=True)] if "fast" in params.solver else []
     for name in names:
         terms = resolved(params, name)
         if ("image_labels" in terms) == trainee.is_classifier:
-            cases += [Case(name, label, trainee, Objective(variant)) for label, variant in variants(terms).items()]
+            cases += [Case(name, label, trainee, Objective(variant)) for label, variant in variants(terms, *fast).items()]
     return cases
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -11,7 +12,7 @@ from pipeline.conventions import check_shape, valid_mask
 from pipeline.crf.neighborhoods import Offsets, edge_windows, neighbor
 
 
-def contrast_affinity(image: Tensor, valid: Tensor, offsets: Offsets, sigma_rgb: float) -> Tensor:
+def contrast_affinity(image: Tensor, valid: Tensor, offsets: Offsets, sigma_rgb: float, *, compiled: bool = False) -> Tensor:
     """Return w_pq = exp(-|I_p - I_q|^2 / (2 sigma_rgb^2)) / l of each edge.
 
     l is 1 along rows and columns and sqrt(2) for the diagonals of the 8-grid, so that the length of a boundary depends less
@@ -22,6 +23,7 @@ def contrast_affinity(image: Tensor, valid: Tensor, offsets: Offsets, sigma_rgb:
         valid: (B, H, W) bool.
         offsets: E pairs (dy, dx).
         sigma_rgb: bandwidth on 0-255 colours, > 0; 9 for PASCAL and 3 for Cityscapes in [SSL] Appendix C.
+        compiled: use code compiled for float32 on a CPU: quicker, once its compiler is loaded. Else, and elsewhere, torch.
 
     Returns:
         (B, E, H, W) in [0, 1], at the first pixel of each edge; 0 where an end is invalid or outside the image.
@@ -34,7 +36,15 @@ def contrast_affinity(image: Tensor, valid: Tensor, offsets: Offsets, sigma_rgb:
     check_shape("valid", valid, (batch, height, width))
     if not sigma_rgb > 0:
         raise ValueError(f"sigma_rgb: expected a number above 0, got {sigma_rgb}")
-    colors = image.to(torch.promote_types(image.dtype, torch.float32)) * (255 / (math.sqrt(2) * sigma_rgb))
+    scale = 255 / (math.sqrt(2) * sigma_rgb)
+    if compiled and image.device.type == "cpu" and image.dtype == torch.float32:
+        from pipeline.crf.affinity_compiled import contrast_exponents  # loads a compiler
+
+        weights = image.new_empty(batch, len(offsets), height, width)
+        given = (image.detach().contiguous().numpy(), valid.contiguous().numpy(), np.array(offsets, np.int64).reshape(-1, 2))
+        contrast_exponents(*given, np.float32(scale), weights.numpy())
+        return _over_lengths(weights.exp_(), offsets)
+    colors = image.to(torch.promote_types(image.dtype, torch.float32)) * scale
     return _gaussian_weights(_color_distances(colors, offsets), _edge_mask(valid, offsets), offsets)
 
 
@@ -139,6 +149,13 @@ def _color_distances(image: Tensor, offsets: Offsets) -> Tensor:
 
 def _gaussian_weights(exponents: Tensor, joined: Tensor, offsets: Offsets) -> Tensor:
     """Return exp(-exponents) / l where joined, else 0."""
-    lengths = [math.hypot(dy, dx) if max(abs(dy), abs(dx)) == 1 else 1.0 for dy, dx in offsets]
-    weights = (-exponents).exp() / exponents.new_tensor(lengths).view(-1, 1, 1)
+    weights = _over_lengths((-exponents).exp(), offsets)
     return weights.where(joined, weights.new_zeros(()))
+
+
+def _over_lengths(weights: Tensor, offsets: Offsets) -> Tensor:
+    """Return `weights` (B, E, H, W), which are overwritten, divided by l."""
+    for edge, (dy, dx) in enumerate(offsets):
+        if max(abs(dy), abs(dx)) == 1 and dy != 0 and dx != 0:
+            weights[:, edge] /= math.sqrt(2)
+    return weights

@@ -82,8 +82,8 @@ def reverse_cross_entropy(log_probs: Tensor, pseudo_labels: Tensor) -> Tensor:
 def collision_cross_entropy(log_probs: Tensor, pseudo_labels: Tensor) -> Tensor:
     """Return H_CCE(y, sigma) = -ln sum_k sigma^k max(y^k, `LABEL_FLOOR`) per pixel ([SSL] Eq. 9).
 
-    -ln of the probability that a draw from `sigma` and one from `y` are the same class. Computed as a log-sum-exp, so
-    that it and its gradient stay finite where the product of two confident, contradicting distributions underflows.
+    -ln of the probability that a draw from `sigma` and one from `y` are the same class. With the floor that is at least
+    `LABEL_FLOOR`, so that value and gradient stay finite where the product of two contradicting distributions underflows.
 
     Args:
         log_probs: (B, C, H, W).
@@ -100,7 +100,7 @@ def collision_cross_entropy(log_probs: Tensor, pseudo_labels: Tensor) -> Tensor:
     0.6931
     """
     _check_pair(log_probs, pseudo_labels)
-    return -torch.logsumexp(log_probs + pseudo_labels.clamp(min=LABEL_FLOOR).log(), dim=1)
+    return -(log_probs.exp() * pseudo_labels.clamp(min=LABEL_FLOOR)).sum(1).log()
 
 
 def quadratic_cross_entropy(log_probs: Tensor, pseudo_labels: Tensor) -> Tensor:

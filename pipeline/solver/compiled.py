@@ -1,8 +1,11 @@
 """The adaptive descent of `fast` compiled for a CPU core, one image after the other.
 
-All steps of an image are taken before the next one begins, so that small images stay in the core's cache; of large ones, each
-step visits blocks of pixels that do. Inner loops run over neighbouring pixels of one class, which the compiler turns into vector
-instructions. It has none for exp and ln: these are polynomials here, exact to two rounding errors of float32 or so.
+All steps of an image are taken before the next one begins, and a step does all its work on one block of pixels before it goes
+on to the next, so that what it reads is in the core's cache. Blocks follow each other in memory and edges lead from a pixel to a
+later one: when a block is done no other needs its labels, and they are moved in place. Inner loops run over neighbouring pixels
+of one class, which the compiler turns into vector instructions, unless a loop divides on a condition or has more than eight pairs
+of arrays that might overlap. It has no such instructions for exp and ln: these are polynomials here, exact to two rounding errors
+of float32 or so.
 
 The formulas are those of `pipeline.losses.relaxations.EDGE_TERMS` and `pipeline.solver.descent.UNARIES`; tests compare the two.
 """
@@ -16,12 +19,10 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from numba import njit
-from torch import Tensor
 
 from pipeline.crf.neighborhoods import Offsets
 from pipeline.losses.cross_entropy import LABEL_FLOOR
 from pipeline.losses.relaxations import PRODUCT_FLOOR, quadratic_floor
-from pipeline.solver.codes import RELAXATION_CODES, UNARY_CODES
 from pipeline.solver.descent import SMALLEST_PRODUCT
 
 BLOCK = 1024
@@ -33,12 +34,17 @@ SMALLEST_TOTAL = np.float32(SMALLEST_PRODUCT)
 SMALLEST_ARGUMENT = np.float32(quadratic_floor(torch.float32))
 ONE, TWO, HALF, ZERO = np.float32(1), np.float32(2), np.float32(0.5), np.float32(0)
 
+SMALLEST_GRADIENT = np.float32(1e-18)
+"""Smaller ones count as 0: they move nothing, but with numbers below 1e-38, as their squares are, a processor takes its time."""
+
 LOG2_E, LN_2, ROOT_2 = np.float32(1 / math.log(2)), np.float32(math.log(2)), np.float32(math.sqrt(2))
 LN_2_HIGH = np.float32(math.floor(math.log(2) * 2**12) / 2**12)
 LN_2_LOW = np.float32(math.log(2) - float(LN_2_HIGH))
 """ln 2 in two parts: whole multiples of the first are exact."""
-LOWEST = np.float32(-126)
-"""Least binary exponent of a normal float32; smaller powers become 0."""
+LOWEST = np.float32(-87)
+"""e to this power is just a normal float32; to smaller ones it becomes 0."""
+ROUNDER = np.float32(1.5 * 2**23)
+"""A float32 this large has no fraction: adding it rounds, and leaves the whole number in the last bits."""
 EXP_0, EXP_1, EXP_2, EXP_3, EXP_4, EXP_5, EXP_6, EXP_7 = (np.float32(1 / math.factorial(power)) for power in range(8))
 """e^f for |f| <= ln 2 / 2 as a polynomial in f; the next term is below 1e-8."""
 LN_3, LN_5, LN_7, LN_9 = (np.float32(2 / power) for power in (3, 5, 7, 9))
@@ -58,52 +64,33 @@ _COMPILED = {
 
 
 @njit(**_EXACT)
-def exponentiate(values: np.ndarray, powers: np.ndarray, bits: np.ndarray) -> None:
-    """Replace values <= 0 by e to their power; `powers` float32 and `bits` int32 are the same memory, overwritten."""
+def exponentiate(values: np.ndarray) -> None:
+    """Replace values <= 0 by e to their power."""
     for i in range(len(values)):
-        whole = np.floor(values[i] * LOG2_E + HALF)
+        shifted = max(values[i], LOWEST) * LOG2_E + ROUNDER
+        whole = shifted - ROUNDER
         f = (values[i] - whole * LN_2_HIGH) - whole * LN_2_LOW
-        bits[i] = (np.int32(max(whole, LOWEST)) + np.int32(127)) << np.int32(23) if whole >= LOWEST else np.int32(0)
+        power = np.int32((np.float32(shifted).view(np.int32) + np.int32(127)) << np.int32(23)).view(np.float32)
         high = EXP_4 + f * (EXP_5 + f * (EXP_6 + f * EXP_7))
         fraction = EXP_0 + f * (EXP_1 + f * (EXP_2 + f * (EXP_3 + f * high)))
-        values[i] = ZERO if whole < LOWEST else fraction
-    for i in range(len(values)):
-        values[i] *= powers[i]
+        values[i] = ZERO if values[i] < LOWEST else fraction * power
 
 
 @njit(**_COMPILED)
-def weighted_log_sum(values: np.ndarray, bits: np.ndarray, weights: np.ndarray, exponents: np.ndarray) -> float:
-    """Return sum weights ln values, for normal values > 0; `values` float32 and `bits` int32 are the same memory, overwritten."""
-    for i in range(len(values)):
-        exponents[i] = np.float32((bits[i] >> np.int32(23)) - np.int32(127))
-        bits[i] = (bits[i] & np.int32(0x7FFFFF)) | np.int32(0x3F800000)
+def weighted_log_sum(values: np.ndarray, weights: np.ndarray) -> float:
+    """Return sum weights ln values, for normal values > 0."""
     total = ZERO
     for i in range(len(values)):
-        above = values[i] > ROOT_2
-        x = HALF * values[i] if above else values[i]
-        whole = exponents[i] + ONE if above else exponents[i]
+        bits = np.float32(values[i]).view(np.int32)
+        fraction = np.int32((bits & np.int32(0x7FFFFF)) | np.int32(0x3F800000)).view(np.float32)
+        exponent = np.float32((bits >> np.int32(23)) - np.int32(127))
+        above = fraction > ROOT_2
+        x = HALF * fraction if above else fraction
+        whole = exponent + ONE if above else exponent
         z = (x - ONE) / (x + ONE)
         square = z * z
         total += weights[i] * (whole * LN_2 + z * (TWO + square * (LN_3 + square * (LN_5 + square * (LN_7 + square * LN_9)))))
     return float(total)
-
-
-class Scratch(NamedTuple):
-    """Memory for one block of `BLOCK` pixels.
-
-    Attributes:
-        values: (BLOCK,) float32.
-        powers: (BLOCK,) float32.
-        bits: `powers` as int32.
-        first: (BLOCK,) float32.
-        second: (BLOCK,) float32.
-    """
-
-    values: np.ndarray
-    powers: np.ndarray
-    bits: np.ndarray
-    first: np.ndarray
-    second: np.ndarray
 
 
 class Image(NamedTuple):
@@ -122,88 +109,76 @@ class Image(NamedTuple):
     edges: np.ndarray
 
 
+class State(NamedTuple):
+    """Where the descent on one image stands.
+
+    Attributes:
+        logits: (C, N) float32.
+        labels: (C, N) float32, their soft-max.
+        gradient: (C, N) float32: what edges that were visited say of it; 0 once a pixel has moved.
+        own: (N,) float32: twice the slope in |y|^2, of the same edges.
+        norm: (N,) float32, |y|^2.
+        inverse: (N,) float32, 1 / |y|^2.
+        mean: (C, N) float32, the running mean of the gradient.
+        square: (C, N) float32, that of its square.
+        scratch: (3, BLOCK) float32.
+    """
+
+    logits: np.ndarray
+    labels: np.ndarray
+    gradient: np.ndarray
+    own: np.ndarray
+    norm: np.ndarray
+    inverse: np.ndarray
+    mean: np.ndarray
+    square: np.ndarray
+    scratch: np.ndarray
+
+
 @njit(**_COMPILED)
-def _soften(logits: np.ndarray, low: int, high: int, labels: np.ndarray, scratch: Scratch) -> None:
-    """Write the soft-max of `logits` to `labels`, both (C, N), at pixels `low` to `high`."""
+def _soften(state: State, low: int, high: int) -> None:
+    """Write the soft-max of the logits of pixels `low` to `high` to their labels, and |y|^2 and its inverse."""
     count = high - low
-    top, total = scratch.first[:count], scratch.second[:count]
-    top[:] = logits[0, low:high]
-    for c in range(1, len(logits)):
-        logit = logits[c, low:high]
+    top, total, norm = state.scratch[0, :count], state.scratch[1, :count], state.norm[low:high]
+    top[:] = -np.inf
+    for c in range(len(state.logits)):
+        logit = state.logits[c, low:high]
         for i in range(count):
             top[i] = max(top[i], logit[i])
     total[:] = ZERO
-    for c in range(len(logits)):
-        logit, label = logits[c, low:high], labels[c, low:high]
+    for c in range(len(state.logits)):
+        logit, label = state.logits[c, low:high], state.labels[c, low:high]
         for i in range(count):
             label[i] = logit[i] - top[i]
-        exponentiate(label, scratch.powers[:count], scratch.bits[:count])
-        for i in range(count):
-            total[i] += label[i]
+        exponentiate(label)
+        _add(total, label)
     for i in range(count):
         total[i] = ONE / total[i]
-    for c in range(len(logits)):
-        label = labels[c, low:high]
+    norm[:] = ZERO
+    for c in range(len(state.logits)):
+        label = state.labels[c, low:high]
         for i in range(count):
             label[i] *= total[i]
+            norm[i] += label[i] * label[i]
+    inverse = state.inverse[low:high]
+    for i in range(count):
+        inverse[i] = ONE / max(norm[i], FLOOR)
 
 
 @njit(**_COMPILED)
-def _pairwise(
-    labels: np.ndarray,
-    edges: np.ndarray,
-    shifts: np.ndarray,
-    relaxation: int,
-    gradient: np.ndarray,
-    square: np.ndarray,
-    own: np.ndarray,
-    scratch: Scratch,
-) -> float:
-    """Return the pairwise energy of one image; write its gradient, but for `own` times the labels, to `gradient` (C, N).
+def _follow_edges(state: State, weights: np.ndarray, low: int, high: int, shift: int, relaxation: int) -> float:
+    """Return the energy of the edges of one displacement that start at pixels `low` to `high`, and add their gradient.
 
-    `square` (N,) becomes |y|^2, `own` (N,) the slope in it, twice. The neighbour at a displacement lies `shifts` (E,) pixels
-    further on in memory; where a row ends that is a pixel of another row, at a weight of 0.
+    The other ends lie `shift` >= 0 pixels further on in memory; beyond the end of a row that is the next one, at a weight of 0.
     """
-    classes, pixels = labels.shape
-    square[:] = ZERO
-    own[:] = ZERO
-    gradient[:] = ZERO
-    for c in range(classes):
-        label = labels[c]
-        for i in range(pixels):
-            square[i] += label[i] * label[i]
-    energy = 0.0
-    for e in range(len(edges)):
-        shift = shifts[e]
-        start, stop = max(0, -shift), min(pixels, pixels - shift)
-        for low in range(start, stop, BLOCK):
-            high = min(low + BLOCK, stop)
-            energy += _edges_of_block(labels, edges[e], low, high, shift, relaxation, gradient, square, own, scratch)
-    return energy
-
-
-@njit(**_COMPILED)
-def _edges_of_block(
-    labels: np.ndarray,
-    weights: np.ndarray,
-    low: int,
-    high: int,
-    shift: int,
-    relaxation: int,
-    gradient: np.ndarray,
-    square: np.ndarray,
-    own: np.ndarray,
-    scratch: Scratch,
-) -> float:
-    """Do the edges of one displacement that start at pixels `low` to `high`; see `_pairwise`."""
     count, near, far = high - low, low + shift, high + shift
-    weight, square_p, square_q = weights[low:high], square[low:high], square[near:far]
-    product, slope, values = scratch.first[:count], scratch.second[:count], scratch.powers[:count]
+    weight, norm_p, norm_q = weights[low:high], state.norm[low:high], state.norm[near:far]
+    inverse_p, inverse_q = state.inverse[low:high], state.inverse[near:far]
+    own_p, own_q = state.own[low:high], state.own[near:far]
+    product, slope, values = state.scratch[0, :count], state.scratch[1, :count], state.scratch[2, :count]
     product[:] = ZERO
-    for c in range(len(labels)):
-        p, q = labels[c, low:high], labels[c, near:far]
-        for i in range(count):
-            product[i] += p[i] * q[i]
+    for c in range(len(state.labels)):
+        _add_product(product, state.labels[c, low:high], state.labels[c, near:far])
 
     total = ZERO
     if relaxation == 0:
@@ -212,46 +187,48 @@ def _edges_of_block(
             slope[i] = -weight[i]
     elif relaxation == 1:
         for i in range(count):
-            scale = ONE / np.sqrt(max(square_p[i], FLOOR) * max(square_q[i], FLOOR))
-            product[i] *= scale
-            total += weight[i] * (ONE - product[i])
+            scale = np.sqrt(inverse_p[i] * inverse_q[i])
+            cosine = product[i] * scale
+            total += weight[i] * (ONE - cosine)
             slope[i] = -weight[i] * scale
-        _add_ratio(own[low:high], weight, product, square_p)
-        _add_ratio(own[near:far], weight, product, square_q)
+            product[i] = weight[i] * cosine
+        _add_product(own_p, product, inverse_p)
+        _add_product(own_q, product, inverse_q)
     elif relaxation == 2:
         for i in range(count):
-            total += weight[i] * (HALF * (square_p[i] + square_q[i]) - product[i])
+            total += weight[i] * (HALF * (norm_p[i] + norm_q[i]) - product[i])
             slope[i] = -weight[i]
-        _add(own[low:high], weight)
-        _add(own[near:far], weight)
+        _add(own_p, weight)
+        _add(own_q, weight)
     elif relaxation == 3:
         for i in range(count):
             values[i] = max(product[i], FLOOR)
-            slope[i] = -weight[i] / values[i] if product[i] >= FLOOR else ZERO
-        total = -weighted_log_sum(values, scratch.bits[:count], weight, scratch.values)
+            kept = weight[i] if values[i] > FLOOR else ZERO
+            slope[i] = -kept / values[i]
+        total = -weighted_log_sum(values, weight)
     elif relaxation == 4:
-        kept = scratch.values[:count]
         for i in range(count):
-            cosine = product[i] / np.sqrt(max(square_p[i], FLOOR) * max(square_q[i], FLOOR))
-            values[i] = max(cosine, FLOOR)
-            kept[i] = weight[i] if cosine >= FLOOR else ZERO
-            slope[i] = -weight[i] / product[i] if cosine >= FLOOR else ZERO
-            product[i] = ONE
-        _add_ratio(own[low:high], kept, product, square_p)
-        _add_ratio(own[near:far], kept, product, square_q)
-        total = -weighted_log_sum(values, scratch.bits[:count], weight, scratch.values)
+            values[i] = max(product[i] * np.sqrt(inverse_p[i] * inverse_q[i]), FLOOR)
+        for i in range(count):
+            kept = weight[i] if values[i] > FLOOR else ZERO
+            slope[i] = -kept / max(product[i], SMALLEST_TOTAL)
+            product[i] = kept
+        _add_product(own_p, product, inverse_p)
+        _add_product(own_q, product, inverse_q)
+        total = -weighted_log_sum(values, weight)
     else:
         for i in range(count):
-            argument = ONE - HALF * (square_p[i] + square_q[i]) + product[i]
-            values[i] = max(argument, SMALLEST_ARGUMENT)
-            product[i] = weight[i] / values[i] if argument >= SMALLEST_ARGUMENT else ZERO
+            values[i] = max(ONE - HALF * (norm_p[i] + norm_q[i]) + product[i], SMALLEST_ARGUMENT)
+        for i in range(count):
+            kept = weight[i] if values[i] > SMALLEST_ARGUMENT else ZERO
+            product[i] = kept / values[i]
             slope[i] = -product[i]
-        _add(own[low:high], product)
-        _add(own[near:far], product)
-        total = -weighted_log_sum(values, scratch.bits[:count], weight, scratch.values)
+        _add(own_p, product)
+        _add(own_q, product)
+        total = -weighted_log_sum(values, weight)
 
-    for c in range(len(labels)):
-        p, q, g = labels[c, low:high], labels[c, near:far], gradient[c]
+    for c in range(len(state.labels)):
+        p, q, g = state.labels[c, low:high], state.labels[c, near:far], state.gradient[c]
         _add_product(g[low:high], slope, q)
         _add_product(g[near:far], slope, p)
     return float(total)
@@ -270,30 +247,14 @@ def _add_product(target: np.ndarray, factor: np.ndarray, values: np.ndarray) -> 
 
 
 @njit(**_COMPILED)
-def _add_ratio(target: np.ndarray, weight: np.ndarray, factor: np.ndarray, square: np.ndarray) -> None:
-    for i in range(len(target)):
-        target[i] += weight[i] * factor[i] / max(square[i], FLOOR)
-
-
-@njit(**_COMPILED)
-def _through_softmax(
-    labels: np.ndarray,
-    image: Image,
-    low: int,
-    high: int,
-    unary: int,
-    floor: float,
-    gradient: np.ndarray,
-    own: np.ndarray,
-    scratch: Scratch,
-) -> float:
-    """Return the unary energy of pixels `low` to `high`; turn `gradient` there into that of both terms in the logits.
+def _through_softmax(state: State, image: Image, low: int, high: int, unary: int, floor: float) -> float:
+    """Return the unary energy of pixels `low` to `high`; turn their gradient into that of both terms in the logits.
 
     Labels of H_CCE are raised to `floor`: 0 gives what the gradient belongs to, `LABEL_FLOOR` the published energy.
     """
-    count = high - low
-    scale, slope = image.scale[low:high], own[low:high]
-    inner, total, values = scratch.first[:count], scratch.second[:count], scratch.powers[:count]
+    count, labels, gradient = high - low, state.labels, state.gradient
+    scale, slope = image.scale[low:high], state.own[low:high]
+    inner, total, values = state.scratch[0, :count], state.scratch[1, :count], state.scratch[2, :count]
     inner[:] = ZERO
     for c in range(len(labels)):
         y, g = labels[c, low:high], gradient[c, low:high]
@@ -318,8 +279,9 @@ def _through_softmax(
             for i in range(count):
                 values[i] = max(y[i], SMALLEST_LABEL)
                 total[i] = scale[i] * prob[i]
+            for i in range(count):
                 g[i] += scale[i] * (y[i] - prob[i]) - y[i] * inner[i]
-            energy -= weighted_log_sum(values, scratch.bits[:count], total, scratch.values)
+            energy -= weighted_log_sum(values, total)
     elif unary == 2:
         for c in range(len(labels)):
             y, prob = labels[c, low:high], image.probs[c, low:high]
@@ -328,7 +290,7 @@ def _through_softmax(
         for i in range(count):
             values[i] = max(total[i], SMALLEST_TOTAL)
             total[i] = ONE / values[i]
-        energy = -weighted_log_sum(values, scratch.bits[:count], scale, scratch.values)
+        energy = -weighted_log_sum(values, scale)
         for c in range(len(labels)):
             y, g, prob = labels[c, low:high], gradient[c, low:high], image.probs[c, low:high]
             for i in range(count):
@@ -348,132 +310,151 @@ def _through_softmax(
 
 
 @njit(**_COMPILED)
-def _move(
-    logits: np.ndarray,
-    gradient: np.ndarray,
-    mean: np.ndarray,
-    root: np.ndarray,
-    low: int,
-    high: int,
-    rate: float,
-    momentum: float,
-    memory: float,
-    smallest: float,
-) -> None:
-    """Take Adam's step at pixels `low` to `high`."""
-    for c in range(len(logits)):
-        logit, g, m, s = logits[c, low:high], gradient[c, low:high], mean[c, low:high], root[c, low:high]
+def _move(state: State, low: int, high: int, rate: float, momentum: float, memory: float, smallest: float) -> None:
+    """Take Adam's step at pixels `low` to `high`, and forget their gradient."""
+    for c in range(len(state.logits)):
+        logit, gradient = state.logits[c, low:high], state.gradient[c, low:high]
+        mean, square = state.mean[c, low:high], state.square[c, low:high]
         for i in range(high - low):
-            m[i] += (ONE - momentum) * (g[i] - m[i])
-            s[i] = memory * s[i] + (ONE - memory) * g[i] * g[i]
-            logit[i] -= rate * m[i] / (np.sqrt(s[i]) + smallest)
+            g = ZERO if abs(gradient[i]) < SMALLEST_GRADIENT else gradient[i]
+            mean[i] += (ONE - momentum) * (g - mean[i])
+            square[i] = memory * square[i] + (ONE - memory) * g * g
+            logit[i] -= rate * mean[i] / (np.sqrt(square[i]) + smallest)
+            gradient[i] = ZERO
+    state.own[low:high] = ZERO
 
 
 @njit(**_COMPILED)
 def _descend(
-    logits: np.ndarray,
-    labels: np.ndarray,
+    state: State,
     image: Image,
     shifts: np.ndarray,
     names: tuple[int, int],
-    steps: int,
     rates: np.ndarray,
-    state: tuple[float, float, float],
+    memories: tuple[float, float, float],
     rest: tuple[int, float],
     energies: np.ndarray,
 ) -> tuple[int, bool]:
-    """Descend on one image; see `descend`. Arrays are (C, N), `energies` (steps + 1,).
+    """Descend on one image; see `descend`. The gradient is 0 at first; `energies` is (steps + 1,).
 
     Returns:
         The number of steps taken, and whether the energy rests.
     """
-    pixels = logits.shape[1]
+    pixels = state.logits.shape[1]
     relaxation, unary = names
-    momentum, memory, smallest = state
+    momentum, memory, smallest = memories
     patience, tolerance = rest
-    gradient, mean, root = np.empty_like(logits), np.zeros_like(logits), np.zeros_like(logits)
-    square, own = np.empty(pixels, np.float32), np.empty(pixels, np.float32)
-    powers = np.empty(BLOCK, np.float32)
-    rows = np.empty((3, BLOCK), np.float32)
-    scratch = Scratch(rows[0], powers, powers.view(np.int32), rows[1], rows[2])
     for low in range(0, pixels, BLOCK):
-        _soften(logits, low, min(low + BLOCK, pixels), labels, scratch)
+        _soften(state, low, min(low + BLOCK, pixels))
     rests = False
     step = 0
     while True:
-        last = rests or step == steps
+        last = rests or step == len(rates)
         floor = SMALLEST_LABEL if last else ZERO
-        energy = _pairwise(labels, image.edges, shifts, relaxation, gradient, square, own, scratch)
+        energy = 0.0
         for low in range(0, pixels, BLOCK):
             high = min(low + BLOCK, pixels)
-            energy += _through_softmax(labels, image, low, high, unary, floor, gradient, own, scratch)
+            for e in range(len(shifts)):
+                stop = min(high, pixels - shifts[e])
+                if stop > low:
+                    energy += _follow_edges(state, image.edges[e], low, stop, shifts[e], relaxation)
+            energy += _through_softmax(state, image, low, high, unary, floor)
             if not last:
-                _move(logits, gradient, mean, root, low, high, rates[step], momentum, memory, smallest)
-                _soften(logits, low, high, labels, scratch)
+                _move(state, low, high, rates[step], momentum, memory, smallest)
+                _soften(state, low, high)
         if last:
             break
         energies[step] = energy
         step += 1
-        rests = step > patience and abs(energies[step - 1 - patience] - energy) <= patience * tolerance * abs(energy)
+        rests = step > patience and _rest(energies[step - 1 - patience : step], tolerance)
     energies[step:] = energy
-    before = energies[max(step - patience, 0)]
-    return step, rests or (step >= patience and abs(before - energy) <= patience * tolerance * abs(energy))
+    return step, rests or (step >= patience and _rest(energies[step - patience : step + 1], tolerance))
+
+
+@njit(**_COMPILED)
+def _rest(energies: np.ndarray, tolerance: float) -> bool:
+    """Return whether all energies of some steps are alike."""
+    return energies.max() - energies.min() <= (len(energies) - 1) * tolerance * abs(energies[-1])
+
+
+@njit(**_COMPILED)
+def _descend_all(
+    logits: np.ndarray,
+    labels: np.ndarray,
+    images: Image,
+    shifts: np.ndarray,
+    names: tuple[int, int],
+    rates: np.ndarray,
+    memories: tuple[float, float, float],
+    rest: tuple[int, float],
+    energies: np.ndarray,
+    taken: np.ndarray,
+    resting: np.ndarray,
+) -> None:
+    """Descend on one image after the other; see `descend`."""
+    scratch = np.empty((3, BLOCK), np.float32)
+    fields = np.empty((3, *logits.shape[1:]), np.float32)
+    rows = np.empty((3, logits.shape[2]), np.float32)
+    for b in range(len(logits)):
+        fields[:] = ZERO
+        rows[:] = ZERO
+        state = State(logits[b], labels[b], fields[0], rows[0], rows[1], rows[2], fields[1], fields[2], scratch)
+        image = Image(images.log_probs[b], images.probs[b], images.scale[b], images.edges[b])
+        taken[b], resting[b] = _descend(state, image, shifts, names, rates, memories, rest, energies[b])
 
 
 def descend(
-    log_probs: Tensor,
-    logits: Tensor,
-    unary_scale: Tensor,
-    edges: Tensor,
+    log_probs: np.ndarray,
+    probs: np.ndarray,
+    logits: np.ndarray,
+    scale: np.ndarray,
+    edges: np.ndarray,
     offsets: Offsets,
-    names: tuple[str, str],
+    codes: tuple[int, int],
     rates: Sequence[float],
-    momentum: float,
-    memory: float,
-    smallest: float,
-    patience: int,
-    tolerance: float,
-) -> tuple[Tensor, Tensor, Tensor]:
+    memories: tuple[float, float, float],
+    rest: tuple[int, float],
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Take the steps of `pipeline.solver.fast.descend_adaptively`, each image until its energy rests.
 
     Args:
-        log_probs: (B, C, H, W) float32 on the CPU, ln sigma.
-        logits: (B, C, H, W), contiguous: the start, which is overwritten.
-        unary_scale: (B, 1, H, W), eta at free pixels, 0 elsewhere.
-        edges: (B, E, H, W) >= 0, lambda included; 0 where an edge leads out of the image.
+        log_probs: (B, C, H, W) float32, contiguous as all arrays here, ln sigma.
+        probs: (B, C, H, W) float32, sigma.
+        logits: (B, C, H, W) float32: the start, which is overwritten.
+        scale: (B, H, W) float32, eta at free pixels, 0 elsewhere.
+        edges: (B, E, H, W) float32 >= 0, lambda included; 0 where an edge leads out of the image.
         offsets: E pairs (dy, dx).
-        names: keys of `CROSS_ENTROPIES` and `RELAXATIONS`.
+        codes: values of `RELAXATION_CODES` and of `UNARY_CODES`.
         rates: length of each step.
-        momentum: memory of the gradients' mean.
-        memory: that of the mean of their squares.
-        smallest: size of gradients below which steps shrink with them, > 0.
-        patience: steps over which an image's energy is compared.
-        tolerance: relative decrease of the energy per step at which an image stops.
+        memories: of the gradients' mean, of that of their squares, and the size of gradients below which steps shrink, > 0.
+        rest: over how many steps an image's energy is compared, and by which part it falls per step when the image stops.
 
     Returns:
         The labels, (B, C, H, W); all energies, (steps taken + 1, B), the last as `self_labeling_energy` has it, with its floor
         under labels; and whether each image's energy rests, (B,).
     """
-    batch, _, height, width = logits.shape
-    pixels = height * width
-    labels = torch.empty_like(logits)
+    batch, _, _, width = logits.shape
+    labels = np.empty_like(logits)
     energies = np.empty((batch, len(rates) + 1))
     taken, resting = np.empty(batch, np.int64), np.empty(batch, np.bool_)
-    shifts = np.array([dy * width + dx for dy, dx in offsets], np.int64)
-    codes = (RELAXATION_CODES[names[1]], UNARY_CODES[names[0]])
-    state = (np.float32(momentum), np.float32(memory), np.float32(smallest))
-    start, soft, log, prob = (_planes(field, pixels) for field in (logits, labels, log_probs, log_probs.exp()))
-    weight, scale = _planes(edges, pixels), _planes(unary_scale, pixels)
-    lengths = np.array(rates, np.float32)
-    for b in range(batch):
-        image = Image(log[b], prob[b], scale[b, 0], weight[b])
-        taken[b], resting[b] = _descend(
-            start[b], soft[b], image, shifts, codes, len(rates), lengths, state, (patience, tolerance), energies[b]
-        )
-    used = energies[:, : taken.max() + 1].T
-    return labels, torch.from_numpy(used).to(logits.dtype), torch.from_numpy(resting)
+    weights, shifts = _forward(_flat(edges, 2), [dy * width + dx for dy, dx in offsets])
+    images = Image(_flat(log_probs, 2), _flat(probs, 2), _flat(scale, 1), weights)
+    fields = (_flat(logits, 2), _flat(labels, 2), images, shifts)
+    lengths, sizes = np.array(rates, np.float32), (np.float32(memories[0]), np.float32(memories[1]), np.float32(memories[2]))
+    _descend_all(*fields, codes, lengths, sizes, rest, energies, taken, resting)
+    return labels, energies[:, : taken.max() + 1].T, resting
 
 
-def _planes(field: Tensor, pixels: int) -> np.ndarray:
-    """Return a field (B, C, H, W) as an array (B, C, `pixels`) in the same memory, if that is contiguous."""
-    return field.contiguous().view(*field.shape[:2], pixels).numpy()
+def _forward(edges: np.ndarray, shifts: list[int]) -> tuple[np.ndarray, np.ndarray]:
+    """Return edges (B, E, N) and how far on in memory they lead, (E,), those that lead back being stored at their other end."""
+    if min(shifts) < 0:
+        edges = edges.copy()
+        for e, shift in enumerate(shifts):
+            if shift < 0:
+                edges[:, e, :shift], edges[:, e, shift:] = edges[:, e, -shift:].copy(), 0
+    return edges, np.abs(np.array(shifts, np.int64))
+
+
+def _flat(field: np.ndarray, leading: int) -> np.ndarray:
+    """Return a field (..., H, W) with pixels in rows, (..., N), in the same memory; `leading` axes go before them."""
+    return field.reshape(*field.shape[:leading], -1)

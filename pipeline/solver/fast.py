@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import importlib.util
 import warnings
-from functools import cache
-from typing import NamedTuple, Protocol
+from collections.abc import Callable
+from functools import cache, partial
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -23,6 +24,18 @@ from pipeline.crf.neighborhoods import GRID4, Offset, Offsets
 from pipeline.solver.codes import RELAXATION_CODES, UNARY_CODES
 from pipeline.solver.conjugate_gradient import solve_conjugate_gradient
 from pipeline.solver.descent import Descent, check_descent, grid_term, start_logits
+from pipeline.solver.pace import (
+    BLOCK_PX,
+    COARSE_STEPS,
+    MOMENTUM,
+    PACES,
+    PATIENCE,
+    SEED_LOGIT,
+    SMALLEST_PROB,
+    SMALLEST_SIZE,
+    SQUARE_MEMORY,
+    rate,
+)
 from pipeline.solver.solution import (
     Solution,
     check_names,
@@ -31,36 +44,6 @@ from pipeline.solver.solution import (
     free_pixels,
     self_labeling_energy,
 )
-
-BLOCK_PX = 4
-"""Side of the blocks of the coarse problem, whose step so costs 1/16 of a fine one."""
-COARSE_STEPS = 20
-SEED_LOGIT = 6.0
-"""Logit of a seed's class where its block lends its label to pixels nearby: nearly, but not quite, certain."""
-SMALLEST_PROB = 1e-12
-"""Floor under mean predictions of a block, before their logarithm."""
-MOMENTUM = 0.8
-SQUARE_MEMORY = 0.95
-SMALLEST_SIZE = 1 / 600
-"""Gradients below this part of lambda are followed in proportion: full steps would disturb pixels that are already right."""
-PATIENCE = 3
-"""Steps over which the energy must have come to rest; single steps with momentum can be flat by chance."""
-
-
-class Pace(NamedTuple):
-    """How many fine steps of which length a problem takes."""
-
-    steps: int
-    learning_rate: float
-
-
-PACES: dict[str, Pace] = {
-    "ce": Pace(10, 0.45),
-    "rce": Pace(20, 0.2),
-    "cce": Pace(10, 0.45),
-    "quadratic": Pace(30, 0.2),
-}
-"""By cross-entropy: with H_RCE and H_Q optima are soft, and want shorter steps."""
 
 
 def solve_fast(
@@ -124,69 +107,35 @@ def solve_fast(
             tolerance=tolerance,
             valid=valid,
         )
+    log_probs = log_probs.detach().to(torch.promote_types(log_probs.dtype, torch.float32)).contiguous()
+    names = (cross_entropy, relaxation)
+    smallest = SMALLEST_SIZE * max(pairwise_weight, unary_weight)
+    compiled = compiled and cross_entropy in UNARY_CODES and relaxation in RELAXATION_CODES
     with torch.no_grad():
-        log_probs = log_probs.detach().to(torch.promote_types(log_probs.dtype, torch.float32)).contiguous()
-        edges = without_seed_edges(affinity.to(log_probs.dtype), seeds, offsets).mul_(pairwise_weight)
+        affinity = affinity.to(log_probs.dtype)
+        if compiled and log_probs.device.type == "cpu" and log_probs.dtype == torch.float32:
+            from pipeline.solver.compiled_fast import solve  # loads a compiler
+
+            weights = (unary_weight, pairwise_weight)
+            given = (log_probs, seeds, affinity, valid, offsets, names, weights, steps, learning_rate, smallest, tolerance)
+            labels, energies, converged = solve(*given)
+            return Solution(labels, energies[-1], energies.mean(1), len(energies) - 1, converged)
+        edges = without_seed_edges(affinity, seeds, offsets).mul_(pairwise_weight)
         unary_scale = unary_weight * free_pixels(seeds, valid).to(log_probs.dtype).unsqueeze(1)
-        names = (cross_entropy, relaxation)
-        pace = (learning_rate, SMALLEST_SIZE * max(pairwise_weight, unary_weight))
-        compiled = compiled and cross_entropy in UNARY_CODES and relaxation in RELAXATION_CODES
-        on_cpu = compiled and log_probs.device.type == "cpu" and log_probs.dtype == torch.float32
-        means = _Means(on_cpu, compiled and log_probs.is_cuda, half_state)
+        adam = partial(adam_on, half_state=half_state) if compiled else torch_adam
         start = log_probs
         if min(seeds.shape[1:]) >= 2 * BLOCK_PX:
             small = coarse_problem(log_probs.exp(), seeds, edges, offsets, unary_scale)
-            change = _solve_coarse(*small, names, pace, means) - small[0]
+            change = _solve_coarse(*small, names, adam, learning_rate, smallest) - small[0]
             start = log_probs + _spread(change, *seeds.shape[1:])
-        problem = (log_probs, start_logits(start, seeds), unary_scale, edges, offsets, names)
-        labels, energies, converged = _descend(*problem, steps, *pace, tolerance, means)
-        if not means.on_cpu:
-            energies[-1] = self_labeling_energy(
-                labels, log_probs, seeds, edges, offsets, cross_entropy, relaxation, unary_weight, 1.0, valid
-            )
+        logits = start_logits(start, seeds)
+        problem = adam(log_probs, logits, unary_scale, edges, offsets, names)
+        energies, converged = descend_adaptively(problem, steps, learning_rate, smallest, tolerance)
+        labels = logits.softmax(1)
+        energies[-1] = self_labeling_energy(
+            labels, log_probs, seeds, edges, offsets, cross_entropy, relaxation, unary_weight, 1.0, valid
+        )
     return Solution(labels, energies[-1], energies.mean(1), len(energies) - 1, converged)
-
-
-class _Means(NamedTuple):
-    """What a descent is done with: code compiled for the CPU, one kernel per step on CUDA, with 16 bits or not; or torch."""
-
-    on_cpu: bool
-    on_cuda: bool
-    half_state: bool
-
-
-def _descend(
-    log_probs: Tensor,
-    logits: Tensor,
-    unary_scale: Tensor,
-    edges: Tensor,
-    offsets: Offsets,
-    names: tuple[str, str],
-    steps: int,
-    learning_rate: float,
-    smallest: float,
-    tolerance: float,
-    means: _Means,
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Descend from `logits`, which are overwritten.
-
-    Returns:
-        The labels, (B, C, H, W), all energies, (steps taken + 1, B), and whether each image's energy rests, (B,).
-    """
-    problem = (log_probs, logits, unary_scale, edges, offsets, names)
-    if means.on_cpu:
-        from pipeline.solver.compiled import descend  # loads a compiler
-
-        rates = [_rate(learning_rate, step) for step in range(1, steps + 1)]
-        return descend(*problem, rates, MOMENTUM, SQUARE_MEMORY, smallest, PATIENCE, tolerance)
-    adam = adam_on(*problem, means.half_state) if means.on_cuda else torch_adam(*problem)
-    energies, converged = descend_adaptively(adam, steps, learning_rate, smallest, tolerance)
-    return logits.softmax(1), energies, converged
-
-
-def _rate(learning_rate: float, step: int) -> float:
-    """Return the length of a step, counted from 1, corrected for the start of the running means at zero."""
-    return learning_rate * (1 - SQUARE_MEMORY**step) ** 0.5 / (1 - MOMENTUM**step)
 
 
 class Adam(Protocol):
@@ -301,7 +250,7 @@ def descend_adaptively(
     energies: list[Tensor] = []
     moving: Tensor | None = None
     for step in range(1, steps + 1):
-        energies.append(problem.step(_rate(learning_rate, step), MOMENTUM, SQUARE_MEMORY, smallest, moving))
+        energies.append(problem.step(rate(learning_rate, step), MOMENTUM, SQUARE_MEMORY, smallest, moving))
         if step > PATIENCE:
             moves = ~_rests(energies, tolerance)
             moving = moves if moving is None else moving & moves
@@ -314,10 +263,10 @@ def descend_adaptively(
 
 def _rests(energies: list[Tensor], tolerance: float) -> Tensor:
     """Return which images' energies have come to rest, (B,) bool; none has before `PATIENCE` steps."""
-    last = energies[-1]
     if len(energies) <= PATIENCE:
-        return torch.zeros_like(last, dtype=torch.bool)
-    return (energies[-1 - PATIENCE] - last).abs() <= PATIENCE * tolerance * last.abs()
+        return torch.zeros_like(energies[-1], dtype=torch.bool)
+    lately = torch.stack(energies[-1 - PATIENCE :])
+    return lately.amax(0) - lately.amin(0) <= PATIENCE * tolerance * lately[-1].abs()
 
 
 def coarse_problem(
@@ -359,12 +308,14 @@ def _solve_coarse(
     offsets: Offsets,
     unary_scale: Tensor,
     names: tuple[str, str],
-    pace: tuple[float, float],
-    means: _Means,
+    adam: Callable[..., Adam],
+    learning_rate: float,
+    smallest: float,
 ) -> Tensor:
     """Return finite logits of a good solution of the coarse problem."""
     logits = start_logits(log_probs, seeds)
-    _descend(log_probs, logits, unary_scale, edges, offsets, names, COARSE_STEPS, *pace, 0.0, means)
+    problem = adam(log_probs, logits, unary_scale, edges, offsets, names)
+    descend_adaptively(problem, COARSE_STEPS, learning_rate, smallest, 0.0)
     lent = SEED_LOGIT * one_hot(seeds, log_probs.shape[1]).to(log_probs.dtype)
     return torch.where(valid_mask(seeds).unsqueeze(1), lent, logits)
 

@@ -44,6 +44,18 @@ def test_equals_the_naive_loop(offsets):
     assert np.allclose(contrast_affinity(image, valid, offsets, 9.0)[0], expected, atol=1e-6)
 
 
+@pytest.mark.parametrize("offsets", [NEIGHBORHOODS["grid4"], NEIGHBORHOODS["grid8"], LONG, ((0, -1), (-1, 2)), ((5, 0), (0, 7))])
+def test_compiled_code_gives_the_same_weights(offsets):
+    image, valid = picture().repeat(2, 1, 1, 1), with_a_hole().repeat(2, 1, 1)
+    image[1] = image[1].flip(-1)
+    image[1, :, 1, 2] = math.nan
+    expected = contrast_affinity(image, valid, offsets, 9.0)
+    assert torch.equal(contrast_affinity(image, valid, offsets, 9.0, compiled=True), expected)
+    assert expected.any() or offsets == ((5, 0), (0, 7))
+    strided = image.contiguous(memory_format=torch.channels_last)
+    assert torch.equal(contrast_affinity(strided, valid, offsets, 9.0, compiled=True), expected)
+
+
 @pytest.mark.parametrize("offsets", [NEIGHBORHOODS["grid4"], NEIGHBORHOODS["grid8"], LONG])
 def test_adaptive_bandwidth_is_the_root_mean_square_contrast_of_edges(offsets):
     image, valid = picture(), with_a_hole()

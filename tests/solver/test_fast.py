@@ -1,16 +1,19 @@
+import numpy as np
 import pytest
 import torch
 from solver_scenes import VOID, scene
 from torch.nn.functional import interpolate
 
 from pipeline.conventions import one_hot
+from pipeline.crf.affinity import contrast_affinity
 from pipeline.crf.neighborhoods import NEIGHBORHOODS
 from pipeline.losses.cross_entropy import CROSS_ENTROPIES
 from pipeline.losses.relaxations import EDGE_TERMS, RELAXATIONS
-from pipeline.solver import solve
+from pipeline.solver import compiled_fast, solve
 from pipeline.solver.conjugate_gradient import solve_conjugate_gradient
-from pipeline.solver.fast import PACES, coarse_problem, solve_fast
+from pipeline.solver.fast import coarse_problem, descend_adaptively, solve_fast
 from pipeline.solver.gradient import solve_by_gradient
+from pipeline.solver.pace import BLOCK_PX, COARSE_STEPS, PACES
 from pipeline.solver.solution import free_pixels, self_labeling_energy
 
 CROSS = pytest.mark.parametrize("cross_entropy", CROSS_ENTROPIES)
@@ -49,7 +52,7 @@ def test_energy_is_at_most_that_of_the_papers_200_steps(cross_entropy, relaxatio
 
 @pytest.mark.parametrize("cross_entropy", ["ce", "cce"])
 def test_the_usual_pace_costs_at_most_twelve_fine_steps(cross_entropy):
-    assert PACES[cross_entropy].steps + 20 / 16 <= 12
+    assert PACES[cross_entropy].steps + COARSE_STEPS / BLOCK_PX**2 <= 12
 
 
 def test_twenty_steps_come_near_the_optimum_of_a_convex_energy():
@@ -159,6 +162,70 @@ def test_coarse_energy_is_the_fine_energy_of_labels_constant_on_blocks(neighborh
     small_energy = self_labeling_energy(small, small_log_probs, small_seeds, small_edges, small_offsets, "ce", "q", 0.0, 1.0)
     assert torch.allclose(small_energy, fine_energy)
     assert small_scale.sum().item() == pytest.approx(scale.sum().item())
+
+
+@pytest.mark.parametrize("size", [(14, 18), (8, 8), (33, 12)])
+@pytest.mark.parametrize("neighborhood", ["grid4", "grid8", "sparse", "backwards"])
+def test_compiled_code_makes_the_same_coarse_problem(neighborhood, size):
+    offsets = ((0, -1), (-1, 2)) if neighborhood == "backwards" else NEIGHBORHOODS[neighborhood]
+    generator = torch.Generator().manual_seed(0)
+    probs = torch.randn(2, 5, *size, generator=generator).softmax(1)
+    seeds = torch.where(torch.rand(2, *size, generator=generator) < 0.1, torch.randint(5, (2, *size), generator=generator), VOID)
+    seeds[0] = 3  # no free pixel
+    image = torch.rand(2, 3, *size, generator=generator)
+    edges = contrast_affinity(image, torch.ones(2, *size, dtype=torch.bool), offsets, 90.0)
+    scale = 0.3 * free_pixels(seeds, None).unsqueeze(1)
+    expected = coarse_problem(probs, seeds, edges, offsets, scale)
+    found = compiled_fast.coarse_problem(*(field.numpy() for field in (probs, seeds, edges)), offsets, scale[:, 0].numpy())
+    order = [found[3].index(offset) for offset in expected[3] if offset in found[3]]
+    kept = [offset in found[3] for offset in expected[3]]
+    assert set(found[3]) <= set(expected[3])
+    assert not expected[2][:, [not one for one in kept]].any()
+    assert np.allclose(found[0], expected[0], atol=1e-5)
+    assert np.array_equal(found[1], expected[1])
+    assert np.allclose(found[2][:, order], expected[2][:, kept], atol=1e-6)
+    assert np.array_equal(found[4], expected[4][:, 0])
+
+
+@pytest.mark.parametrize("size", [(6, 6), (48, 48), (27, 34)])
+@pytest.mark.parametrize("weights", [(0.3, 6.0), (1.0, 20.0)])
+@pytest.mark.parametrize(("cross_entropy", "relaxation"), [("cce", "cd"), ("ce", "bl"), ("rce", "q"), ("quadratic", "nq")])
+def test_compiled_code_solves_as_torch_does(cross_entropy, relaxation, weights, size):
+    problem = scene(2, 4, *size)
+    given = {"unary_weight": weights[0], "pairwise_weight": weights[1], "steps": 3, "learning_rate": 0.1}
+    labels, expected = (fast(problem, cross_entropy, relaxation, compiled=compiled, **given).labels for compiled in (True, False))
+    assert (labels - expected).abs().mean() < 1e-4
+    assert ((labels - expected).abs() > 0.02).float().mean() < 0.002  # Adam's first steps have one length, whatever the gradient
+
+
+@pytest.mark.parametrize("compiled", [True, False])
+@pytest.mark.parametrize("size", [(6, 6), (12, 12)])
+def test_a_seed_of_no_class_is_an_error(size, compiled):
+    problem = scene(1, 3, *size)
+    problem.seeds[0, 3, 3] = 7
+    with pytest.raises((ValueError, RuntimeError), match=r"seeds|index"):
+        fast(problem, compiled=compiled)
+
+
+class Bumpy:
+    """A descent whose energy rises and falls through the same values, without coming to rest."""
+
+    def __init__(self):
+        self.energies = [10.0, 12.0, 13.0, 10.0, 9.0, 8.0, 7.0]
+        self.taken = 0
+
+    def energy(self):
+        return torch.tensor([self.energies[self.taken]])
+
+    def step(self, rate, momentum, memory, smallest, moving):
+        self.taken += 1
+        return torch.tensor([self.energies[self.taken - 1]])
+
+
+def test_an_energy_that_comes_by_its_former_value_has_not_come_to_rest():
+    energies, rests = descend_adaptively(Bumpy(), 6, 0.3, 1e-2, tolerance=1e-4)
+    assert energies.flatten().tolist() == Bumpy().energies
+    assert not rests.any()
 
 
 def test_coarse_predictions_are_means_and_seeds_majorities():

@@ -66,7 +66,7 @@ def self_labeling_term(
             kernel = DenseKernel.build(batch["image"], valid, sigma_rgb=sigma_rgb, sigma_xy_px=sigma_xy_px, landmarks=landmarks)
             steps = {name: value for name, value in solver.items() if name != "kind"}
             return solve_dense(log_probs, seeds, kernel, valid=valid, **energy, **steps)
-        affinity = contrast_affinity(batch["image"], valid, offsets, sigma_rgb)
+        affinity = contrast_affinity(batch["image"], valid, offsets, sigma_rgb, compiled=solver["kind"] == "fast")
         return solve(log_probs, seeds, affinity, offsets=offsets, valid=valid, **energy, **solver)
 
     def self_labeling(prediction: Prediction, batch: Batch) -> Term:
