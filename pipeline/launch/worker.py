@@ -85,17 +85,20 @@ def make_clone(job: Job, clone: Path) -> None:
 
 
 def end_group(process: subprocess.Popen[bytes], grace_s: float) -> None:
-    """Ask a process and all it started to save and end, as Ctrl-C does, and kill what is left after `grace_s`."""
-    for number, patience_s in ((signal.SIGINT, grace_s), (signal.SIGKILL, 5.0)):
-        try:
-            os.killpg(process.pid, number)
-            deadline = time.monotonic() + patience_s
-            while time.monotonic() < deadline:
+    """Ask a process and all it started to save and end, as Ctrl-C does, and kill what is left after `grace_s`.
+
+    They are asked again each second: DVC does not hear it while it runs a stage, and goes on to the next.
+    """
+    kill_at = time.monotonic() + grace_s
+    try:
+        while time.monotonic() < kill_at + 5.0:
+            os.killpg(process.pid, signal.SIGINT if time.monotonic() < kill_at else signal.SIGKILL)
+            for _ in range(10):
                 process.poll()
                 os.killpg(process.pid, 0)  # raises once the group is empty
                 time.sleep(0.1)
-        except ProcessLookupError:
-            return
+    except ProcessLookupError:
+        return
 
 
 def run_command(command: Sequence[str], clone: Path, output: IO[bytes], stopping: Event) -> int:

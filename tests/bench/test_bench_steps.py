@@ -64,7 +64,13 @@ def test_every_solver_of_an_objective_has_a_row(batch):
         patch.setattr(steps, "SOLVERS", ({"kind": "gradient", "steps": 3}, {"kind": "fast", "steps": 1}))
         patch.setattr(steps, "TURN_S", 0.0)
         found = steps.bench(params, ["soft-exact"], NETWORKS, batch, CPU, 1, learn=1)
-        assert [row["solver"] for row in found] == ["", "gradient, 2 steps", "gradient, 3 steps", "fast, 1 steps", "fast, 4 steps"]
+        assert [row["solver"] for row in found] == [
+            "",
+            "gradient, 2 steps",
+            "gradient, 3 steps",
+            "fast, 1 steps",
+            "fast, 4 steps",
+        ]
 
 
 def test_the_dense_neighbourhood_has_no_fast_solver():

@@ -118,6 +118,34 @@ def test_stages_that_must_stop_end_with_all_they_started(monkeypatch, tmp_path):
     assert not Path("/proc", (tmp_path / "child").read_text()).exists()
 
 
+def test_stages_that_must_stop_end_though_dvc_goes_on_to_the_next(monkeypatch, tmp_path):
+    stand_in = tmp_path / "dvc"
+    stand_in.write_text(
+        f"#!{sys.executable}\nimport pathlib, signal, subprocess\n"
+        "for number in range(3):\n"
+        "    child = subprocess.Popen(['sleep', '600'])\n"
+        "    heard = signal.signal(signal.SIGINT, signal.SIG_IGN)\n"  # as DVC does while it runs a stage
+        "    pathlib.Path(f'child{number}').touch()\n"
+        "    child.wait()\n"
+        "    signal.signal(signal.SIGINT, heard)\n"
+        "raise SystemExit(3)\n"
+    )
+    stand_in.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    monkeypatch.chdir(tmp_path)
+    stopping = Event()
+
+    def stop_once_the_first_child_runs():
+        while not (tmp_path / "child0").exists():
+            time.sleep(0.05)
+        stopping.set()
+
+    Timer(0.0, stop_once_the_first_child_runs).start()
+    status, _ = head.run_stages(CHAIN[:3], None, stopping)
+    assert status not in (0, -signal.SIGKILL)
+    assert processes_in(tmp_path) == []
+
+
 def stop_launcher(folder, path, begun, number):
     """Start a launcher as a shell's background job, which ignores SIGINT, and end it once `begun` exists; return what it said."""
     environment = dict(os.environ, PATH=os.pathsep.join(map(str, path)), PYTHONPATH=str(REPOSITORY))
@@ -144,11 +172,11 @@ def stop_launcher(folder, path, begun, number):
 
 
 def processes_in(folder):
-    """Return the command lines of processes that work in a folder."""
+    """Return the command lines of other processes that work in a folder."""
     found = []
     for process in Path("/proc").glob("[0-9]*"):
         try:
-            if (process / "cwd").readlink() == folder:
+            if (process / "cwd").readlink() == folder and process.name != str(os.getpid()):
                 found.append((process / "cmdline").read_text())
         except OSError:
             continue  # it ended meanwhile
