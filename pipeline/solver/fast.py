@@ -74,7 +74,7 @@ def solve_fast(
         relaxation: P, a key of `RELAXATIONS`.
         unary_weight: eta, >= 0; > 0 for H_Q + P_Q.
         pairwise_weight: lambda, >= 0.
-        steps: most fine steps, at least 1; None for those of `PACES`. The coarse steps before them cost as much as 1.25 of
+        steps: most fine steps, at least 1; None for those of `PACES`. The coarse steps before them cost as much as 0.75 of
             them. Not used for H_Q + P_Q, which takes some 40 cheaper steps to its tolerance.
         learning_rate: how far a logit moves in a step, > 0; None for that of `PACES`.
         tolerance: relative decrease of an image's energy per step at which it has converged and stays as it is.
