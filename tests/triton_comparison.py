@@ -11,6 +11,7 @@ from pipeline.losses.relaxations import RELAXATIONS
 from pipeline.solver import triton_kernel
 from pipeline.solver.descent import Descent, grid_term, start_logits
 from pipeline.solver.fast import TorchAdam, descend_adaptively
+from pipeline.solver.pace import rates
 from pipeline.solver.solution import free_pixels
 from pipeline.solver.triton_kernel import FusedAdam
 
@@ -29,9 +30,9 @@ def distance(cross_entropy, relaxation, state=torch.float32, steps=1, neighborho
     problem, edges, scale, start = pieces(neighborhood, batch)
     descent = Descent(problem.log_probs, scale, cross_entropy, grid_term(edges, problem.offsets, relaxation))
     plain, moved = start.clone(), start.clone()
-    expected, _ = descend_adaptively(TorchAdam(descent, plain), steps, 0.3, 1e-2, 0.0)
+    expected, _ = descend_adaptively(TorchAdam(descent, plain), rates(steps, 0.3), 1e-2, 0.0)
     fused = FusedAdam(problem.log_probs, moved, scale, edges, problem.offsets, cross_entropy, relaxation, state)
-    found, _ = descend_adaptively(fused, steps, 0.3, 1e-2, 0.0)
+    found, _ = descend_adaptively(fused, rates(steps, 0.3), 1e-2, 0.0)
     return [
         float(((found - expected) / expected).abs().max()),
         float((moved.softmax(1) - plain.softmax(1)).abs().max()),

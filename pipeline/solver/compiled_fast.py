@@ -1,11 +1,12 @@
-"""`solve_fast` compiled for a CPU core: the edges, the coarse problem, its solution as a start, and the fine descent.
+"""`solve_fast` compiled for a CPU core: the edges, the coarser problems, their solutions as a start, and the fine descent.
 
 The same in torch stands in `pipeline.solver.fast`; tests compare the two. On small images torch's calls take longer than their
-work: around the descents there are some sixty.
+work: around the descents there are some hundred.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
@@ -18,19 +19,12 @@ from pipeline.conventions import VOID
 from pipeline.crf.neighborhoods import Offset, Offsets
 from pipeline.solver.codes import RELAXATION_CODES, UNARY_CODES
 from pipeline.solver.compiled import descend
-from pipeline.solver.pace import (
-    BLOCK_PX,
-    COARSE_STEPS,
-    MOMENTUM,
-    PATIENCE,
-    SEED_LOGIT,
-    SMALLEST_PROB,
-    SQUARE_MEMORY,
-    rate,
-)
+from pipeline.solver.pace import BLOCK_PX, LARGEST_FALL, MOMENTUM, PATIENCE, SMALLEST_PROB, SQUARE_MEMORY
 
 _COMPILED: dict[str, Any] = {"cache": True, "nogil": True, "error_model": "numpy", "fastmath": {"contract", "reassoc", "nsz"}}
 ZERO = np.float32(0)
+NEAR, FAR = np.float32(3 / 4), np.float32(1 / 4)
+"""Parts of a pixel's own block and of the next one, in a field made smooth: code below takes `BLOCK_PX` for 2."""
 
 
 def solve(
@@ -41,8 +35,8 @@ def solve(
     offsets: Offsets,
     names: tuple[str, str],
     weights: tuple[float, float],
-    steps: int,
-    learning_rate: float,
+    lengths: Sequence[float],
+    coarse_lengths: Sequence[Sequence[float]],
     smallest: float,
     tolerance: float,
 ) -> tuple[Tensor, Tensor, Tensor]:
@@ -56,8 +50,8 @@ def solve(
         offsets: E pairs (dy, dx).
         names: keys of `UNARY_CODES` and `RELAXATION_CODES`.
         weights: eta and lambda.
-        steps: most fine steps.
-        learning_rate: length of a step.
+        lengths: of the fine steps.
+        coarse_lengths: of the steps of each coarser problem, from fine to coarse.
         smallest: size of gradients below which steps shrink with them, > 0.
         tolerance: relative decrease of the energy per step at which an image stops.
 
@@ -74,19 +68,10 @@ def solve(
     displacements = np.array(offsets, np.int64).reshape(-1, 2)
     factors = (np.float32(weights[0]), np.float32(weights[1]))
     _weigh(affinity.numpy(), hints, shown, displacements, *factors, shape[1], edges, scale)
-    codes, logits = (RELAXATION_CODES[names[1]], UNARY_CODES[names[0]]), np.empty(shape, np.float32)
+    codes = (RELAXATION_CODES[names[1]], UNARY_CODES[names[0]])
     memories = (MOMENTUM, SQUARE_MEMORY, smallest)
-    rates = [rate(learning_rate, step) for step in range(1, max(steps, COARSE_STEPS) + 1)]
-    if min(shape[2:]) >= 2 * BLOCK_PX:
-        small = coarse_problem(probs, hints, edges, offsets, scale)
-        change = _change(*small, codes, rates[:COARSE_STEPS], memories)
-        rows, columns = (_places(*lengths) for lengths in zip(shape[2:], change.shape[2:], strict=True))
-        _interpolate(fine, change, hints, rows, columns, logits)
-    else:
-        _start(fine, hints, logits)
-    labels, energies, rests = descend(
-        fine, probs, logits, scale, edges, offsets, codes, rates[:steps], memories, (PATIENCE, tolerance)
-    )
+    logits = _start(fine, probs, hints, edges, offsets, scale, codes, coarse_lengths, memories)
+    labels, energies, rests = descend(fine, probs, logits, scale, edges, offsets, codes, lengths, memories, (PATIENCE, tolerance))
     return torch.from_numpy(labels), torch.from_numpy(energies).to(log_probs.dtype), torch.from_numpy(rests)
 
 
@@ -121,55 +106,58 @@ def _weigh(
 
 
 @njit(**_COMPILED)
+def _sum_squares(values: np.ndarray, width: int, scratch: np.ndarray, sums: np.ndarray) -> None:
+    """Write the sums of squares of 2 by 2 in a field of even sides, pixels in rows."""
+    for row in range(len(values) // (2 * width)):
+        for x in range(width):
+            scratch[row * width + x] = values[2 * row * width + x] + values[(2 * row + 1) * width + x]
+    for block in range(len(sums)):
+        sums[block] = scratch[2 * block] + scratch[2 * block + 1]
+
+
+@njit(**_COMPILED)
 def _sum_blocks(
     probs: np.ndarray,
     seeds: np.ndarray,
     scale: np.ndarray,
-    side: int,
+    width: int,
     means: np.ndarray,
     small_seeds: np.ndarray,
     count: np.ndarray,
 ) -> None:
-    """Do one image: fields are (C, H, W) and (H, W), of pixels or of blocks."""
-    classes, height, width = probs.shape
-    weighted, plain = np.empty(width, np.float32), np.empty(width, np.float32)
-    votes = np.empty(classes, np.int64)
-    for row in range(len(small_seeds)):
-        low, high = row * side, min((row + 1) * side, height)
-        for column in range(small_seeds.shape[1]):
-            count[row, column] = ZERO
-            votes[:] = 0
-            for y in range(low, high):
-                for x in range(column * side, min((column + 1) * side, width)):
-                    count[row, column] += scale[y, x]
-                    if seeds[y, x] != VOID:
-                        votes[seeds[y, x]] += 1
-            winner, most = VOID, 0
-            for c in range(classes):
-                if votes[c] > most:
-                    winner, most = c, votes[c]
-            small_seeds[row, column] = winner
-        for c in range(classes):
-            weighted[:] = ZERO
-            plain[:] = ZERO
-            for y in range(low, high):
-                for x in range(width):
-                    weighted[x] += scale[y, x] * probs[c, y, x]
-                    plain[x] += probs[c, y, x]
-            for column in range(small_seeds.shape[1]):
-                chosen = weighted if count[row, column] > 0 else plain
-                total = ZERO
-                for x in range(column * side, min((column + 1) * side, width)):
-                    total += chosen[x]
-                means[c, row, column] = total
-        for column in range(small_seeds.shape[1]):
-            mass = ZERO
-            for c in range(classes):
-                mass += means[c, row, column]
-            for c in range(classes):
-                means[c, row, column] /= mass
-            if small_seeds[row, column] != VOID:
-                count[row, column] = ZERO
+    """Do one image: fields are (C, N) and (N,), of pixels or of blocks in rows."""
+    classes, pixels = probs.shape
+    weighted, scratch = np.empty(pixels, np.float32), np.empty(pixels // 2, np.float32)
+    plain, mass = np.empty_like(count), np.zeros_like(count)
+    _sum_squares(scale, width, scratch, count)
+    for c in range(classes):
+        values, sums = probs[c], means[c]
+        for pixel in range(pixels):
+            weighted[pixel] = scale[pixel] * values[pixel]
+        _sum_squares(weighted, width, scratch, sums)
+        _sum_squares(values, width, scratch, plain)
+        for block in range(len(count)):
+            sums[block] = sums[block] if count[block] > ZERO else plain[block]
+            mass[block] += sums[block]
+    for c in range(classes):
+        sums = means[c]
+        for block in range(len(count)):
+            sums[block] /= mass[block]
+    small_seeds[:] = VOID
+    votes = np.zeros((len(count), classes), np.int8)
+    for again in range(2):
+        for pixel in range(pixels):
+            seed = seeds[pixel]
+            if seed == VOID:
+                continue
+            block = pixel // (2 * width) * (width // 2) + pixel % width // 2
+            if not again:
+                votes[block, seed] += 1
+                count[block] = ZERO
+                continue
+            best = small_seeds[block]
+            if best == VOID or (votes[block, seed], best) > (votes[block, best], seed):
+                small_seeds[block] = seed
 
 
 @njit(**_COMPILED)
@@ -207,8 +195,12 @@ def _coarsen(
     small_edges: np.ndarray,
     count: np.ndarray,
 ) -> None:
-    for b in range(len(probs)):
-        _sum_blocks(probs[b], seeds[b], scale[b], slots.shape[1], means[b], small_seeds[b], count[b])
+    batch, classes, height, width = probs.shape
+    blocks = height * width // 4
+    for b in range(batch):
+        pixels = (probs[b].reshape(classes, height * width), seeds[b].reshape(height * width), scale[b].reshape(height * width))
+        of_blocks = (means[b].reshape(classes, blocks), small_seeds[b].reshape(blocks), count[b].reshape(blocks))
+        _sum_blocks(*pixels, width, *of_blocks)
         _sum_edges(edges[b], slots, ends, small_seeds[b], small_edges[b])
 
 
@@ -224,8 +216,12 @@ def coarse_problem(
         offsets: E pairs (dy, dx).
         scale: (B, H, W) float32 >= 0.
     """
+    if seeds.shape[1] % BLOCK_PX or seeds.shape[2] % BLOCK_PX:
+        frame = ((0, -seeds.shape[1] % BLOCK_PX), (0, -seeds.shape[2] % BLOCK_PX))
+        probs, edges = (np.pad(field, ((0, 0), (0, 0), *frame)) for field in (probs, edges))
+        seeds, scale = np.pad(seeds, ((0, 0), *frame), constant_values=VOID), np.pad(scale, ((0, 0), *frame))
     batch, classes, height, width = probs.shape
-    blocks = (-(-height // BLOCK_PX), -(-width // BLOCK_PX))
+    blocks = (height // BLOCK_PX, width // BLOCK_PX)
     ends, slots = _coarse_displacements(offsets)
     means, count = np.empty((batch, classes, *blocks), np.float32), np.empty((batch, *blocks), np.float32)
     small_seeds, small_edges = np.empty((batch, *blocks), np.int64), np.zeros((batch, len(ends), *blocks), np.float32)
@@ -252,63 +248,58 @@ def _coarse_displacements(offsets: Offsets) -> tuple[Offsets, np.ndarray]:
 
 
 @njit(**_COMPILED)
-def _interpolate(
-    log_probs: np.ndarray, change: np.ndarray, seeds: np.ndarray, rows: np.ndarray, columns: np.ndarray, logits: np.ndarray
-) -> None:
+def _interpolate(log_probs: np.ndarray, change: np.ndarray, seeds: np.ndarray, logits: np.ndarray) -> None:
     """Write the prediction plus the field `change` of blocks, made smooth, and at seeds the logits of one-hot labels."""
     batch, classes, height, width = log_probs.shape
-    blocks = change.shape[2:]
-    wide = np.empty((blocks[0], width), np.float32)
+    rows, columns = change.shape[2:]
+    wide = np.empty((rows, 2 * columns), np.float32)
     for b in range(batch):
         for c in range(classes):
-            for row in range(blocks[0]):
-                coarse = change[b, c, row]
-                for x in range(width):
-                    before = int(columns[x])
-                    step = coarse[min(before + 1, blocks[1] - 1)] - coarse[before]
-                    wide[row, x] = coarse[before] + (columns[x] - np.float32(before)) * step
+            coarse = change[b, c]
+            for row in range(rows):
+                last = columns - 1
+                wide[row, 0], wide[row, 2 * last + 1] = coarse[row, 0], coarse[row, last]
+                for column in range(last):
+                    wide[row, 2 * column + 1] = NEAR * coarse[row, column] + FAR * coarse[row, column + 1]
+                    wide[row, 2 * column + 2] = FAR * coarse[row, column] + NEAR * coarse[row, column + 1]
             for y in range(height):
-                above = int(rows[y])
-                part = rows[y] - np.float32(above)
-                upper, lower = wide[above], wide[min(above + 1, blocks[0] - 1)]
-                fine, logit = log_probs[b, c, y], logits[b, c, y]
+                near, far = y // 2, min(max(y // 2 - 1 + 2 * (y % 2), 0), rows - 1)
                 for x in range(width):
-                    logit[x] = fine[x] + (upper[x] + part * (lower[x] - upper[x]))
-        for y in range(height):
-            for x in range(width):
-                if seeds[b, y, x] != VOID:
-                    for c in range(classes):
-                        logits[b, c, y, x] = ZERO if c == seeds[b, y, x] else -np.inf
+                    logits[b, c, y, x] = log_probs[b, c, y, x] + (NEAR * wide[near, x] + FAR * wide[far, x])
+    _set_seeds(seeds, logits)
 
 
-def _places(length: int, blocks: int) -> np.ndarray:
-    """Return where the pixels along an axis lie among the centres of blocks."""
-    return ((np.arange(length) + 0.5) / BLOCK_PX - 0.5).clip(0, blocks - 1).astype(np.float32)
-
-
-def _change(
+def _start(
     log_probs: np.ndarray,
+    probs: np.ndarray,
     seeds: np.ndarray,
     edges: np.ndarray,
     offsets: Offsets,
     scale: np.ndarray,
     codes: tuple[int, int],
-    rates: list[float],
+    coarse_lengths: Sequence[Sequence[float]],
     memories: tuple[float, float, float],
 ) -> np.ndarray:
-    """Return how logits change from the prediction of blocks to a good solution of their problem; (B, C, h, w), finite."""
+    """Return logits to start from, as `pipeline.solver.fast`: (B, C, H, W)."""
+    if not coarse_lengths or min(seeds.shape[1:]) < 2 * BLOCK_PX:
+        logits = log_probs.copy()
+        _set_seeds(seeds, logits)
+        return logits
+    small, small_seeds, small_edges, small_offsets, count = coarse_problem(probs, seeds, edges, offsets, scale)
+    small_probs = np.exp(small)
+    change = _start(small, small_probs, small_seeds, small_edges, small_offsets, count, codes, coarse_lengths[1:], memories)
+    problem = (small, small_probs, change, count, small_edges, small_offsets)
+    descend(*problem, codes, coarse_lengths[0], memories, (PATIENCE, 0.0))
+    _subtract(small, np.float32(LARGEST_FALL), change)
     logits = np.empty_like(log_probs)
-    _start(log_probs, seeds, logits)
-    descend(log_probs, np.exp(log_probs), logits, scale, edges, offsets, codes, rates, memories, (PATIENCE, 0.0))
-    _subtract(log_probs, seeds, np.float32(SEED_LOGIT), logits)
+    _interpolate(log_probs, change, seeds, logits)
     return logits
 
 
 @njit(**_COMPILED)
-def _start(log_probs: np.ndarray, seeds: np.ndarray, logits: np.ndarray) -> None:
-    """Write the prediction, and at seeds the logits of one-hot labels."""
-    logits[:] = log_probs
-    batch, classes, height, width = log_probs.shape
+def _set_seeds(seeds: np.ndarray, logits: np.ndarray) -> None:
+    """Write the logits of one-hot labels at seeds."""
+    batch, classes, height, width = logits.shape
     for b in range(batch):
         for y in range(height):
             for x in range(width):
@@ -318,14 +309,19 @@ def _start(log_probs: np.ndarray, seeds: np.ndarray, logits: np.ndarray) -> None
 
 
 @njit(**_COMPILED)
-def _subtract(log_probs: np.ndarray, seeds: np.ndarray, seed_logit: float, logits: np.ndarray) -> None:
-    """Subtract the prediction from `logits`, those of seeds being `seed_logit` for the class and 0 for others."""
+def _subtract(log_probs: np.ndarray, most: float, logits: np.ndarray) -> None:
+    """Write how `logits` differ from the prediction, the largest of each pixel being 0 in both; none falls by over `most`."""
     batch, classes, height, width = log_probs.shape
+    largest = np.empty((2, width), np.float32)
     for b in range(batch):
-        for c in range(classes):
-            for y in range(height):
+        for y in range(height):
+            largest[:] = -np.inf
+            for c in range(classes):
+                row, predicted = logits[b, c, y], log_probs[b, c, y]
                 for x in range(width):
-                    logit = logits[b, c, y, x]
-                    if seeds[b, y, x] != VOID:
-                        logit = seed_logit if c == seeds[b, y, x] else ZERO
-                    logits[b, c, y, x] = logit - log_probs[b, c, y, x]
+                    largest[0, x] = max(largest[0, x], row[x])
+                    largest[1, x] = max(largest[1, x], predicted[x])
+            for c in range(classes):
+                row, predicted = logits[b, c, y], log_probs[b, c, y]
+                for x in range(width):
+                    row[x] = max((row[x] - largest[0, x]) - (predicted[x] - largest[1, x]), -most)

@@ -1,16 +1,17 @@
-"""This project's own solver: from a coarse solution to the fine one, with few and large steps.
+"""This project's own solver: from coarse solutions to the fine one, with few and large steps.
 
-The problem is solved first on blocks of pixels, where a step costs a fraction; its solution gives the fine descent a start that
-is right at large scale. Both descents are Adam's: momentum, and steps divided by the recent size of gradients. Where the paper's
-200 steps end far above the minimum, as on photographs, a dozen reach lower energies for every relaxation. As the paper's weights
-were tuned with that solver, this is a different method, not just a quicker one. H_Q + P_Q goes to conjugate gradients.
+The problem is solved first on blocks of pixels, and that one on blocks of blocks before it, where a step costs a fraction;
+the solution gives the next finer descent a start that is right at large scale. All descents are Adam's: momentum, and steps
+divided by the recent size of gradients. Where the paper's 200 steps end far above the minimum, as on photographs, a dozen
+reach lower energies for every relaxation. As the paper's weights were tuned with that solver, this is a different method,
+not just a quicker one. H_Q + P_Q goes to conjugate gradients.
 """
 
 from __future__ import annotations
 
 import importlib.util
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache, partial
 from typing import Protocol
 
@@ -18,7 +19,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import avg_pool2d, interpolate, pad
 
-from pipeline.conventions import VOID, one_hot, valid_mask
+from pipeline.conventions import VOID, one_hot
 from pipeline.crf.affinity import without_seed_edges
 from pipeline.crf.neighborhoods import GRID4, Offset, Offsets
 from pipeline.solver.codes import RELAXATION_CODES, UNARY_CODES
@@ -26,15 +27,15 @@ from pipeline.solver.conjugate_gradient import solve_conjugate_gradient
 from pipeline.solver.descent import Descent, check_descent, grid_term, start_logits
 from pipeline.solver.pace import (
     BLOCK_PX,
-    COARSE_STEPS,
+    LARGEST_FALL,
     MOMENTUM,
     PACES,
     PATIENCE,
-    SEED_LOGIT,
     SMALLEST_PROB,
     SMALLEST_SIZE,
     SQUARE_MEMORY,
-    rate,
+    coarse_steps,
+    rates,
 )
 from pipeline.solver.solution import (
     Solution,
@@ -63,7 +64,7 @@ def solve_fast(
     compiled: bool = True,
     valid: Tensor | None = None,
 ) -> Solution:
-    """Minimise `self_labeling_energy` by a coarse and a fine descent; H_Q + P_Q by `solve_conjugate_gradient`.
+    """Minimise `self_labeling_energy` by descents from coarse to fine; H_Q + P_Q by `solve_conjugate_gradient`.
 
     Args:
         log_probs: (B, C, H, W), ln sigma, finite. No gradient flows back into it.
@@ -74,9 +75,9 @@ def solve_fast(
         relaxation: P, a key of `RELAXATIONS`.
         unary_weight: eta, >= 0; > 0 for H_Q + P_Q.
         pairwise_weight: lambda, >= 0.
-        steps: most fine steps, at least 1; None for those of `PACES`. The coarse steps before them cost as much as 0.75 of
-            them. Not used for H_Q + P_Q, which takes some 40 cheaper steps to its tolerance.
-        learning_rate: how far a logit moves in a step, > 0; None for that of `PACES`.
+        steps: most fine steps, at least 1; None for those of `PACES`. The coarse steps before them cost as much as 0.28 times
+            as many. Not used for H_Q + P_Q, which takes some 40 cheaper steps to its tolerance.
+        learning_rate: how far a logit moves in the first step, > 0; None for that of `PACES`. Later ones are shorter, as there.
         tolerance: relative decrease of an image's energy per step at which it has converged and stays as it is.
         half_state: keep the descent's labels and means in 16 bits, for speed; only on CUDA, where one kernel makes each step.
         compiled: use code compiled for the device where there is some, for names in `pipeline.solver.codes`: float32 on a CPU, or
@@ -93,8 +94,9 @@ def solve_fast(
     check_problem(log_probs, seeds, affinity, offsets, valid)
     check_names(cross_entropy, relaxation)
     check_weights(unary_weight, pairwise_weight)
-    steps = PACES[cross_entropy].steps if steps is None else steps
-    learning_rate = PACES[cross_entropy].learning_rate if learning_rate is None else learning_rate
+    pace = PACES[cross_entropy]
+    steps = pace.steps if steps is None else steps
+    learning_rate = pace.learning_rate if learning_rate is None else learning_rate
     check_descent(steps, learning_rate)
     if (cross_entropy, relaxation) == ("quadratic", "q"):
         return solve_conjugate_gradient(
@@ -110,6 +112,8 @@ def solve_fast(
     log_probs = log_probs.detach().to(torch.promote_types(log_probs.dtype, torch.float32)).contiguous()
     names = (cross_entropy, relaxation)
     smallest = SMALLEST_SIZE * max(pairwise_weight, unary_weight)
+    lengths = rates(steps, learning_rate, pace.last)
+    coarse_lengths = [rates(count, learning_rate) for count in coarse_steps(steps)]
     compiled = compiled and cross_entropy in UNARY_CODES and relaxation in RELAXATION_CODES
     with torch.no_grad():
         affinity = affinity.to(log_probs.dtype)
@@ -117,20 +121,15 @@ def solve_fast(
             from pipeline.solver.compiled_fast import solve  # loads a compiler
 
             weights = (unary_weight, pairwise_weight)
-            given = (log_probs, seeds, affinity, valid, offsets, names, weights, steps, learning_rate, smallest, tolerance)
+            given = (log_probs, seeds, affinity, valid, offsets, names, weights, lengths, coarse_lengths, smallest, tolerance)
             labels, energies, converged = solve(*given)
             return Solution(labels, energies[-1], energies.mean(1), len(energies) - 1, converged)
         edges = without_seed_edges(affinity, seeds, offsets).mul_(pairwise_weight)
         unary_scale = unary_weight * free_pixels(seeds, valid).to(log_probs.dtype).unsqueeze(1)
         adam = partial(adam_on, half_state=half_state) if compiled else torch_adam
-        start = log_probs
-        if min(seeds.shape[1:]) >= 2 * BLOCK_PX:
-            small = coarse_problem(log_probs.exp(), seeds, edges, offsets, unary_scale)
-            change = _solve_coarse(*small, names, adam, learning_rate, smallest) - small[0]
-            start = log_probs + _spread(change, *seeds.shape[1:])
-        logits = start_logits(start, seeds)
+        logits = _start(log_probs, seeds, edges, offsets, unary_scale, names, adam, coarse_lengths, smallest)
         problem = adam(log_probs, logits, unary_scale, edges, offsets, names)
-        energies, converged = descend_adaptively(problem, steps, learning_rate, smallest, tolerance)
+        energies, converged = descend_adaptively(problem, lengths, smallest, tolerance)
         labels = logits.softmax(1)
         energies[-1] = self_labeling_energy(
             labels, log_probs, seeds, edges, offsets, cross_entropy, relaxation, unary_weight, 1.0, valid
@@ -218,12 +217,12 @@ def fused_kernel_works(device: torch.device) -> bool:
     log_probs = torch.linspace(-1, 1, 105, device=device).sin().view(shape).log_softmax(1)
     scale, edges = torch.full((1, 1, 5, 7), 0.3, device=device), torch.ones(1, 2, 5, 7, device=device)
     problem = Descent(log_probs, scale, "cce", grid_term(edges, GRID4, "cd"))
-    expected, _ = descend_adaptively(TorchAdam(problem, log_probs.clone()), 3, 0.3, 1e-2, tolerance=0.0)
+    expected, _ = descend_adaptively(TorchAdam(problem, log_probs.clone()), rates(3, 0.3), 1e-2, tolerance=0.0)
     try:
         from pipeline.solver.triton_kernel import FusedAdam
 
         fused = FusedAdam(log_probs, log_probs.clone(), scale, edges, GRID4, "cce", "cd", torch.float32)
-        found, _ = descend_adaptively(fused, 3, 0.3, 1e-2, tolerance=0.0)
+        found, _ = descend_adaptively(fused, rates(3, 0.3), 1e-2, tolerance=0.0)
         reason = "" if torch.allclose(found, expected, rtol=1e-3) else f"energies {found.tolist()}, not {expected.tolist()}"
     except Exception as error:  # a compiler, a driver or a GPU too old: torch can still do the work
         reason = f"{type(error).__name__}: {error}"
@@ -232,15 +231,12 @@ def fused_kernel_works(device: torch.device) -> bool:
     return not reason
 
 
-def descend_adaptively(
-    problem: Adam, steps: int, learning_rate: float, smallest: float, tolerance: float
-) -> tuple[Tensor, Tensor]:
-    """Take up to `steps` steps, the running means corrected for their start at zero.
+def descend_adaptively(problem: Adam, lengths: Sequence[float], smallest: float, tolerance: float) -> tuple[Tensor, Tensor]:
+    """Take one step of each length, or fewer.
 
     Args:
         problem: the energy, and where the descent stands.
-        steps: most steps.
-        learning_rate: length of a step.
+        lengths: of the steps.
         smallest: size of gradients below which steps shrink with them, > 0.
         tolerance: relative decrease of the energy per step at which an image stops.
 
@@ -249,8 +245,8 @@ def descend_adaptively(
     """
     energies: list[Tensor] = []
     moving: Tensor | None = None
-    for step in range(1, steps + 1):
-        energies.append(problem.step(rate(learning_rate, step), MOMENTUM, SQUARE_MEMORY, smallest, moving))
+    for step, length in enumerate(lengths, start=1):
+        energies.append(problem.step(length, MOMENTUM, SQUARE_MEMORY, smallest, moving))
         if step > PATIENCE:
             moves = ~_rests(energies, tolerance)
             moving = moves if moving is None else moving & moves
@@ -301,7 +297,7 @@ def coarse_problem(
     return log_probs, small_seeds, without_seed_edges(small_edges, small_seeds, small_offsets), small_offsets, count
 
 
-def _solve_coarse(
+def _start(
     log_probs: Tensor,
     seeds: Tensor,
     edges: Tensor,
@@ -309,15 +305,27 @@ def _solve_coarse(
     unary_scale: Tensor,
     names: tuple[str, str],
     adam: Callable[..., Adam],
-    learning_rate: float,
+    coarse_lengths: Sequence[Sequence[float]],
     smallest: float,
 ) -> Tensor:
-    """Return finite logits of a good solution of the coarse problem."""
-    logits = start_logits(log_probs, seeds)
-    problem = adam(log_probs, logits, unary_scale, edges, offsets, names)
-    descend_adaptively(problem, COARSE_STEPS, learning_rate, smallest, 0.0)
-    lent = SEED_LOGIT * one_hot(seeds, log_probs.shape[1]).to(log_probs.dtype)
-    return torch.where(valid_mask(seeds).unsqueeze(1), lent, logits)
+    """Return logits to start from: the prediction, changed as the solution of the next coarser problem changes its own.
+
+    `coarse_lengths` are those of the steps of each coarser problem, from fine to coarse.
+    """
+    start = log_probs
+    if coarse_lengths and min(seeds.shape[1:]) >= 2 * BLOCK_PX:
+        small = coarse_problem(log_probs.exp(), seeds, edges, offsets, unary_scale)
+        small_log_probs, _, small_edges, small_offsets, small_scale = small
+        logits = _start(*small, names, adam, coarse_lengths[1:], smallest)
+        problem = adam(small_log_probs, logits, small_scale, small_edges, small_offsets, names)
+        descend_adaptively(problem, coarse_lengths[0], smallest, 0.0)
+        change = _below_largest(logits) - _below_largest(small_log_probs)
+        start = log_probs + _spread(change.clamp(min=-LARGEST_FALL), *seeds.shape[1:])
+    return start_logits(start, seeds)
+
+
+def _below_largest(logits: Tensor) -> Tensor:
+    return logits - logits.amax(1, keepdim=True)
 
 
 def _spread(field: Tensor, height: int, width: int) -> Tensor:

@@ -10,11 +10,11 @@ from pipeline.solver.codes import RELAXATION_CODES, UNARY_CODES
 from pipeline.solver.compiled import BLOCK, _rest, descend, exponentiate, weighted_log_sum
 from pipeline.solver.descent import start_logits
 from pipeline.solver.fast import descend_adaptively, solve_fast, torch_adam
+from pipeline.solver.pace import MOMENTUM, SQUARE_MEMORY, rates
 from pipeline.solver.solution import free_pixels, self_labeling_energy
 
 ALL = [(first, second) for first in CROSS_ENTROPIES for second in RELAXATIONS]
-RATES = [0.3 * (1 - 0.95**step) ** 0.5 / (1 - 0.8**step) for step in range(1, 6)]
-"""The steps that `descend_adaptively` takes at a learning rate of 0.3."""
+RATES = rates(5, 0.3)
 SMALLEST = 0.3
 """Large, so that steps do not amplify rounding."""
 
@@ -27,23 +27,23 @@ def pieces(problem, names, dtype):
     return log_probs, start_logits(log_probs, problem.seeds), scale, edges, problem.offsets, names
 
 
-def descended(given, rates=RATES, tolerance=0.0):
+def descended(given, lengths=RATES, tolerance=0.0):
     """The compiled descent on `pieces`."""
     log_probs, logits, scale, edges, offsets, names = given
     fields = (field.numpy() for field in (log_probs, log_probs.exp(), logits, scale[:, 0], edges))
     codes = (RELAXATION_CODES[names[1]], UNARY_CODES[names[0]])
-    found = descend(*fields, offsets, codes, rates, (0.8, 0.95, SMALLEST), (3, tolerance))
+    found = descend(*fields, offsets, codes, lengths, (MOMENTUM, SQUARE_MEMORY, SMALLEST), (3, tolerance))
     return tuple(torch.from_numpy(np.ascontiguousarray(array)) for array in found)
 
 
-def compiled(problem, names, rates=RATES, tolerance=0.0):
-    return descended(pieces(problem, names, torch.float32), rates, tolerance)
+def compiled(problem, names, lengths=RATES, tolerance=0.0):
+    return descended(pieces(problem, names, torch.float32), lengths, tolerance)
 
 
-def in_torch(problem, names, steps=5, tolerance=0.0):
+def in_torch(problem, names, lengths=RATES, tolerance=0.0):
     """The same in double precision."""
     given = pieces(problem, names, torch.float64)
-    energies, rests = descend_adaptively(torch_adam(*given), steps, 0.3, SMALLEST, tolerance)
+    energies, rests = descend_adaptively(torch_adam(*given), lengths, SMALLEST, tolerance)
     return given[1].softmax(1), energies, rests
 
 
@@ -77,12 +77,12 @@ def test_each_image_stops_on_its_own():
     seeds = calm.seeds.clone()
     seeds[0] = 0  # nothing is left to be found
     problem = calm._replace(seeds=seeds)
-    rates = RATES + [RATES[-1]] * 10
-    labels, energies, rests = compiled(problem, ("cce", "q"), rates, tolerance=1e-6)
+    lengths = RATES + [RATES[-1]] * 10
+    labels, energies, rests = compiled(problem, ("cce", "q"), lengths, tolerance=1e-6)
     assert rests.tolist() == [True, False]
     assert len(energies) == 16
     assert (energies[1:, 0] == energies[0, 0]).all()
-    alone = compiled(problem.alone(1), ("cce", "q"), rates, tolerance=1e-6)
+    alone = compiled(problem.alone(1), ("cce", "q"), lengths, tolerance=1e-6)
     assert torch.equal(labels[1:], alone[0])
     assert torch.equal(energies[:, 1:], alone[1])
 
@@ -103,7 +103,8 @@ def test_it_stops_where_torch_does():
             cross_entropy="cce",
             relaxation="q",
             steps=300,
-            tolerance=1e-3,
+            learning_rate=0.02,
+            tolerance=3e-3,
             compiled=here,
         )
         for here in (True, False)
@@ -119,7 +120,7 @@ def test_certain_and_contradicting_predictions_are_measured_as_in_torch(cross_en
     extreme = problem._replace(log_probs=(40 * problem.log_probs).log_softmax(1))
     _, energies, _ = compiled(extreme, (cross_entropy, relaxation), [1e-3])
     given = pieces(extreme, (cross_entropy, relaxation), torch.float32)
-    expected, _ = descend_adaptively(torch_adam(*given), 1, 1e-3, SMALLEST, 0.0)
+    expected, _ = descend_adaptively(torch_adam(*given), [1e-3], SMALLEST, 0.0)
     assert torch.allclose(energies[0].float(), expected[0], rtol=1e-4)
 
 
@@ -128,7 +129,7 @@ def test_the_last_energy_has_the_floor_under_labels():
     extreme = problem._replace(log_probs=(400 * problem.log_probs).log_softmax(1))
     log_probs, _, *rest = pieces(extreme, ("cce", "q"), torch.float32)
     contradicting = start_logits(log_probs.roll(1, 1), problem.seeds)
-    labels, energies, _ = descended((log_probs, contradicting.contiguous(), *rest), rates=[])
+    labels, energies, _ = descended((log_probs, contradicting.contiguous(), *rest), lengths=[])
     expected = self_labeling_energy(labels, *extreme.tensors, problem.offsets, "cce", "q", 0.3, 6.0, problem.valid)
     assert torch.allclose(energies[-1].float(), expected, rtol=1e-5)
 
