@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import Tensor
 
-from pipeline.conventions import VOID, one_hot
+from pipeline.conventions import VOID
 from pipeline.crf.affinity import contrast_affinity
 from pipeline.crf.dense import DenseKernel
 from pipeline.crf.neighborhoods import NEIGHBORHOODS
@@ -15,7 +15,7 @@ from pipeline.losses.cross_entropy import CROSS_ENTROPIES, entropy
 from pipeline.parallel import mean_over_ranks
 from pipeline.solver import solve
 from pipeline.solver.dense import solve_dense
-from pipeline.solver.solution import Solution
+from pipeline.solver.solution import Solution, hard_labels
 from pipeline.training.objectives import Batch, Prediction, Term, TermFunction
 
 
@@ -74,7 +74,7 @@ def self_labeling_term(
         solution = solved(prediction.log_probs.detach(), batch)
         pseudo_labels = solution.labels
         if labels == "hard":
-            pseudo_labels = one_hot(pseudo_labels.argmax(1), pseudo_labels.shape[1])
+            pseudo_labels = hard_labels(pseudo_labels)
         free = valid & (seeds == VOID)
         count = mean_over_ranks(free.sum()).clamp(min=1)
         value = unary_weight * pull(prediction.log_probs, pseudo_labels).masked_fill(~free, 0.0).sum() / count
