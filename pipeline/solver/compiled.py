@@ -57,10 +57,11 @@ _EXACT: dict[str, Any] = {
     "error_model": "numpy",
     "fastmath": {"contract"},  # product and sum may be one instruction
 }
-_COMPILED = {
+COMPILED: dict[str, Any] = {
     **_EXACT,
     "fastmath": {"contract", "reassoc", "nsz"},  # and sums be added up in any order; nan and infinity keep their meaning
 }
+"""Options of numba for the loops of the solver."""
 
 
 @njit(**_EXACT)
@@ -76,7 +77,7 @@ def exponentiate(values: np.ndarray) -> None:
         values[i] = ZERO if values[i] < LOWEST else fraction * power
 
 
-@njit(**_COMPILED)
+@njit(**COMPILED)
 def weighted_log_sum(values: np.ndarray, weights: np.ndarray) -> float:
     """Return sum weights ln values, for normal values > 0."""
     total = ZERO
@@ -135,7 +136,7 @@ class State(NamedTuple):
     scratch: np.ndarray
 
 
-@njit(**_COMPILED)
+@njit(**COMPILED)
 def _soften(state: State, low: int, high: int) -> None:
     """Write the soft-max of the logits of pixels `low` to `high` to their labels, and |y|^2 and its inverse."""
     count = high - low
@@ -165,7 +166,7 @@ def _soften(state: State, low: int, high: int) -> None:
         inverse[i] = ONE / max(norm[i], FLOOR)
 
 
-@njit(**_COMPILED)
+@njit(**COMPILED)
 def _follow_edges(state: State, weights: np.ndarray, low: int, high: int, shift: int, relaxation: int) -> float:
     """Return the energy of the edges of one displacement that start at pixels `low` to `high`, and add their gradient.
 
@@ -234,19 +235,19 @@ def _follow_edges(state: State, weights: np.ndarray, low: int, high: int, shift:
     return float(total)
 
 
-@njit(**_COMPILED)
+@njit(**COMPILED)
 def _add(target: np.ndarray, values: np.ndarray) -> None:
     for i in range(len(target)):
         target[i] += values[i]
 
 
-@njit(**_COMPILED)
+@njit(**COMPILED)
 def _add_product(target: np.ndarray, factor: np.ndarray, values: np.ndarray) -> None:
     for i in range(len(target)):
         target[i] += factor[i] * values[i]
 
 
-@njit(**_COMPILED)
+@njit(**COMPILED)
 def _through_softmax(state: State, image: Image, low: int, high: int, unary: int, floor: float) -> float:
     """Return the unary energy of pixels `low` to `high`; turn their gradient into that of both terms in the logits.
 
@@ -309,7 +310,7 @@ def _through_softmax(state: State, image: Image, low: int, high: int, unary: int
     return float(energy)
 
 
-@njit(**_COMPILED)
+@njit(**COMPILED)
 def _move(state: State, low: int, high: int, rate: float, momentum: float, memory: float, smallest: float) -> None:
     """Take Adam's step at pixels `low` to `high`, and forget their gradient."""
     for c in range(len(state.logits)):
@@ -324,7 +325,7 @@ def _move(state: State, low: int, high: int, rate: float, momentum: float, memor
     state.own[low:high] = ZERO
 
 
-@njit(**_COMPILED)
+@njit(**COMPILED)
 def _descend(
     state: State,
     image: Image,
@@ -371,13 +372,13 @@ def _descend(
     return step, rests or (step >= patience and _rest(energies[step - patience : step + 1], tolerance))
 
 
-@njit(**_COMPILED)
+@njit(**COMPILED)
 def _rest(energies: np.ndarray, tolerance: float) -> bool:
     """Return whether all energies of some steps are alike."""
     return energies.max() - energies.min() <= (len(energies) - 1) * tolerance * abs(energies[-1])
 
 
-@njit(**_COMPILED)
+@njit(**COMPILED)
 def _descend_all(
     logits: np.ndarray,
     labels: np.ndarray,

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cache
-from typing import Any
 
 import numpy as np
 import torch
@@ -18,10 +17,9 @@ from torch import Tensor
 from pipeline.conventions import VOID
 from pipeline.crf.neighborhoods import Offset, Offsets
 from pipeline.solver.codes import RELAXATION_CODES, UNARY_CODES
-from pipeline.solver.compiled import descend
+from pipeline.solver.compiled import COMPILED, descend
 from pipeline.solver.pace import BLOCK_PX, LARGEST_FALL, MOMENTUM, PATIENCE, SMALLEST_PROB, SQUARE_MEMORY
 
-_COMPILED: dict[str, Any] = {"cache": True, "nogil": True, "error_model": "numpy", "fastmath": {"contract", "reassoc", "nsz"}}
 ZERO = np.float32(0)
 NEAR, FAR = np.float32(3 / 4), np.float32(1 / 4)
 """Parts of a pixel's own block and of the next one, in a field made smooth: code below takes `BLOCK_PX` for 2."""
@@ -75,7 +73,7 @@ def solve(
     return torch.from_numpy(labels), torch.from_numpy(energies).to(log_probs.dtype), torch.from_numpy(rests)
 
 
-@njit(**_COMPILED)
+@njit(**COMPILED)
 def _weigh(
     affinity: np.ndarray,
     seeds: np.ndarray,
@@ -105,7 +103,7 @@ def _weigh(
                     edges[b, e, y, x] = ZERO if joined else pairwise_weight * affinity[b, e, y, x]
 
 
-@njit(**_COMPILED)
+@njit(**COMPILED)
 def _sum_squares(values: np.ndarray, width: int, scratch: np.ndarray, sums: np.ndarray) -> None:
     """Write the sums of squares of 2 by 2 in a field of even sides, pixels in rows."""
     for row in range(len(values) // (2 * width)):
@@ -115,7 +113,7 @@ def _sum_squares(values: np.ndarray, width: int, scratch: np.ndarray, sums: np.n
         sums[block] = scratch[2 * block] + scratch[2 * block + 1]
 
 
-@njit(**_COMPILED)
+@njit(**COMPILED)
 def _sum_blocks(
     probs: np.ndarray,
     seeds: np.ndarray,
@@ -160,7 +158,7 @@ def _sum_blocks(
                 small_seeds[block] = seed
 
 
-@njit(**_COMPILED)
+@njit(**COMPILED)
 def _sum_edges(edges: np.ndarray, slots: np.ndarray, ends: np.ndarray, small_seeds: np.ndarray, small: np.ndarray) -> None:
     """Do one image: `slots` (E, side, side) says to which of `small` (K, h, w), 0 at first, an edge counts, or -1."""
     side = slots.shape[1]
@@ -182,7 +180,7 @@ def _sum_edges(edges: np.ndarray, slots: np.ndarray, ends: np.ndarray, small_see
                     small[slot, y, x] = ZERO
 
 
-@njit(**_COMPILED)
+@njit(**COMPILED)
 def _coarsen(
     probs: np.ndarray,
     seeds: np.ndarray,
@@ -247,7 +245,7 @@ def _coarse_displacements(offsets: Offsets) -> tuple[Offsets, np.ndarray]:
     return tuple(found), slots
 
 
-@njit(**_COMPILED)
+@njit(**COMPILED)
 def _interpolate(log_probs: np.ndarray, change: np.ndarray, seeds: np.ndarray, logits: np.ndarray) -> None:
     """Write the prediction plus the field `change` of blocks, made smooth, and at seeds the logits of one-hot labels."""
     batch, classes, height, width = log_probs.shape
@@ -296,7 +294,7 @@ def _start(
     return logits
 
 
-@njit(**_COMPILED)
+@njit(**COMPILED)
 def _set_seeds(seeds: np.ndarray, logits: np.ndarray) -> None:
     """Write the logits of one-hot labels at seeds."""
     batch, classes, height, width = logits.shape
@@ -308,7 +306,7 @@ def _set_seeds(seeds: np.ndarray, logits: np.ndarray) -> None:
                         logits[b, c, y, x] = ZERO if c == seeds[b, y, x] else -np.inf
 
 
-@njit(**_COMPILED)
+@njit(**COMPILED)
 def _subtract(log_probs: np.ndarray, most: float, logits: np.ndarray) -> None:
     """Write how `logits` differ from the prediction, the largest of each pixel being 0 in both; none falls by over `most`."""
     batch, classes, height, width = log_probs.shape
