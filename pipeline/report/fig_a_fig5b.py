@@ -96,7 +96,8 @@ def draw(frame: pd.DataFrame, results: pd.DataFrame) -> Figure:
     axes.axhline(full["published_percent"].iloc[0], color=full_look.color, linestyle=":", linewidth=1)
     axes.margins(y=0.08)
     axes.set_xlabel("mean relative error of the size targets, mRE (%)")
-    axes.set_ylabel("mIoU, cat, dog, bird and background (%)", fontsize=7)
+    names = str(rows_of(results, [FULL])["classes"].iloc[0]).split()
+    axes.set_ylabel(f"mIoU, {', '.join(names)} and background (%)", fontsize=7)
     made_by = annotator(star["annotation"])
     handles = [
         curve_handle(curve_look, "synthetic size targets"),

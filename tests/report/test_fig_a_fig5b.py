@@ -9,7 +9,7 @@ ACCURACIES = {
     ANNOTATED: 0.72,
     **{f"annotated/animals-size-mre{digits}": 0.76 - int(digits) / 400 for digits in ("00", "08", "32")},
 }
-ANNOTATION = {"annotated_mre": 0.143, "annotation": "simulated"}
+ANNOTATION = {"classes": "cat dog bird", "annotated_mre": 0.143, "annotation": "simulated"}
 
 
 @pytest.fixture
@@ -65,6 +65,11 @@ def test_axes_have_labels_and_units(runs, published):
     axes = draw(compute(runs, published), runs).axes[0]
     assert axes.get_xlabel().endswith("(%)")
     assert axes.get_ylabel().endswith("(%)")
+
+
+def test_the_axis_names_the_classes_trained(published):
+    runs = make_runs(ACCURACIES, **{**ANNOTATION, "classes": "cat dog"})
+    assert draw(compute(runs, published), runs).axes[0].get_ylabel() == "mIoU, cat, dog and background (%)"
 
 
 def test_several_seeds_have_bands(runs, published):
