@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -534,11 +534,21 @@ def _missing_references(params: Params) -> list[str]:
             ]
             if run.start is not None:
                 wanted.append((f"{at}.start", run.start, dict.fromkeys(known_runs), "runs"))
+    missing: dict[tuple[str, str], list[str]] = {}
+    for key, value, known, section in wanted:
+        if value not in known:
+            missing.setdefault((value, section), []).append(key)
+    names = {section: known for _, _, known, section in wanted}
     return [
-        f"{key} = {value!r} names nothing in {section} (there: {_nearest(value, known)})"
-        for key, value, known, section in wanted
-        if value not in known
+        f"{_first(keys)} = {value!r} names nothing in {section} (there: {_nearest(value, names[section])})"
+        for (value, section), keys in missing.items()
     ]
+
+
+def _first(keys: Sequence[str], count: int = 3) -> str:
+    """Return the first keys, and how many there are beyond them."""
+    shown = ", ".join(keys[:count])
+    return shown if len(keys) <= count else f"{shown} and {len(keys) - count} more"
 
 
 def _nearest(name: str, known: Collection[str], count: int = 12) -> str:

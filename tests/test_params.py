@@ -290,6 +290,14 @@ def test_family_with_and_without_start_is_rejected(load):
         load(changed("runs", "seeds", "pce-len000", "start", value="seeds/pce-len100"))
 
 
+def test_a_run_that_many_start_from_is_missed_once(load):
+    tree = copy.deepcopy(COMMITTED)
+    del tree["runs"]["seeds"]["pce-len030"]
+    with pytest.raises(ParamsError, match=r"runs\.\S+\.start, .* and \d+ more = 'seeds/pce-len030' names nothing") as error:
+        load(tree)
+    assert str(error.value).count("seeds/pce-len030'") == 1
+
+
 def test_unknown_run_is_answered_with_those_that_look_like_it(tmp_path):
     text = (REPOSITORY / "params.yaml").read_text().replace("headline: [size_noise/full,", "headline: [size_noise/fulll,")
     (tmp_path / "params.yaml").write_text(text)
