@@ -75,16 +75,20 @@ def solve_graph_cut(
         check_shape("start", start, tuple(seeds.shape))
     edges = pairwise_weight * without_seed_edges(affinity.detach().double(), seeds, offsets)
     free = free_pixels(seeds, valid)
-    costs = (-log_probs.detach().double()).clamp(0, LARGEST_COST) * unary_weight * free.unsqueeze(1)
-    first = -log_probs.detach().double() if start is None else 1 - one_hot(start, log_probs.shape[1]).double()
-    fields = [tensor.cpu().numpy() for tensor in (costs, first, seeds, free, edges)]
+    given = log_probs.detach().to(torch.promote_types(log_probs.dtype, torch.float32))
+    fields = [tensor.cpu().numpy() for tensor in (given, seeds, free, edges)]
+    starts = None if start is None else start.cpu().numpy()
 
     def solve_one(index: int) -> tuple[np.ndarray, list[float], bool]:
-        cost, preference, seed, is_free, edge = (field[index] for field in fields)
-        allowed = np.unique(seed[seed != VOID]) if restrict and (seed != VOID).any() else np.arange(len(cost))
-        labels = allowed[preference[allowed].argmin(0)]
-        labels[seed != VOID] = seed[seed != VOID]
-        return _expand(cost, labels, is_free, edge, offsets, allowed, sweeps)
+        log_prob, seed, is_free, edge = (field[index] for field in fields)
+        seeded = seed != VOID
+        allowed = np.unique(seed[seeded]) if restrict and seeded.any() else np.arange(len(log_prob))
+        surprise = -log_prob[allowed].astype(np.float64)
+        costs = surprise.clip(0, LARGEST_COST) * (unary_weight * is_free)
+        labels = surprise.argmin(0) if starts is None else np.argmax(starts[index] == allowed[:, None, None], 0)
+        labels[seeded] = np.searchsorted(allowed, seed[seeded])
+        places, energies, done = _expand(costs, labels, is_free, edge, offsets, sweeps)
+        return allowed[places], energies, done
 
     with ThreadPoolExecutor(max_workers=torch.get_num_threads()) as pool:
         solved = list(pool.map(solve_one, range(len(seeds))))
@@ -102,10 +106,12 @@ def _expand(
     free: np.ndarray,
     edges: np.ndarray,
     offsets: Offsets,
-    allowed: np.ndarray,
     sweeps: int,
 ) -> tuple[np.ndarray, list[float], bool]:
-    """Return labels (H, W) of one image, the energy before and after each sweep, and whether the last changed nothing."""
+    """Return labels (H, W) of one image, the energy before and after each sweep, and whether the last changed nothing.
+
+    `costs` (K, H, W) and `labels` are those of the classes that are allowed.
+    """
     height, width = labels.shape
     frame = max(max(abs(dy), abs(dx)) for dy, dx in offsets)
     pads = (frame, frame)
@@ -116,11 +122,10 @@ def _expand(
     weights = _rows(np.pad(np.rint(edges * scale).astype(np.int64), ((0, 0), pads, pads)))
     current = np.pad(labels.astype(np.int64), pads).ravel()
     movable = np.pad(free, pads).ravel()
-    moves = allowed.astype(np.int64)
     energies = [_energy(unary, weights, steps, current)]
-    converged = len(moves) < 2
+    converged = len(costs) < 2
     for _ in range(0 if converged else sweeps):
-        changed = _sweep(unary, weights, steps, current, movable, moves)
+        changed = _sweep(unary, weights, steps, current, movable)
         energies.append(_energy(unary, weights, steps, current))
         if not changed:
             converged = True
@@ -146,15 +151,13 @@ def _energy(unary: np.ndarray, weights: np.ndarray, steps: np.ndarray, labels: n
 
 
 @njit(cache=True, nogil=True)
-def _sweep(
-    unary: np.ndarray, weights: np.ndarray, steps: np.ndarray, labels: np.ndarray, movable: np.ndarray, moves: np.ndarray
-) -> bool:
+def _sweep(unary: np.ndarray, weights: np.ndarray, steps: np.ndarray, labels: np.ndarray, movable: np.ndarray) -> bool:
     """Make one move to each class, changing `labels`; return whether any did."""
     changed = False
     count, kinds = weights.shape
     capacity = np.empty((count, 2 * kinds), np.int64)
     terminal = np.empty(count, np.int64)
-    for alpha in moves:
+    for alpha in range(unary.shape[1]):
         capacity[:] = 0
         for pixel in range(count):
             terminal[pixel] = unary[pixel, alpha] - unary[pixel, labels[pixel]] if movable[pixel] else NEVER
