@@ -69,7 +69,7 @@ def test_every_solver_of_an_objective_has_a_row(batch):
             "gradient, 2 steps",
             "gradient, 3 steps",
             "fast, 1 steps",
-            "fast, 4 steps",
+            f"fast, {params.solver['fast'].steps} steps",
         ]
 
 
