@@ -96,53 +96,41 @@ def test_busy_dvc_is_waited_for(monkeypatch, tmp_path):
     assert answers == []
 
 
-def test_stages_that_must_stop_end_with_all_they_started(monkeypatch, tmp_path):
+def stop_stages(stages, script, monkeypatch, tmp_path):
+    """Run stages with a stand-in for DVC, end them once it has made the file `begun`, and return the status."""
     stand_in = tmp_path / "dvc"
-    stand_in.write_text(
-        f"#!{sys.executable}\nimport pathlib, subprocess\nchild = subprocess.Popen(['sleep', '600'])\n"
-        "pathlib.Path('child').write_text(str(child.pid))\nchild.wait()\n"
-    )
+    stand_in.write_text(f"#!{sys.executable}\nimport pathlib, signal, subprocess\n{script}")
     stand_in.chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
     monkeypatch.chdir(tmp_path)
     stopping = Event()
 
-    def stop_once_the_child_runs():
-        while not (tmp_path / "child").exists() or not (tmp_path / "child").read_text():
+    def stop_once_begun():
+        while not (tmp_path / "begun").exists():
             time.sleep(0.05)
         stopping.set()
 
-    Timer(0.0, stop_once_the_child_runs).start()
-    status, _ = head.run_stages([CHAIN[0]], None, stopping)
-    assert status != 0
-    assert not Path("/proc", (tmp_path / "child").read_text()).exists()
+    Timer(0.0, stop_once_begun).start()
+    return head.run_stages(stages, None, stopping)[0]
+
+
+def test_stages_that_must_stop_end_with_all_they_started(monkeypatch, tmp_path):
+    script = "child = subprocess.Popen(['sleep', '600'])\npathlib.Path('begun').touch()\nchild.wait()\n"
+    assert stop_stages([CHAIN[0]], script, monkeypatch, tmp_path) != 0
+    assert processes_in(tmp_path) == []
 
 
 def test_stages_that_must_stop_end_though_dvc_goes_on_to_the_next(monkeypatch, tmp_path):
-    stand_in = tmp_path / "dvc"
-    stand_in.write_text(
-        f"#!{sys.executable}\nimport pathlib, signal, subprocess\n"
+    script = (
         "for number in range(3):\n"
         "    child = subprocess.Popen(['sleep', '600'])\n"
         "    heard = signal.signal(signal.SIGINT, signal.SIG_IGN)\n"  # as DVC does while it runs a stage
-        "    pathlib.Path(f'child{number}').touch()\n"
+        "    pathlib.Path('begun').touch()\n"
         "    child.wait()\n"
         "    signal.signal(signal.SIGINT, heard)\n"
         "raise SystemExit(3)\n"
     )
-    stand_in.chmod(0o755)
-    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
-    monkeypatch.chdir(tmp_path)
-    stopping = Event()
-
-    def stop_once_the_first_child_runs():
-        while not (tmp_path / "child0").exists():
-            time.sleep(0.05)
-        stopping.set()
-
-    Timer(0.0, stop_once_the_first_child_runs).start()
-    status, _ = head.run_stages(CHAIN[:3], None, stopping)
-    assert status not in (0, -signal.SIGKILL)
+    assert stop_stages(CHAIN[:3], script, monkeypatch, tmp_path) not in (0, -signal.SIGKILL)
     assert processes_in(tmp_path) == []
 
 
