@@ -96,7 +96,8 @@ def record(name: str, families: list[str], artefacts: list[str]) -> Path:
     """Write reports/recorded/`name` and return the folder.
 
     Raises:
-        ValueError: an artefact shows pictures of the data, a family is unknown, or code was changed since the last commit.
+        ValueError: an artefact shows pictures of the data, a family is unknown or has results of another profile, or code was
+            changed since the last commit.
         OSError: a result is missing; `dvc repro` makes it.
     """
     params = load_params()
@@ -109,6 +110,11 @@ def record(name: str, families: list[str], artefacts: list[str]) -> Path:
         )
     commit = committed_code()
     results = load_results([paths.results(family) for family in families])
+    strange = sorted(results.loc[results["profile"] != params.profile, "family"].unique())
+    if strange:
+        raise ValueError(
+            f"{', '.join(strange)}: results of another profile than params.yaml's, {params.profile}; `dvc repro` first"
+        )
     folder = paths.RECORDED / name
     if folder.exists():
         shutil.rmtree(folder)

@@ -77,6 +77,13 @@ def test_pictures_of_the_data_are_refused(repository):
         record.record("acdc", ["acdc"], ["a-fig7"])
 
 
+def test_results_of_another_profile_are_refused(repository):
+    results = paths.results("acdc").read_text()
+    paths.results("acdc").write_text(results.replace(",real,", ",embedded,"))
+    with pytest.raises(ValueError, match=r"acdc: results of another profile than params.yaml's, real"):
+        record.record("acdc", ["acdc"], [])
+
+
 def test_changed_code_is_refused(repository):
     (repository / "pipeline/code.py").write_text("x = 2\n")
     with pytest.raises(ValueError, match=r"pipeline/code\.py: changed since the last commit"):
