@@ -31,18 +31,20 @@ def compute(results: pd.DataFrame, published: pd.DataFrame) -> pd.DataFrame:
         published: from `load_published`.
 
     Returns:
-        One row per class and supervision: series (class), supervision, run, the columns of `cells.COMPARISON`; and for annotated
+        One row per supervision and class of which anything was trained: series (class), supervision, run, the columns of `cells.COMPARISON`; and for annotated
         sizes, else NaN: mre_published_percent, mre_percent, seconds_published, seconds_ours (per image), annotation (who
         annotated: "simulated" or "annotated").
 
     Raises:
-        ValueError: a run or a value is missing, or the runs differ in profile or network.
+        ValueError: nothing was trained, a run of a class or a value is missing, or the runs differ in profile or network.
     """
-    ids = [pattern.format(name) for name in CLASSES for pattern in SUPERVISIONS.values()]
+    wanted = {name: [pattern.format(name) for pattern in SUPERVISIONS.values()] for name in CLASSES}
+    trained = [name for name, ids in wanted.items() if results.index.isin(ids).any()] or list(CLASSES)
+    ids = [run for name in trained for run in wanted[name]]
     require_ids(results, ID, ids)
     require_shared(results, ID, ids, ["profile", "network"])
     rows: list[dict[str, object]] = []
-    for name in CLASSES:
+    for name in trained:
         for supervision, pattern in SUPERVISIONS.items():
             run, printed = pattern.format(name), published_value(published, ID, name, _PRINTED[supervision])
             row: dict[str, object] = {"series": name, "supervision": supervision, "run": run}

@@ -54,6 +54,18 @@ def test_a_missing_run_is_named(runs, published):
         compute(runs.drop("annotated/dog-size"), published)
 
 
+def test_a_class_of_which_nothing_was_trained_is_left_out(runs, published):
+    two = runs.drop([f"annotated/bird-{kind}" for kind in ("full", "size", "annotated")])
+    frame = compute(two, published)
+    assert list(tabulate(frame)["class"]) == ["cat", "dog"]
+    assert draw(frame, two).axes
+
+
+def test_nothing_trained_is_an_error(runs, published):
+    with pytest.raises(ValueError, match="a-tab1: 9 of 9 runs missing"):
+        compute(runs.iloc[:0], published)
+
+
 def test_annotations_without_time_are_an_error(runs, published):
     with pytest.raises(ValueError, match="annotated_seconds"):
         compute(runs.drop(columns="annotated_seconds"), published)
