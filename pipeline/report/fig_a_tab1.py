@@ -31,9 +31,9 @@ def compute(results: pd.DataFrame, published: pd.DataFrame) -> pd.DataFrame:
         published: from `load_published`.
 
     Returns:
-        One row per supervision and class of which anything was trained: series (class), supervision, run, the columns of `cells.COMPARISON`; and for annotated
-        sizes, else NaN: mre_published_percent, mre_percent, seconds_published, seconds_ours (per image), annotation (who
-        annotated: "simulated" or "annotated").
+        One row per supervision and class of which anything was trained: series (class), supervision, run, the columns of
+        `cells.COMPARISON`; and for annotated sizes, else NaN: mre_published_percent, mre_percent, seconds_published,
+        seconds_ours (per image), annotation (who annotated: "simulated" or "annotated").
 
     Raises:
         ValueError: nothing was trained, a run of a class or a value is missing, or the runs differ in profile or network.
