@@ -17,6 +17,8 @@ import sys
 import time
 from functools import partial
 from pathlib import Path
+from types import FrameType
+from typing import NoReturn
 
 from pipeline.launch.clones import CLUSTER, Engine, remote_lane
 from pipeline.launch.head import cache_folder, local_lane, visible_gpus
@@ -27,6 +29,9 @@ from pipeline.launch.slurm_cluster import SlurmEngine, parse_options
 
 PACKAGES = {"ray": "ray", "slurm": "submitit"}
 """Executor -> the optional package it needs."""
+
+ENDING = (signal.SIGINT, signal.SIGTERM)
+"""Signals that end a launcher and what it started."""
 
 
 def command_line() -> argparse.ArgumentParser:
@@ -104,10 +109,17 @@ def dry_run(options: argparse.Namespace, durations: Durations) -> str:
     return describe(tasks, every, lanes, durations, options.assume_hours, free)
 
 
+def interrupt(number: int, frame: FrameType | None) -> NoReturn:
+    """Answer the first Ctrl-C or SIGTERM; a second one would leave what is being ended to run on."""
+    for ending in ENDING:
+        signal.signal(ending, lambda *_: None)  # not SIG_IGN, which a stage that is just being started would inherit
+    raise KeyboardInterrupt
+
+
 def main() -> None:
     """Run the command line; Ctrl-C or SIGTERM ends it and what it started."""
-    for number in (signal.SIGINT, signal.SIGTERM):  # set, not inherited: a shell's background job would ignore the first
-        signal.signal(number, signal.default_int_handler)
+    for number in ENDING:  # set, not inherited: a shell's background job would ignore the first
+        signal.signal(number, interrupt)
     try:
         sys.exit(launch(parse()))
     except KeyboardInterrupt:

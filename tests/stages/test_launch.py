@@ -134,8 +134,8 @@ def test_stages_that_must_stop_end_though_dvc_goes_on_to_the_next(monkeypatch, t
     assert processes_in(tmp_path) == []
 
 
-def stop_launcher(folder, path, begun, number):
-    """Start a launcher as a shell's background job, which ignores SIGINT, and end it once `begun` exists; return what it said."""
+def stop_launcher(folder, path, begun, number, times=1):
+    """Start a launcher as a shell's background job, which ignores SIGINT, end it once `begun` exists and return what it said."""
     environment = dict(os.environ, PATH=os.pathsep.join(map(str, path)), PYTHONPATH=str(REPOSITORY))
     launcher = subprocess.Popen(
         [sys.executable, "-m", "pipeline.launch", "--jobs", "1", "--only", "train@slow"],
@@ -151,7 +151,9 @@ def stop_launcher(folder, path, begun, number):
             assert launcher.poll() is None, launcher.stderr.read()
             assert time.monotonic() < deadline, f"{begun} did not appear"
             time.sleep(0.05)
-        launcher.send_signal(number)
+        for _ in range(times):
+            launcher.send_signal(number)
+            time.sleep(0.2)
         said = launcher.communicate(timeout=50)[1]  # in less than what stages are given before they are killed
     finally:
         launcher.kill()
@@ -182,11 +184,12 @@ def test_launcher_that_is_stopped_while_it_plans_leaves_no_process(tmp_path, num
 
 
 @pytest.mark.slow
-def test_launcher_that_is_stopped_while_it_trains_leaves_no_process(tmp_path):
+@pytest.mark.parametrize("times", [1, 3], ids=["once", "impatiently"])
+def test_launcher_that_is_stopped_while_it_trains_leaves_no_process(tmp_path, times):
     make_repository(tmp_path)
     (tmp_path / ".scratch/runs").mkdir(parents=True)
     folders = [Path(sys.executable).parent, os.environ["PATH"]]
-    said = stop_launcher(tmp_path, folders, tmp_path / ".scratch/runs/slow", signal.SIGTERM)
+    said = stop_launcher(tmp_path, folders, tmp_path / ".scratch/runs/slow", signal.SIGTERM, times)
     assert "stopped, 0 of 1 stages finished" in said
     assert processes_in(tmp_path) == []
     assert not (tmp_path / "models/slow.txt").exists()
