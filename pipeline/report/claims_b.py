@@ -340,7 +340,9 @@ def _means(results: pd.DataFrame, made_only: bool) -> Means:
         group: ([run for name in names for run in relaxations[name].values()], MIOU) for group, names in GROUPS.items()
     }
     shorter = [run for length, run in relaxations["P_CD"].items() if length < 1]
-    means["P_CD, shorter scribbles"] = (shorter or list(relaxations["P_CD"].values()), MIOU)
+    if not shorter and not made_only:  # every statement needs a value; runs of one length differ by nothing
+        shorter = list(relaxations["P_CD"].values())
+    means["P_CD, shorter scribbles"] = (shorter, MIOU)
     for name, runs in levels(results, ID, CROSS_ENTROPY_RUNS, made_only=made_only).items():
         means[f"{name}, all lengths"] = (list(runs.values()), MIOU)
     for name, runs in levels(results, ID, LABEL_NOISE_RUNS, made_only=made_only).items():

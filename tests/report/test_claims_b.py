@@ -104,6 +104,12 @@ def test_means_are_taken_over_all_lengths(runs, published):
     assert row(frame, "logarithm")["difference_points"] == pytest.approx(100 * (logarithmic - others))
 
 
+def test_lengths_are_not_compared_where_there_is_only_one(runs, published):
+    made = set(compute(runs[~runs.index.str.contains("len0")], published, made_only=True)["id"])
+    assert "length" not in made
+    assert "logarithm" in made
+
+
 def test_printed_numbers_stand_in_the_order_of_the_runs(runs, published):
     frame = compute(runs, published)
     assert row(frame, "nearest")["published"] == "71.10 against 67.90"
