@@ -330,7 +330,8 @@ def _unpack_tar(archive: tarfile.TarFile, file: Path, folder: Path) -> None:
     members = archive.getmembers()
     for member in members:
         _refuse_unsafe(file, member.name, not (member.isfile() or member.isdir()))
-    archive.extractall(folder, members, filter="data")
+    archive.extraction_filter = getattr(tarfile, "data_filter", None)  # Python before 3.11.4 knows no filters
+    archive.extractall(folder, members)
 
 
 def _refuse_unsafe(file: Path, name: str, special: bool) -> None:

@@ -99,7 +99,8 @@ def test_busy_dvc_is_waited_for(monkeypatch, tmp_path):
 def stop_stages(stages, script, monkeypatch, tmp_path):
     """Run stages with a stand-in for DVC, end them once it has made the file `begun`, and return the status."""
     stand_in = tmp_path / "dvc"
-    stand_in.write_text(f"#!{sys.executable}\nimport pathlib, signal, subprocess\n{script}")
+    heard = "signal.signal(signal.SIGINT, signal.default_int_handler)"  # tests may themselves run where it is ignored
+    stand_in.write_text(f"#!{sys.executable}\nimport pathlib, signal, subprocess\n{heard}\n{script}")
     stand_in.chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
     monkeypatch.chdir(tmp_path)
