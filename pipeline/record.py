@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import torch
 
 from pipeline import paths
 from pipeline.files import write_atomically, write_json
@@ -138,6 +139,7 @@ def record(name: str, families: list[str], artefacts: list[str]) -> Path:
         "profile": params.profile,
         "seeds": params.repetitions,
         "devices": sorted(results["device"].unique()),
+        "processor": processor(),
         "hours": hours_of(params, families),
         "data": data_of(params, families),
         "python": platform.python_version(),
@@ -171,12 +173,13 @@ def record_tables(name: str, tables: list[Path]) -> Path:
 
 
 def processor() -> str:
-    """Return the processor's name, as the system calls it."""
+    """Return the processor's name and its vector instructions: with others sums differ in the last digits."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:
         lines = []
-    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.processor())
+    name = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.processor())
+    return f"{name}, {torch.backends.cpu.get_cpu_capability()}"
 
 
 def public_params(params: Params) -> bytes:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+import torch
 from report_runs import make_runs
 from ruamel.yaml import YAML
 
@@ -58,6 +59,7 @@ def test_provenance_says_where_the_numbers_come_from(repository):
     head = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=True).stdout.strip()
     assert (provenance["commit"], provenance["seeds"], provenance["hours"]) == (head, 3, {"acdc": 1.0})
     assert provenance["data"]["acdc"]["source"] == "a copy"
+    assert provenance["processor"].endswith(torch.backends.cpu.get_cpu_capability())
 
 
 def test_no_folder_of_the_machine_is_named(repository):
