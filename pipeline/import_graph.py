@@ -12,12 +12,12 @@ from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
-REGISTRIES = ("pipeline.training.objectives", "pipeline.networks", "pipeline.networks.weights", "pipeline.stages.figure")
+REGISTRIES = ("pipeline.training.objectives", "pipeline.networks", "pipeline.networks.encoders", "pipeline.stages.figure")
 """Modules whose functions each import one variant: only the functions asked for are followed."""
 
 ENTRY = {"pipeline/__init__.py", "pipeline/params.py", "pipeline/paths.py", "pipeline/stages/common.py"}
-"""Files at a stage's entry that cannot change its result: values are tracked as params (a test pins the defaults), places and
-messages are not results."""
+"""Files at a stage's entry that, with what they import, cannot change its result: values are tracked as params (a test pins the
+defaults), places and messages are not results."""
 
 
 @cache
@@ -87,7 +87,9 @@ def reached_files(module: str, selected: Mapping[str, set[str]] | None = None) -
         path = module_file(name)
         if path is None or not has_code(path):
             continue
-        files |= {str(path)} - ENTRY
+        if str(path) in ENTRY:
+            continue
+        files.add(str(path))
         narrowed = selected is not None and name in REGISTRIES
         waiting += imported_modules(path, frozenset(selected.get(name, ())) if narrowed and selected is not None else None)
     return files

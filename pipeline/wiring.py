@@ -16,6 +16,7 @@ from typing import Any
 from pipeline import paths
 from pipeline.files import write_atomically
 from pipeline.import_graph import reached_files
+from pipeline.networks.encoders import encoder_of
 from pipeline.params import HEADLINE_FAMILIES, read_yaml
 from pipeline.profile import PROFILES
 from pipeline.report.artifacts import ARTIFACTS
@@ -116,13 +117,13 @@ SUBMISSION = """\
 """
 
 
-def network_kinds(params: Mapping[str, Any]) -> dict[str, set[str]]:
-    """Return the kinds a network name stands for in params.yaml and in any profile."""
-    kinds: dict[str, set[str]] = {}
+def networks_by_name(params: Mapping[str, Any]) -> dict[str, list[dict[str, Any]]]:
+    """Return the networks a name stands for in params.yaml and in any profile."""
+    found: dict[str, list[dict[str, Any]]] = {}
     for tree in [params, *(read_yaml(path) for path in sorted(PROFILES.glob("*.yaml")))]:
         for name, network in tree.get("networks", {}).items():
-            kinds.setdefault(name, set()).update({network["kind"]} if "kind" in network else ())
-    return kinds
+            found.setdefault(name, []).append(network)
+    return found
 
 
 def executed_functions(params: Mapping[str, Any], family: str) -> dict[str, set[str]]:
@@ -130,11 +131,13 @@ def executed_functions(params: Mapping[str, Any], family: str) -> dict[str, set[
     runs = params["runs"][family].values()
     objectives = [params["objectives"][run["objective"]] for run in runs]
     terms = {term for objective in objectives for term, value in objective.items() if value is not None}
-    kinds = network_kinds(params)
-    builders = {kind for run in runs for kind in kinds[run["network"]]}
+    meant = networks_by_name(params)
+    networks = [network for run in runs for network in meant[run["network"]] if "kind" in network]
+    encoders = {encoder_of(network["kind"], network.get("encoder")) for network in networks} - {None}
     return {
         "pipeline.training.objectives": {f"_{term}" for term in terms} | ({"proposer"} if "proposals" in terms else set()),
-        "pipeline.networks": {f"_{kind}" for kind in builders} | {"_start"},
+        "pipeline.networks": {f"_{network['kind']}" for network in networks} | {"_start"},
+        "pipeline.networks.encoders": {f"_{encoder}" for encoder in encoders},
     }
 
 

@@ -20,7 +20,7 @@ MAY_IMPORT = {
     "conventions": set(),
     "files": set(),
     "paths": set(),
-    "params": {"paths"},
+    "params": {"paths", "networks"},
     "parallel": set(),
     "losses": {"conventions"},
     "metrics": {"conventions"},
