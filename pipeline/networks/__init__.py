@@ -22,10 +22,10 @@ Nothing here reaches for the internet.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from pipeline.networks.encoders import ENCODERS
 
@@ -90,11 +90,11 @@ def _wideresnet38(num_classes: int, *, width: int, freeze_stem: bool = False, **
 
 
 @_start
-def _segmenter(num_classes: int, *, encoder: str, drop_path: float = 0.0, **unused: object) -> SegmentationNetwork:
+def _segmenter(num_classes: int, *, encoder: str | None, drop_path: float = 0.0, **unused: object) -> SegmentationNetwork:
     from pipeline.networks.base import Normalization
     from pipeline.networks.segmenter import Segmenter
 
-    spec = ENCODERS[encoder]
+    spec = ENCODERS[encoder or "vit_base_patch16_384"]
     return Segmenter(num_classes, encoder=spec.build(drop_path=drop_path), normalization=Normalization(spec.mean, spec.std))
 
 
@@ -129,3 +129,16 @@ NETWORKS: dict[str, Callable[..., SegmentationNetwork]] = {
 }
 
 CLASSIFIERS: dict[str, Callable[..., Classifier]] = {"classifier": _classifier, "small_classifier": _small_classifier}
+
+
+def build_network(settings: Mapping[str, Any], num_classes: int, weights: Path | None = None) -> Network:
+    """Return the network of a block of `networks`, segmentation network or classifier.
+
+    Args:
+        settings: `kind` and the settings of that kind; `weights` among them says where weights come from and is left alone.
+        num_classes: C.
+        weights: file of pre-trained weights for the encoder. None: random.
+    """
+    builders: dict[str, Callable[..., Network]] = {**NETWORKS, **CLASSIFIERS}
+    own = {key: value for key, value in settings.items() if key not in ("kind", "weights")}
+    return builders[settings["kind"]](num_classes, **own, weights=weights)
