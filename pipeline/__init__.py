@@ -6,6 +6,7 @@
 
 PAPER_MAP: dict[str, str] = {
     "[SIZE] Eq. 1, mean prediction": "pipeline.losses.size:mean_probs",
+    "[SIZE] Eq. 1, its logarithm": "pipeline.losses.size:log_mean_probs",
     "[SIZE] Eq. 2, size-target loss (forward KL)": "pipeline.losses.size:forward_kl",
     "[SIZE] Fig. 3, reverse KL": "pipeline.losses.size:reverse_kl",
     "[SIZE] Eq. 3, dense CRF loss": "pipeline.crf.dense:dense_crf_loss",

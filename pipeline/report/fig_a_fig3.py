@@ -33,12 +33,12 @@ def compute(points: int = 199) -> pd.DataFrame:
         average prediction) and nats.
     """
     first = torch.from_numpy(open_unit_interval(points))  # the ends themselves are infinite
-    mean_probs = torch.stack([first, 1 - first], 1)
+    log_mean_probs = torch.stack([first, 1 - first], 1).log()
     frames = []
     for target in TARGETS:
         size_targets = torch.tensor(target, dtype=torch.float64).expand(len(first), 2)
         for name, divergence in DIVERGENCES.items():
-            values = divergence(mean_probs, size_targets)
+            values = divergence(log_mean_probs, size_targets)
             series = f"{name} KL, v = ({target[0]:g}, {target[1]:g})"
             columns = {"series": series, "divergence": name, "target": target[0], "mean_prob": first, "nats": values}
             frames.append(pd.DataFrame(columns))
