@@ -45,7 +45,7 @@ PAPER_MAP: dict[str, str] = {
     "[SSL] Table 4, robust loss": "pipeline.losses.robust:trust_region_loss",
     "[SSL] Table 6, block labels": "pipeline.targets.blocks:block_labels",
     "[SSL] Fig. 3(d), corrupted class labels": "pipeline.targets.corruption:corrupt_labels",
-    "[SSL] Fig. 3(d), soft targets": "pipeline.targets.corruption:soften",
+    "[SSL] Fig. 3(d), soft targets": "pipeline.targets.class_labels:soften",
     "[SSL] section 3.1, closed form of H_Q + P_Q": "pipeline.solver.random_walker:solve_random_walker",
     "[SSL] appendix B, soft Jaccard": "pipeline.metrics.soft_jaccard:soft_jaccard",
     "scribble lengths of both papers": "pipeline.targets.scribbles:shorten",

@@ -6,7 +6,7 @@ DVC does not follow Python imports: pipelines list these files as dependencies, 
 from __future__ import annotations
 
 import ast
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import cache
 from pathlib import Path
 
@@ -15,9 +15,16 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 REGISTRIES = ("pipeline.training.objectives", "pipeline.networks", "pipeline.networks.weights", "pipeline.stages.figure")
 """Modules whose functions each import one variant: only the functions asked for are followed."""
 
-ENTRY = {"pipeline/__init__.py", "pipeline/params.py", "pipeline/paths.py", "pipeline/stages/common.py"}
-"""Files at a stage's entry that cannot change its result: values are tracked as params (a test pins the defaults), places and
-messages are not results."""
+ENTRY = {
+    "pipeline/__init__.py",
+    "pipeline/errors.py",
+    "pipeline/expand.py",
+    "pipeline/params.py",
+    "pipeline/paths.py",
+    "pipeline/stages/common.py",
+}
+"""Files at a stage's entry that cannot change its result: values are tracked as params (tests pin the defaults and what products
+stand for), places and messages are not results."""
 
 
 @cache
@@ -35,19 +42,43 @@ def _parsed(path: Path) -> ast.Module:
     return ast.parse((REPOSITORY / path).read_text(encoding="utf-8"))
 
 
+def called_functions(path: Path, functions: Iterable[str]) -> set[str]:
+    """Return top-level functions of a file with all top-level functions of the same file that they name.
+
+    Raises:
+        ValueError: one of them is not there, so that what it imports would be missed.
+    """
+    defined = {node.name: node for node in _parsed(path).body if isinstance(node, ast.FunctionDef)}
+    reached: set[str] = set()
+    waiting = list(functions)
+    while waiting:
+        name = waiting.pop()
+        if name not in defined:
+            raise ValueError(f"{path}: expected the function {name} at top level, where its imports can be read")
+        if name not in reached:
+            reached.add(name)
+            waiting += [node.id for node in ast.walk(defined[name]) if isinstance(node, ast.Name) and node.id in defined]
+    return reached
+
+
 @cache
 def imported_modules(path: Path, functions: frozenset[str] | None = None) -> frozenset[str]:
     """Return the package's modules that `path` imports, type-checking blocks aside.
 
-    `functions` limits imports inside functions to these top-level functions; None follows all of them.
+    `functions` limits imports inside functions to these top-level functions and those of the file that they call; None follows
+    all of them.
+
+    Raises:
+        ValueError: one of `functions` is not in the file.
     """
     found: set[str] = set()
+    followed = None if functions is None else called_functions(path, functions)
 
     def visit(node: ast.AST, depth: int) -> None:
         for child in ast.iter_child_nodes(node):
             if isinstance(child, ast.If) and isinstance(child.test, ast.Name) and child.test.id == "TYPE_CHECKING":
                 continue
-            if depth == 0 and isinstance(child, ast.FunctionDef) and functions is not None and child.name not in functions:
+            if depth == 0 and isinstance(child, ast.FunctionDef) and followed is not None and child.name not in followed:
                 continue
             if isinstance(child, ast.Import):
                 found.update(alias.name for alias in child.names)

@@ -26,15 +26,14 @@ from torch import Tensor, nn
 from torch.nn.functional import interpolate
 from tqdm import tqdm
 
-from pipeline import paths
+from pipeline import paths, runs
 from pipeline.datasets.base import UNREADABLE, DatasetError, encode_mask, encode_photo
+from pipeline.errors import clear_errors
 from pipeline.evaluation.predict import predict_logits, resized_batch
 from pipeline.files import write_atomically, write_json
-from pipeline.networks import CLASSIFIERS, NETWORKS
+from pipeline.networks import CLASSIFIERS
 from pipeline.report.overlay import Palette, blend
-from pipeline.stages.common import clear_errors
 from pipeline.targets.sizes import class_sizes, write_size_targets
-from pipeline.training.checkpoint import load_state
 
 Picture = NDArray[np.uint8]
 Which = Literal["last", "best"]
@@ -85,23 +84,21 @@ def load_trained(folder: Path, *, repetition: int = 0, which: Which = "last", de
     missing = [key for key in ("class_names", "palette", "network", "training") if key not in record]
     if missing:
         raise ValueError(f"{place}: expected the keys {', '.join(missing)}; train the run again")
-    options = dict(record["network"], weights=None)  # the run's own weights are loaded below
-    kind = options.pop("kind")
+    kind = record["network"]["kind"]
     if kind in CLASSIFIERS:
         raise ValueError(f"{place}: network {kind!r} gives one class per picture; masks need a segmentation run")
     weights = weights_file(folder, repetition, which)
     names = tuple(record["class_names"])
-    network = NETWORKS[kind](len(names), **options).to(device).eval()
+    run = runs.Trained(record)
     try:
-        network.load_state_dict(load_state(weights, device))
+        network = run.network(len(names), weights, device)
     except RuntimeError as error:
         raise ValueError(f"{weights}: expected weights of the network in {place}, got others") from error
-    training = record["training"]
     return Trained(
         network=network,
         class_names=names,
         palette=[(int(red), int(green), int(blue)) for red, green, blue in record["palette"]],
-        resize_px=training["image_size_px"] if training["input"] == "resize" else None,
+        resize_px=run.resize_px,
         digest=hashlib.sha256(weights.read_bytes()).hexdigest()[:16],
     )
 

@@ -1,9 +1,9 @@
 """Keep the numbers of an experiment that cannot be made again anywhere: `python -m pipeline.record NAME --family FAMILY ...`.
 
 Run it where the experiment ran, with its params.yaml in place and nothing else changed since the last commit. It writes
-reports/recorded/NAME: for each family all scores and histories, the drawings of curves and tables that are asked for, the claims
-that these runs can decide, params.yaml, and provenance.json, which says from which commit, data, device and libraries the numbers
-come, and how long they took. Pictures of the data are not among them.
+reports/recorded/NAME: for each family its runs, all scores and histories, the drawings of curves and tables that are asked for,
+the claims that these runs can decide, params.yaml, and provenance.json, which says from which commit, data, device and libraries
+the numbers come, and how long they took. Pictures of the data are not among them.
 
 `python -m pipeline.record bench --table reports/bench/steps.csv` keeps tables of benchmarks instead, beside those already there.
 """
@@ -25,6 +25,7 @@ import pandas as pd
 import torch
 
 from pipeline import paths
+from pipeline.errors import clear_errors
 from pipeline.files import write_atomically, write_json
 from pipeline.params import Params, load_params
 from pipeline.report import claims, claims_a, claims_b
@@ -32,7 +33,6 @@ from pipeline.report.cells import load_results
 from pipeline.report.published import load_published
 from pipeline.report.style import scale_text
 from pipeline.report.tables import write_table
-from pipeline.stages.common import clear_errors, lookup
 
 LIBRARIES = ("torch", "torchvision", "segmentation-models-pytorch", "numpy", "scipy")
 CLAIMS: dict[str, Callable[..., pd.DataFrame]] = {
@@ -103,7 +103,7 @@ def record(name: str, families: list[str], artefacts: list[str]) -> Path:
     """
     params = load_params()
     for family in families:
-        lookup(params.runs, family, "runs")
+        params.family(family)
     pictured = [artefact for artefact in artefacts if paths.panels(artefact).exists()]
     if pictured:
         raise ValueError(
@@ -120,7 +120,7 @@ def record(name: str, families: list[str], artefacts: list[str]) -> Path:
     if folder.exists():
         shutil.rmtree(folder)
     for family in families:
-        for path in (paths.results(family), paths.curves(family)):
+        for path in (paths.results(family), paths.curves(family), paths.family_runs(family)):
             write_atomically(folder / family / path.name, path.read_bytes())
     for artefact in artefacts:
         drawn = {f"{artefact}{ending}": paths.figure(artefact).with_suffix(ending) for ending in (".svg", ".png")}
@@ -197,7 +197,7 @@ def main() -> None:
         prog="python -m pipeline.record", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("name", help="folder below reports/recorded")
-    parser.add_argument("--family", action="append", default=[], help="key of `runs` in params.yaml; repeatable")
+    parser.add_argument("--family", action="append", default=[], help="folder of pipeline/experiments; repeatable")
     parser.add_argument("--artefact", action="append", default=[], help="a drawn curve or table, such as a-fig6a; repeatable")
     parser.add_argument("--table", action="append", default=[], type=Path, help="CSV file of a benchmark; repeatable")
     arguments = parser.parse_args()

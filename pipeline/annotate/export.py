@@ -17,7 +17,7 @@ from pipeline.annotate.__main__ import add_source_arguments, open_pictures
 from pipeline.annotate.pictures import Pictures
 from pipeline.annotate.results import ClassResult, summarise
 from pipeline.datasets.base import DatasetError
-from pipeline.stages.common import clear_errors
+from pipeline.errors import clear_errors
 from pipeline.targets.annotations import (
     BACKGROUND,
     COMBINATIONS,

@@ -31,7 +31,6 @@ from typing import Any, NamedTuple, cast
 
 import numpy as np
 import torch
-from pydantic import ValidationError
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
@@ -41,12 +40,14 @@ from pipeline import paths
 from pipeline.conventions import VOID
 from pipeline.datasets.synthetic import make_scenes
 from pipeline.datasets.transforms import Jitter, WholeImage
+from pipeline.errors import clear_errors
 from pipeline.files import write_atomically, write_csv
-from pipeline.networks import CLASSIFIERS, NETWORKS
+from pipeline.networks import CLASSIFIERS, build_network
 from pipeline.networks.base import Network
-from pipeline.params import Params, ParamsError, load_params, read_yaml
-from pipeline.profile import PROFILES, overlay
-from pipeline.stages.common import clear_errors, lookup
+from pipeline.params import Params, load_params, read_families, read_yaml, resolve
+from pipeline.profile import profiles, put_profile
+from pipeline.runs import objective_terms
+from pipeline.stages.common import lookup
 from pipeline.stages.device import select_device
 from pipeline.targets.scribbles import generate_scribbles, rasterize
 from pipeline.targets.sizes import class_sizes
@@ -79,17 +80,8 @@ def read_params(profile: str | None) -> Params:
     if profile is None:
         return load_params()
     tree = read_yaml(paths.PARAMS)
-    for name in dict.fromkeys(["embedded", profile]):
-        overlay(tree, read_yaml(PROFILES / f"{name}.yaml"))
-    try:
-        return Params.model_validate(tree)
-    except ValidationError as error:
-        raise ParamsError(f"{paths.PARAMS} with the profile {profile}: {error}") from None
-
-
-def profiles() -> list[str]:
-    """Return the names of all profiles."""
-    return sorted(path.stem for path in PROFILES.glob("*.yaml"))
+    put_profile(tree, profile)
+    return resolve(tree, read_families())
 
 
 def solver_label(terms: Mapping[str, Any]) -> str:
@@ -112,11 +104,8 @@ def resolved(params: Params, name: str) -> dict[str, Any]:
     Raises:
         ParamsError: no such objective; lists those that are there.
     """
-    settings = lookup(params.objectives, name, "objectives").model_dump()
-    terms = {term: value for term, value in settings.items() if value is not None}
-    if "self_labeling" in terms:
-        terms["self_labeling"]["solver"] = params.solver[terms["self_labeling"]["solver"]].model_dump(exclude_none=True)
-    return terms
+    lookup(params.objectives, name, "objectives")
+    return {term: value for term, value in objective_terms(params, name).items() if value is not None}
 
 
 def variants(terms: Mapping[str, Any], *fast: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
@@ -223,9 +212,8 @@ def make_trainee(
         OSError: torch cannot compile it here.
     """
     spec = lookup(params.networks, name, "networks")
-    builders: dict[str, Callable[..., Network]] = {**NETWORKS, **CLASSIFIERS}
     torch.manual_seed(0)
-    network = builders[spec.kind](batch["size_targets"].shape[1], **spec.model_dump(exclude={"kind", "weights"}), weights=None)
+    network = build_network(spec.model_dump(), batch["size_targets"].shape[1])
     network.to(device)
     cast(Any, network).to(memory_format=torch.channels_last)
     network.train()

@@ -20,9 +20,9 @@ Nothing here reaches for the internet.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
     from pipeline.networks.base import Classifier, Network, SegmentationNetwork
@@ -132,3 +132,16 @@ NETWORKS: dict[str, Callable[..., SegmentationNetwork]] = {
 }
 
 CLASSIFIERS: dict[str, Callable[..., Classifier]] = {"classifier": _classifier, "small_classifier": _small_classifier}
+
+
+def build_network(settings: Mapping[str, Any], num_classes: int, weights: Path | None = None) -> Network:
+    """Return the network of a block of `networks`, segmentation network or classifier.
+
+    Args:
+        settings: `kind` and the settings of that kind; `weights` among them says where weights come from and is left alone.
+        num_classes: C.
+        weights: file of pre-trained weights for the encoder. None: random.
+    """
+    builders: dict[str, Callable[..., Network]] = {**NETWORKS, **CLASSIFIERS}
+    own = {key: value for key, value in settings.items() if key not in ("kind", "weights")}
+    return builders[settings["kind"]](num_classes, **own, weights=weights)

@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import pandas as pd
 
 from pipeline import paths
+from pipeline.errors import clear_errors
 from pipeline.report.style import save_figure, scale_note, scale_text
 from pipeline.report.tables import write_points, write_table
-from pipeline.stages.common import clear_errors, stage_arguments
+from pipeline.stages.common import stage_arguments
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -8,7 +8,6 @@ for the other relaxations (appendix B).
 from __future__ import annotations
 
 import io
-import json
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -26,20 +25,18 @@ from pipeline.crf.affinity import contrast_affinity
 from pipeline.crf.dense import DenseKernel
 from pipeline.crf.neighborhoods import NEIGHBORHOODS
 from pipeline.datasets.base import DatasetError
-from pipeline.datasets.prepared import PreparedArchive
 from pipeline.datasets.transforms import Jitter, WholeImage
+from pipeline.errors import clear_errors
 from pipeline.files import write_atomically, write_csv
 from pipeline.losses.relaxations import RELAXATIONS
 from pipeline.metrics.soft_jaccard import soft_jaccard
-from pipeline.networks import NETWORKS
 from pipeline.params import Params, SelfLabeling, load_params
+from pipeline.runs import Trained
 from pipeline.solver import solve
 from pipeline.solver.dense import solve_dense
 from pipeline.solver.solution import Solution
-from pipeline.stages.common import clear_errors
 from pipeline.stages.device import select_device
 from pipeline.targets.scribbles import rasterize, read_scribbles
-from pipeline.training.checkpoint import load_state
 
 
 @dataclass(frozen=True)
@@ -55,14 +52,12 @@ class Problem:
 def problems(params: Params, spec: SelfLabeling, count: int, device: torch.device) -> Iterator[Problem]:
     """Yield the first `count` training pictures with the prediction of `figures.panel_run` and the contrast affinity."""
     family, name = params.figures.panel_run.split("/")
-    record = json.loads(paths.run_record(family, name).read_text())
-    archive = PreparedArchive(paths.prepared(record["run"]["dataset"], "train"))
-    network_spec = dict(record["network"], weights=None)
-    network = NETWORKS[network_spec.pop("kind")](archive.num_classes, **network_spec).to(device).eval()
-    network.load_state_dict(load_state(paths.weights(family, name, 0), device))
-    width_px = record["supervision"]["seeds"]["width_px"]
+    trained = Trained.of(family, name)
+    archive = trained.archive("train")
+    network = trained.network(archive.num_classes, paths.weights(family, name, 0), device)
+    width_px = trained.record["supervision"]["seeds"]["width_px"]
     draw = partial(rasterize, width_px=width_px, click_width_px=width_px)
-    transform = WholeImage(record["training"]["image_size_px"], Jitter(flip=False), draw)
+    transform = WholeImage(trained.record["training"]["image_size_px"], Jitter(flip=False), draw)
     strokes = read_scribbles(paths.seeds(params.run(family, name).variant))
     for image_id in archive.ids[:count]:
         sample = transform.load(archive.image(image_id), {"labels": archive.labels(image_id)}, strokes[image_id])(0)
@@ -109,8 +104,7 @@ def solve_panels(params: Params, spec: SelfLabeling, device: torch.device) -> di
     arrays = {name: np.stack(values) for name, values in columns.items()}
     arrays["pseudo_labels"] = arrays["pseudo_labels"].swapaxes(0, 1)
     arrays["relaxation"] = np.array(list(RELAXATIONS))
-    family, name = params.figures.panel_run.split("/")
-    archive = PreparedArchive(paths.prepared(params.run(family, name).dataset, "train"))
+    archive = Trained.of(*params.figures.panel_run.split("/")).archive("train")
     arrays["palette"] = np.asarray(archive.palette, dtype=np.uint8)
     arrays["class_names"] = np.array(archive.class_names)
     return {**arrays, **{key: np.array(value) for key, value in scale_of(params).items()}}
@@ -118,7 +112,7 @@ def solve_panels(params: Params, spec: SelfLabeling, device: torch.device) -> di
 
 def scale_of(params: Params) -> dict[str, Any]:
     """Return profile, device and seed of the network that predictions come from, for the notes below figures."""
-    record = json.loads(paths.run_record(*params.figures.panel_run.split("/")).read_text())
+    record = Trained.of(*params.figures.panel_run.split("/")).record
     return {"profile": record["profile"], "device": record["device"], "seed": 0}
 
 
@@ -147,8 +141,7 @@ def solve_neighborhoods(params: Params, nearest: SelfLabeling, dense: SelfLabeli
         for name, labels in (("network", problem.log_probs.exp()), ("nearest", near.labels), ("dense", far.labels)):
             arrays[f"{name}_{index}"] = labels[0].half().cpu().numpy()
         ids.append(problem.image_id)
-    family, name = params.figures.panel_run.split("/")
-    archive = PreparedArchive(paths.prepared(params.run(family, name).dataset, "train"))
+    archive = Trained.of(*params.figures.panel_run.split("/")).archive("train")
     palette, class_names = np.asarray(archive.palette, dtype=np.uint8), np.array(archive.class_names)
     return {"ids": np.array(ids), "palette": palette, "class_names": class_names, **arrays, **scale_of(params)}
 

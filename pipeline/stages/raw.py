@@ -15,9 +15,10 @@ from pathlib import Path
 from pipeline import paths
 from pipeline.datasets.base import DatasetError
 from pipeline.datasets.registry import DATASETS
+from pipeline.errors import clear_errors
 from pipeline.files import write_json
 from pipeline.params import Dataset, load_params
-from pipeline.stages.common import clear_errors, lookup, stage_arguments
+from pipeline.stages.common import lookup, stage_arguments
 
 TEST_PHOTOS = {"voc": 20}
 """Kinds whose test photos are published without masks, and how many procedural ones are made."""

@@ -24,13 +24,15 @@ from pipeline import paths
 from pipeline.conventions import VOID
 from pipeline.datasets.base import DatasetError, Scribble
 from pipeline.datasets.prepared import PreparedArchive
+from pipeline.errors import clear_errors
 from pipeline.files import write_atomically, write_json
 from pipeline.metrics.size_error import mean_relative_error
 from pipeline.params import ClassLabels, Params, Seeds, SizeTargets, Supervision, load_params
-from pipeline.stages.common import clear_errors, lookup, stage_arguments
+from pipeline.stages.common import lookup, stage_arguments
 from pipeline.targets.annotations import SIMULATED, Annotation, annotation_errors, combine, read_annotations, simulate
 from pipeline.targets.blocks import block_labels
-from pipeline.targets.corruption import corrupt_labels, mre_from_sigma, perturb, sigma_from_mre, soften
+from pipeline.targets.class_labels import write_class_labels
+from pipeline.targets.corruption import corrupt_labels, mre_from_sigma, perturb, sigma_from_mre
 from pipeline.targets.erosion import erode_to_seeds
 from pipeline.targets.rasters import write_rasters
 from pipeline.targets.scribbles import generate_scribbles, rasterize, shorten, write_scribbles
@@ -233,8 +235,7 @@ def make_class_labels(archive: PreparedArchive, variant: str, spec: ClassLabels,
     """Write soft class labels, a share of them corrupted ([SSL] Fig. 3d); all shares of a seed corrupt the same images first."""
     exact = np.array([archive.image_class(image_id) for image_id in archive.ids])
     given = corrupt_labels(exact, archive.num_classes, spec.corrupted, np.random.default_rng([seed, LABEL_STREAM]))
-    targets = soften(given, archive.num_classes, spec.corrupted)
-    write_size_targets(paths.class_labels(variant), archive.ids, targets, archive.class_names)
+    write_class_labels(paths.class_labels(variant), archive.ids, given, spec.corrupted, archive.class_names)
     return {"corrupted": spec.corrupted, "wrong": float((given != exact).mean())}
 
 

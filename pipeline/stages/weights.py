@@ -15,17 +15,17 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from pipeline import paths
 from pipeline.datasets.base import DatasetError
 from pipeline.datasets.fetch import Archive, fetch, file_digest
+from pipeline.errors import clear_errors
 from pipeline.files import write_atomically, write_json
 from pipeline.params import Network as NetworkParams
 from pipeline.params import load_params
-from pipeline.stages.common import clear_errors, lookup, stage_arguments
+from pipeline.stages.common import lookup, stage_arguments
 
 DOWNLOADS = paths.SCRATCH / "downloads"
 """Where published files stay, so that nothing is fetched twice."""
@@ -77,14 +77,12 @@ def write_weights(spec: NetworkParams, folder: Path, seed: int, *, downloads: Pa
     import torch
     from safetensors.torch import save
 
-    from pipeline.networks import CLASSIFIERS, NETWORKS
-    from pipeline.networks.base import Network
+    from pipeline.networks import build_network
     from pipeline.networks.mxnet_params import convert_params
     from pipeline.networks.weights import convert
 
-    builders: dict[str, Callable[..., Network]] = {**NETWORKS, **CLASSIFIERS}
     torch.manual_seed(seed)
-    network = builders[spec.kind](2, **spec.model_dump(exclude={"kind", "weights"}))
+    network = build_network(spec.model_dump(), 2)
     if file is None:
         state = network.encoder_state()
     else:
