@@ -18,9 +18,8 @@ from pipeline.files import write_atomically
 from pipeline.import_graph import reached_files
 from pipeline.params import HEADLINE_FAMILIES, read_yaml
 from pipeline.profile import PROFILES
-from pipeline.report.artifacts import ARTIFACTS
+from pipeline.report.artifacts import IDS, load, module_of
 from pipeline.stages.common import clear_errors
-from pipeline.stages.figure import ARTEFACTS, HELPERS
 
 TEMPLATE = """\
 # Written by `python -m pipeline.wiring`. The runs and their description stand in params.yaml under runs.{family}.
@@ -157,29 +156,38 @@ def family_pipeline(params: Mapping[str, Any], family: str) -> str:
     )
 
 
-def submissions() -> str:
+def submissions(params: Mapping[str, Any]) -> str:
     """Return the stage of all archives for the PASCAL VOC test server: of each run that fills the test column of Table 2."""
-    from pipeline.report.fig_a_tab2 import RUNS, VAL
+    from pipeline.report.artifacts.a_tab2 import RUNS, VAL
 
-    runs = [f"      {run.replace('/', '-')}: {run}" for run in (columns[VAL] for columns in RUNS.values())]
+    scored = [columns[VAL] for columns in RUNS.values()]
+    names = [
+        f"{where.family}/{name}"
+        for where in scored
+        for name, run in params["runs"][where.family].items()
+        if where.matches({"family": where.family, **run})
+    ]
+    if len(names) != len(scored):
+        raise ValueError(f"params.yaml: expected one run for each of {[str(where) for where in scored]}, got {names}")
+    runs = [f"      {name.replace('/', '-')}: {name}" for name in names]
     code = sorted(reached_files("pipeline.stages.submission"))
     return SUBMISSION.format(runs="\n".join(runs), deps="\n".join(f"        - {path}" for path in code))
 
 
-def artefacts_pipeline() -> str:
-    """Return the pipeline file of all artefacts."""
+def artefacts_pipeline(params: Mapping[str, Any]) -> str:
+    """Return the pipeline file of all artifacts."""
     text = "# Written by `python -m pipeline.wiring`: a stage for each table and figure.\nstages:"
-    for artefact, made in ARTEFACTS.items():
-        function = made.make.__name__
-        code = reached_files("pipeline.stages.figure", {"pipeline.stages.figure": {function, *HELPERS, *made.helpers}})
-        outs = [paths.plotted(artefact)]
-        outs += [paths.figure(artefact).with_suffix(suffix) for suffix in (".svg", ".png")] if made.figure else []
-        outs += [paths.table(artefact).with_suffix(suffix) for suffix in (".csv", ".md", ".tex")] if made.table else []
+    for name in IDS:
+        artifact = load(name)
+        code = reached_files("pipeline.stages.figure") | reached_files(module_of(name))
+        outs = [paths.plotted(name)]
+        outs += [paths.figure(name).with_suffix(suffix) for suffix in (".svg", ".png")] if artifact.draw else []
+        outs += [paths.table(name).with_suffix(suffix) for suffix in (".csv", ".md", ".tex")] if artifact.tabulate else []
         lines = [line for out in outs for line in (f"      - {out}:", "          cache: false")]
         text += ARTEFACT.format(
-            artefact=artefact, title=ARTIFACTS[artefact], deps=_lines([*made.inputs, *sorted(code)]), outs="\n".join(lines)
+            artefact=name, title=artifact.title, deps=_lines([*artifact.files, *sorted(code)]), outs="\n".join(lines)
         )
-    return text + submissions()
+    return text + submissions(params)
 
 
 def _lines(entries: Any) -> str:
@@ -196,8 +204,8 @@ def main() -> None:
         params = read_yaml(paths.PARAMS)
         for family in params["runs"]:
             write_atomically(paths.family_pipeline(family), family_pipeline(params, family).encode())
-        write_atomically(paths.ARTEFACTS_PIPELINE, artefacts_pipeline().encode())
-        print(f"{len(params['runs'])} families and {len(ARTEFACTS)} artefacts are wired")
+        write_atomically(paths.ARTEFACTS_PIPELINE, artefacts_pipeline(params).encode())
+        print(f"{len(params['runs'])} families and {len(IDS)} artefacts are wired")
 
 
 if __name__ == "__main__":
