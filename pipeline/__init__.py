@@ -49,6 +49,6 @@ PAPER_MAP: dict[str, str] = {
     "[SSL] section 3.1, closed form of H_Q + P_Q": "pipeline.solver.random_walker:solve_random_walker",
     "[SSL] appendix B, soft Jaccard": "pipeline.metrics.soft_jaccard:soft_jaccard",
     "scribble lengths of both papers": "pipeline.targets.scribbles:shorten",
-    "claims of both papers": "pipeline.report.claims:claims_table",
+    "claims of both papers": "pipeline.report.claims:PaperClaims",
     "mIoU of both papers": "pipeline.metrics.confusion:mean_iou",
 }
