@@ -12,7 +12,7 @@ from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
-REGISTRIES = ("pipeline.training.objectives", "pipeline.networks", "pipeline.networks.encoders", "pipeline.stages.figure")
+REGISTRIES = ("pipeline.training.objectives", "pipeline.networks", "pipeline.networks.encoders")
 """Modules whose functions each import one variant: only the functions asked for are followed."""
 
 ENTRY = {

@@ -16,29 +16,27 @@ import json
 import platform
 import shutil
 import subprocess
-from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 import torch
 
 from pipeline import paths
 from pipeline.errors import clear_errors
 from pipeline.files import write_atomically, write_json
 from pipeline.params import Params, load_params
-from pipeline.report import claims, claims_a, claims_b
-from pipeline.report.cells import load_results
+from pipeline.report.artifact import Data
+from pipeline.report.artifacts import a_claims, b_claims
+from pipeline.report.claims import TABULATED, PaperClaims
 from pipeline.report.published import load_published
+from pipeline.report.runs import Runs, load_results
 from pipeline.report.style import scale_text
 from pipeline.report.tables import write_table
+from pipeline.report.verdicts import RULE
 
 LIBRARIES = ("torch", "torchvision", "segmentation-models-pytorch", "numpy", "scipy")
-CLAIMS: dict[str, Callable[..., pd.DataFrame]] = {
-    "a-claims": claims_a.compute,
-    "b-claims": lambda results, published, **options: claims_b.tabulate(claims_b.compute(results, published, **options)),
-}
+CLAIMS: dict[str, PaperClaims] = {"a-claims": a_claims.CLAIMS, "b-claims": b_claims.CLAIMS}
 
 
 def git(*words: str) -> str:
@@ -129,10 +127,10 @@ def record(name: str, families: list[str], artefacts: list[str]) -> Path:
         found.update({name: path for name, path in tables.items() if path.exists()})
         for recorded, path in found.items():
             write_atomically(folder / recorded, path.read_bytes())
-    for table, compute in CLAIMS.items():
-        frame = compute(results, load_published(paths.PUBLISHED), made_only=True)
+    for table, claims in CLAIMS.items():
+        frame = claims.tested(Data(Runs(results, table), load_published(paths.PUBLISHED)), made_only=True)
         if len(frame):
-            write_table(frame, folder / table, note=f"Ours: {scale_text(results)}. {claims.RULE}")
+            write_table(frame[TABULATED], folder / table, note=f"Ours: {scale_text(results)}. {RULE}")
     write_atomically(folder / "params.yaml", public_params(params))
     provenance = {
         "commit": commit,

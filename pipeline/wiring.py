@@ -21,6 +21,7 @@ from pipeline.import_graph import REGISTRIES, reached_files
 from pipeline.networks.encoders import ENCODERS, encoder_of
 from pipeline.params import Params, declared_runs, load_params, read_families, tracked_keys
 from pipeline.profile import profiles, read_profile
+from pipeline.report.artifacts import IDS, load, module_of
 
 TEMPLATE = """\
 # Written by `python -m pipeline.wiring` from runs.yaml beside it.
@@ -176,32 +177,36 @@ def _flow(fields: Mapping[str, str]) -> str:
     return "{" + ", ".join(f"{key}: {value}" for key, value in fields.items()) + "}"
 
 
-def submissions() -> str:
+def submissions(params: Params) -> str:
     """Return the stage of all archives for the PASCAL VOC test server: of each run that fills the test column of Table 2."""
-    from pipeline.report.fig_a_tab2 import RUNS, VAL
+    from pipeline.report.artifacts.a_tab2 import RUNS, VAL
 
-    runs = [f"      {run.replace('/', '-')}: {run}" for run in (columns[VAL] for columns in RUNS.values())]
+    scored = [columns[VAL] for columns in RUNS.values()]
+    names = [
+        f"{where.family}/{name}"
+        for where in scored
+        for name, run in params.runs.get(where.family, {}).items()
+        if where.matches({"family": where.family, **run.model_dump()})
+    ]
+    runs = [f"      {name.replace('/', '-')}: {name}" for name in names]
     code = sorted(reached_files("pipeline.stages.submission"))
     return SUBMISSION.format(runs="\n".join(runs), deps="\n".join(f"        - {path}" for path in code))
 
 
-def artefacts_pipeline() -> str:
-    """Return the pipeline file of all artefacts."""
-    from pipeline.report.artifacts import ARTIFACTS
-    from pipeline.stages.figure import ARTEFACTS, HELPERS
-
+def artefacts_pipeline(params: Params) -> str:
+    """Return the pipeline file of all artifacts."""
     text = "# Written by `python -m pipeline.wiring`: a stage for each table and figure.\nstages:"
-    for artefact, made in ARTEFACTS.items():
-        function = made.make.__name__
-        code = reached_files("pipeline.stages.figure", {"pipeline.stages.figure": {function, *HELPERS, *made.helpers}})
-        outs = [paths.plotted(artefact)]
-        outs += [paths.figure(artefact).with_suffix(suffix) for suffix in (".svg", ".png")] if made.figure else []
-        outs += [paths.table(artefact).with_suffix(suffix) for suffix in (".csv", ".md", ".tex")] if made.table else []
+    for name in IDS:
+        artifact = load(name)
+        code = reached_files("pipeline.stages.figure") | reached_files(module_of(name))
+        outs = [paths.plotted(name)]
+        outs += [paths.figure(name).with_suffix(suffix) for suffix in (".svg", ".png")] if artifact.draw else []
+        outs += [paths.table(name).with_suffix(suffix) for suffix in (".csv", ".md", ".tex")] if artifact.tabulate else []
         lines = [line for out in outs for line in (f"      - {out}:", "          cache: false")]
         text += ARTEFACT.format(
-            artefact=artefact, title=ARTIFACTS[artefact], deps=_lines([*made.inputs, *sorted(code)]), outs="\n".join(lines)
+            artefact=name, title=artifact.title, deps=_lines([*artifact.files, *sorted(code)]), outs="\n".join(lines)
         )
-    return text + submissions()
+    return text + submissions(params)
 
 
 def _lines(entries: Iterable[Any], indent: int = 6) -> str:
@@ -223,7 +228,7 @@ def write_pipelines() -> str:
             place.unlink(missing_ok=True)
         else:
             write_atomically(place, family_pipeline(params, family).encode())
-    write_atomically(paths.ARTEFACTS_PIPELINE, artefacts_pipeline().encode())
+    write_atomically(paths.ARTEFACTS_PIPELINE, artefacts_pipeline(params).encode())
     notes = [
         f"\nleft out: {family}, whose runs start from those of {start}, which is not there" for family, start in left_out.items()
     ]

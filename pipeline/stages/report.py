@@ -6,7 +6,7 @@ from pipeline import paths
 from pipeline.errors import clear_errors
 from pipeline.files import write_atomically
 from pipeline.params import Params, load_params
-from pipeline.report.artifacts import ARTIFACTS
+from pipeline.report.artifacts import IDS
 from pipeline.report.html import Files, Run, read_run, report_page
 from pipeline.report.published import load_published
 from pipeline.stages.common import stage_arguments
@@ -40,7 +40,7 @@ def main() -> None:
     stage_arguments(__doc__)
     with clear_errors():
         params = load_params()
-        files = {name: Files(paths.figure(name), paths.table(name), paths.plotted(name)) for name in ARTIFACTS}
+        files = {name: Files(paths.figure(name), paths.table(name), paths.plotted(name)) for name in IDS}
         published, settings = load_published(paths.PUBLISHED), written_out(params, paths.PARAMS.read_text())
         page = report_page(files, PAGE, evaluated_runs(params), published, settings, paths.PARAMS)
         write_atomically(PAGE, page.encode())

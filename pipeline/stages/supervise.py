@@ -13,7 +13,7 @@ import io
 import json
 import math
 from collections.abc import Callable, Iterator
-from functools import cached_property, lru_cache
+from functools import cache, cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -84,7 +84,7 @@ def make_sizes(truth: Truth, variant: str, spec: SizeTargets, sigma: float, seed
     if spec.source == "mean":
         sizes = mean_size_targets(exact)
     elif spec.source == "annotations":
-        sizes, told = annotated_sizes(archive, variant, spec, exact, seed)
+        sizes, told = annotated_sizes(truth, variant, spec, seed)
         summary |= told
     else:
         corrupted = perturb(exact, sigma, np.random.default_rng([seed, NOISE_STREAM]))
@@ -115,30 +115,31 @@ def given_sizes(truth: Truth, variant: str) -> np.ndarray:
     return np.stack(rows)
 
 
-def annotated_sizes(
-    archive: PreparedArchive, variant: str, spec: SizeTargets, exact: np.ndarray, seed: int
-) -> tuple[np.ndarray, dict[str, Any]]:
+@cache
+def simulated_annotations(path: Path, seed: int) -> list[Annotation]:
+    """Return the answers of one simulated annotator on a whole data set, so that all views of it are of the same answers."""
+    whole = Truth(PreparedArchive(path))
+    generator = np.random.default_rng([seed, ANNOTATOR_STREAM])
+    return simulate(whole.sizes, whole.archive.class_names, whole.archive.ids, generator)
+
+
+def annotated_sizes(truth: Truth, variant: str, spec: SizeTargets, seed: int) -> tuple[np.ndarray, dict[str, Any]]:
     """Return size targets of a file of annotations, or of a simulated annotator, and write the error of every answer.
 
     Raises:
         ValueError: the file has unknown classes or images, or lacks some.
     """
-    generator = np.random.default_rng([seed, ANNOTATOR_STREAM])
-    names, ids = archive.class_names, archive.ids
-    all_names = names
-    rows: list[Annotation]
-    if spec.file is None:
-        rows = simulate(exact, names, ids, generator)
-    else:
-        whole = PreparedArchive(archive.path)  # the file may cover more images and classes than this part of the data set
-        left_out = set(whole.ids) - set(ids)
-        rows = [row for row in read_annotations(Path(spec.file)).rows if row.image_id not in left_out]
-        all_names = whole.class_names
+    names, ids = truth.archive.class_names, truth.archive.ids
+    whole = PreparedArchive(truth.archive.path)  # answers may cover more images and classes than this part of the data set
+    given = simulated_annotations(whole.path, seed) if spec.file is None else read_annotations(Path(spec.file)).rows
+    left_out = set(whole.ids) - set(ids)
+    rows = [row for row in given if row.image_id not in left_out]
+    all_names = whole.class_names
     combined = combine(rows, all_names, ids, how=spec.combine)
     objects = combined.sizes[:, [all_names.index(name) for name in names[1:]]]
     sizes = np.concatenate([1 - objects.sum(1, keepdims=True), objects], axis=1)
     known = [row for row in rows if row.class_name in names]
-    errors = [one for one in annotation_errors(known, dict(zip(ids, exact)), names) if math.isfinite(one.error)]
+    errors = [one for one in annotation_errors(known, dict(zip(ids, truth.sizes)), names) if math.isfinite(one.error)]
     source = "simulated" if any(row.annotator == SIMULATED for row in rows) else "annotated"
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
