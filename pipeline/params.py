@@ -25,6 +25,7 @@ from pipeline.expand import BASE, LEVELS, expand_objectives, expand_runs, expand
 SCHEMA = Path(__file__).with_name("params.schema.json")
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
+Hundredths = Annotated[float, Field(ge=0, multiple_of=0.01)]
 Positive = Annotated[float, Field(gt=0)]
 NonNegative = Annotated[float, Field(ge=0)]
 Count = Annotated[int, Field(ge=1)]
@@ -173,11 +174,11 @@ class Noise(Section):
 class Levels(Section):
     """Values that entries and families of runs stand for where they say `levels`; names hold them in hundredths."""
 
-    length_ratio: list[Fraction]
+    length_ratio: Annotated[list[Hundredths], Field(min_length=1)]
     """Shares of a scribble that are kept."""
-    mre: list[Fraction]
+    mre: Annotated[list[Hundredths], Field(min_length=1)]
     """Mean relative errors of size targets."""
-    corrupted: list[Fraction]
+    corrupted: Annotated[list[Hundredths], Field(min_length=1)]
     """Shares of training images with a wrong class label."""
 
 
@@ -716,19 +717,11 @@ def resolve(tree: Any, families: Mapping[str, Any], path: Path = paths.PARAMS) -
         ParamsError: as `load_params`.
     """
     problems: list[str] = []
-    expanded = _expanded(tree, problems) if isinstance(tree, Mapping) else tree
-    runs: dict[str, Any] = {}
-    if isinstance(expanded, dict):
-        for family, content in families.items():
-            try:
-                levels, supervision = (_mapping(expanded, section) for section in (LEVELS, "supervision"))
-                runs[family] = expand_runs(content if isinstance(content, Mapping) else {}, levels, supervision, Run.model_fields)
-            except ValueError as error:
-                problems.append(f"{paths.family_runs(family)}: {error}")
-        if RUNS in expanded:
-            problems.append(f"{RUNS}: unknown key; runs stand in {paths.EXPERIMENTS}/FAMILY/{paths.family_runs('').name}")
-        expanded = {**expanded, RUNS: runs}
+    expanded = tree
     try:
+        if isinstance(tree, Mapping):
+            Levels.model_validate(tree.get(LEVELS, {}))  # first, because so much is made of them
+            expanded = _expanded(tree, families, problems)
         if not problems:
             return Params.model_validate(expanded)
     except ValidationError as error:
@@ -752,26 +745,38 @@ def _supervision(tree: Mapping[str, Any]) -> Iterator[tuple[str, str, Any]]:
     return products(_mapping(tree, "supervision"), _mapping(tree, LEVELS), Supervision.model_fields)
 
 
-def _expanded(tree: Mapping[str, Any], problems: list[str]) -> dict[str, Any]:
-    """Return the tree with products and bases written out; what cannot be goes to `problems`."""
+def _expanded(tree: Mapping[str, Any], families: Mapping[str, Any], problems: list[str]) -> dict[str, Any]:
+    """Return the tree with products, bases and runs written out; what cannot be goes to `problems`."""
     expanded = dict(tree)
+    if RUNS in tree:
+        problems.append(f"{RUNS}: unknown key; runs stand in {paths.family_runs('FAMILY')}")
     try:
         if isinstance(tree.get("supervision"), Mapping):
             expanded["supervision"] = {name: entry for _, name, entry in _supervision(tree)}
     except ValueError as error:
         problems.append(f"supervision.{error}")
+        return expanded
     if isinstance(tree.get("training"), Mapping):
         expanded["training"] = expand_training(tree["training"])
     if isinstance(tree.get("objectives"), Mapping):
         expanded["objectives"] = expand_objectives(tree["objectives"], _mapping(tree, "terms"))
+    expanded[RUNS] = {}
+    for family, content in families.items():
+        try:
+            whole = content if isinstance(content, Mapping) else {}
+            supervision = _mapping(expanded, "supervision")
+            expanded[RUNS][family] = expand_runs(whole, _mapping(tree, LEVELS), supervision, Run.model_fields)
+        except ValueError as error:
+            problems.append(f"{paths.family_runs(family)}: {error}")
     return expanded
 
 
 def _explain_all(error: ValidationError, tree: Any) -> list[str]:
     """Return one line for each mistake, however many entries it reaches."""
+    above = (LEVELS,) if error.title == Levels.__name__ else ()
     places: dict[tuple[tuple[Any, ...], str], list[str]] = {}
     for problem in error.errors():
-        location = _origin(tuple(part for part in problem["loc"] if part != "[key]"), tree)
+        location = _origin((*above, *(part for part in problem["loc"] if part != "[key]")), tree)
         run = ".".join(map(str, location[:3])) if location[:1] == (RUNS,) and len(location) > 3 else ""
         place = (RUNS, *location[3:]) if run else location
         places.setdefault((place, _explain(problem)), []).append(run)
