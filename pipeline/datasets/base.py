@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import io
 import json
+import unicodedata
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -222,6 +223,23 @@ def require(path: Path, remedy: str) -> Path:
     if not path.exists():
         raise DatasetError(f"{path}: not found; {remedy}")
     return path
+
+
+def file_id(name: str, where: str) -> str:
+    """Return the id in a file name or a line of a list, its accents composed: macOS takes letters and accents apart.
+
+    Args:
+        name: file name without suffix, or text of a line.
+        where: stands in errors.
+
+    Raises:
+        DatasetError: no name that a file may have everywhere: empty, not UTF-8, with a control character or a slash.
+    """
+    if not name or name in (".", "..") or "/" in name or any(unicodedata.category(one) in ("Cc", "Cs") for one in name):
+        raise DatasetError(
+            f"{where}: {name!a} is no name of an image: empty, not UTF-8, or with a slash or control character; rename it"
+        )
+    return unicodedata.normalize("NFC", name)
 
 
 def read_list(path: Path) -> list[str]:
