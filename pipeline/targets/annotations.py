@@ -13,9 +13,9 @@ The file is a log: a line is appended for every answer and never changed. Its co
     flags           words separated by spaces, see `FLAGS`
     picture         fingerprint of the picture's file (`fingerprint`), or empty
 
-The latest line of an annotator about a picture and class stands, wherever a spreadsheet has moved it. `combine` makes size targets
-of what stands, `annotation_errors` compares it with exact sizes, and `simulate` writes what a stated model of an annotator would
-have answered.
+The latest line of an annotator about a picture and class stands, wherever a spreadsheet has moved it. `combine` makes size
+targets of what stands, `annotation_errors` compares it with exact sizes, and `simulate` writes what a stated model of an
+annotator would have answered.
 """
 
 from __future__ import annotations
@@ -308,8 +308,8 @@ def in_order(rows: Iterable[Annotation]) -> list[Annotation]:
         about = [row.class_name for row in found]
         if len(found) > 1 and (len(set(about)) < len(about) or {BACKGROUND, ""} & set(about)):
             raise ValueError(
-                f"annotations: image {image_id}, annotator {annotator}: {len(found)} different lines of {timestamp}, and the file "
-                "is not in the order in which it was written; restore a copy from before it was sorted, or remove what was corrected"
+                f"annotations: image {image_id}, annotator {annotator}: {len(found)} different lines of {timestamp}, and the "
+                "lines of the file were moved; restore a copy from before it was sorted, or remove the line that was corrected"
             )
     return sorted(rows, key=moment)
 
