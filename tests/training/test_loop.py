@@ -191,7 +191,7 @@ def test_weights_that_are_not_finite_are_not_handed_out(monkeypatch, tmp_path, e
 def test_single_image_that_batch_normalisation_refuses_is_explained():
     pooled = torch.nn.Sequential(torch.nn.AdaptiveAvgPool2d(1), torch.nn.BatchNorm2d(3))
     batch = {"image": torch.rand(1, 3, 32, 32), "image_id": ["a"]}
-    with pytest.raises(TrainingError, match=r"batches of 1 image of 32x32 px; take at least two images"):
+    with pytest.raises(TrainingError, match=r"batches of 1 image of 32x32 px; take two images or more"):
         loop._step(pooled, pooled, None, None, "float32", CPU, 0, "run", batch)
 
 
