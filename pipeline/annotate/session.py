@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-import math
+import sys
 import threading
-from collections.abc import Sequence
+import unicodedata
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
 
 import numpy as np
 
@@ -32,6 +33,8 @@ LONGEST_ANSWER_S = 3600.0
 PACE_IMAGES = 20
 """The pace is that of the last so many pictures."""
 UNDO_DEPTH = 200
+LARGEST_FLOAT = sys.float_info.max
+"""Whole numbers may be larger than this in JSON, and cannot be made floats."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +60,7 @@ def check_annotator(name: object) -> str:
     Raises:
         ValueError: empty, too long, with control characters, or the name reserved for simulations.
     """
-    text = name.strip() if isinstance(name, str) else ""
+    text = unicodedata.normalize("NFC", name.strip()) if isinstance(name, str) else ""
     if not 0 < len(text) <= LONGEST_NAME or not text.isprintable():
         raise ValueError(f"annotator: give a name of 1 to {LONGEST_NAME} visible characters")
     if text.casefold().startswith(SIMULATED):
@@ -154,7 +157,7 @@ class Session:
         unknown = [name for name in present if name not in list(self.project.class_names)]
         if unknown:
             raise ValueError(f"class: expected some of {', '.join(self.project.class_names)}, got {unknown[0]!r}")
-        with self._guard:
+        with self._deciding():
             before = self._answer(image_id)
             after = Answer(
                 {name: before.sizes.get(name) for name in self.project.class_names if name in present}, empty=not present
@@ -171,7 +174,7 @@ class Session:
                 value out of range.
             OSError: not saved.
         """
-        with self._guard:
+        with self._deciding():
             before = self._answer(image_id)
             if not isinstance(name, str) or name not in before.sizes:
                 raise ValueError(f"class: {name!r} is not tagged in {image_id}")
@@ -183,7 +186,8 @@ class Session:
             others = before.total - (0.0 if current is None else current.size or 0.0)
             if others + size > 1 + SUM_TOLERANCE:
                 raise ValueError(
-                    f"size: {size:.1%} and the other classes' {others:.1%} exceed the picture; at most {1 - others:.1%} is left"
+                    f"size: {100 * size:.9g} % and the other classes' {100 * others:.9g} % exceed the picture; "
+                    f"at most {100 * (1 - others):.9g} % is left"
                 )
             flags = ("unsure",) if unsure else ()
             row = self._row(image_id, name, float(size), self._seconds(seconds), grid, method, flags)
@@ -196,7 +200,7 @@ class Session:
             ValueError: unknown picture, or seconds out of range.
             OSError: not saved.
         """
-        with self._guard:
+        with self._deciding():
             before = self._answer(image_id)
             row = self._row(image_id, "", None, self._seconds(seconds), "none", "tag", ("skipped",))
             self._append([row], image_id, before)
@@ -210,7 +214,7 @@ class Session:
         Raises:
             OSError: not saved.
         """
-        with self._guard:
+        with self._deciding():
             if not self._undo:
                 return None
             image_id, before = self._undo[-1]
@@ -226,6 +230,12 @@ class Session:
         return None if sizes is None else float(sizes[1 + list(self.project.class_names).index(name)])
 
     # --- inside ---
+
+    @contextmanager
+    def _deciding(self) -> Iterator[None]:
+        """Keep answers of this person from other tabs and other servers out until what is decided here is written."""
+        with self._guard, self.project.store.transaction():
+            yield
 
     def _answers(self) -> dict[str, Answer]:
         """Return what stands about pictures of this project."""
@@ -258,7 +268,7 @@ class Session:
             flags = (*flags, "informed")
         elif size is not None and method != "tag" and self.project.feedback and self._exact_sizes(image_id) is not None:
             flags = (*flags, "feedback")
-        now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        now = self.project.store.timestamp()
         mark = fingerprint(self.project.pictures.content(image_id))
         return Annotation(image_id, name, size, round(seconds, 2), grid, self.annotator, now, method, flags, mark)
 
@@ -305,4 +315,4 @@ class Session:
 
 
 def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= LARGEST_FLOAT

@@ -1,7 +1,7 @@
 """The annotation file while people work: rows are appended and flushed to disk at once, and nothing is ever rewritten.
 
-Several servers may append to one file: each write holds a lock, and rows of others are read before anything is decided. A last
-line that a crash cut off is moved to `<file>.damaged` before the next row is written.
+Several servers may append to one file: whoever decides and writes holds a lock all the while (`transaction`), and rows of others
+are read before. A last line that a crash cut off is moved to `<file>.damaged` before the next row is written.
 """
 
 from __future__ import annotations
@@ -11,9 +11,19 @@ import os
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from pipeline.targets.annotations import FIELDS, Annotation, Answer, format_rows, parse_annotations
+from pipeline.targets.annotations import (
+    FIELDS,
+    Annotation,
+    Answer,
+    check_timestamp,
+    format_rows,
+    moment,
+    parse_annotations,
+    standing,
+)
 
 HEADER = ",".join(FIELDS) + "\n"
 
@@ -41,6 +51,8 @@ class AnnotationStore:
         self._offset = 0
         self._lines = 0
         self._inode = 0
+        self._latest = self._issued = ""
+        self._held: int | None = None
         self._guard = threading.RLock()
         self.refresh()
 
@@ -65,8 +77,8 @@ class AnnotationStore:
         """Read what was appended since the last time, by this or another process."""
         with self._guard:
             if self.path.exists():
-                with self._locked() as handle:
-                    self._catch_up(handle)
+                with self.transaction():
+                    pass
 
     def append(self, rows: Sequence[Annotation]) -> None:
         """Write rows, all or none, and return when they are on disk.
@@ -78,32 +90,55 @@ class AnnotationStore:
         content = format_rows(rows).encode()
         if not content:
             return
-        with self._guard:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            is_new = not self.path.exists()
-            with self._locked() as handle:
-                self._catch_up(handle)
-                end = os.lseek(handle, 0, os.SEEK_END)
-                try:
-                    _write(handle, (b"" if end else HEADER.encode()) + content)
-                    os.fsync(handle)
-                except OSError as error:
-                    os.ftruncate(handle, end)
-                    problem = error.strerror or error
-                    raise OSError(f"{self.path}: could not be written ({problem}); the answer is not saved") from error
-                self._catch_up(handle)
-            if is_new:
-                _sync_folder(self.path.parent)
+        with self.transaction() as handle:
+            end = os.lseek(handle, 0, os.SEEK_END)
+            try:
+                _write(handle, (b"" if end else HEADER.encode()) + content)
+                os.fsync(handle)
+            except OSError as error:
+                os.ftruncate(handle, end)
+                problem = error.strerror or error
+                raise OSError(f"{self.path}: could not be written ({problem}); the answer is not saved") from error
+            self._catch_up(handle)
 
     @contextmanager
-    def _locked(self) -> Iterator[int]:
-        """Open the file and hold its lock; wait for others first."""
-        handle = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX)
-            yield handle
-        finally:
-            os.close(handle)
+    def transaction(self) -> Iterator[int]:
+        """Hold the file, with all rows of others read, so that what is decided on them still holds when it is written.
+
+        Within it, `append` writes; a transaction inside another belongs to that one.
+        """
+        with self._guard:
+            if self._held is not None:
+                yield self._held
+                return
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            is_new = not self.path.exists()
+            self._held = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
+            try:
+                fcntl.flock(self._held, fcntl.LOCK_EX)
+                self._catch_up(self._held)
+                yield self._held
+                if is_new:
+                    _sync_folder(self.path.parent)
+            finally:
+                os.close(self._held)
+                self._held = None
+
+    def timestamp(self) -> str:
+        """Return the time for the next row, within a transaction: now, but later than every row, so that their order stays known.
+
+        Raises:
+            ValueError: a row of the file is from the end of time.
+        """
+        now = datetime.now(UTC)
+        if before := max(self._latest, self._issued):
+            latest = check_timestamp(f"{before}Z")
+            try:
+                now = max(now, latest + timedelta(microseconds=1))
+            except OverflowError as error:
+                raise ValueError(f"{self.path}: holds the timestamp {latest}; correct it") from error
+        self._issued = now.strftime("%Y-%m-%dT%H:%M:%S.%f")
+        return f"{self._issued}Z"
 
     def _catch_up(self, handle: int) -> None:
         """Read new rows, and move a damaged last line away. The lock is held, so no line is half-way through being written."""
@@ -112,6 +147,7 @@ class AnnotationStore:
             self.rows.clear()
             self._answers.clear()
             self._offset = self._lines = 0
+            self._latest = ""
             self._inode = status.st_ino
         fresh = os.pread(handle, status.st_size - self._offset, self._offset)
         if not self._offset and HEADER.encode().startswith(fresh) and len(fresh) < len(HEADER):
@@ -125,11 +161,19 @@ class AnnotationStore:
             self._set_aside(handle, fresh[len(intact) :], self._offset + len(intact))
             self.damaged += damaged
             fresh = intact
+        elif not fresh.endswith(b"\n"):
+            _write(handle, b"\n")
+            fresh += b"\n"
+        moments = [self._latest, *map(moment, rows)]
+        if moments == sorted(moments):
+            for row in rows:
+                self._answers.setdefault(row.annotator, {}).setdefault(row.image_id, Answer()).apply(row)
+        else:  # moved by a spreadsheet
+            self._answers = standing([*self.rows, *rows])
+        self.rows += rows
+        self._latest = max(moments)
         self._offset += len(fresh)
         self._lines += fresh.count(b"\n")
-        self.rows += rows
-        for row in rows:
-            self._answers.setdefault(row.annotator, {}).setdefault(row.image_id, Answer()).apply(row)
 
     def _set_aside(self, handle: int, line: bytes, end: int) -> None:
         # The copy must be safe before the original goes.
