@@ -336,7 +336,7 @@ class SelfLabeling(Section):
     relaxation: Literal["bl", "nq", "q", "cce", "cd", "lq"]
     """P between neighbouring pseudo-labels."""
     neighborhood: Literal["grid4", "grid8", "dense"] = "grid4"
-    """Who is whose neighbour; `dense`: all pairs with bandwidths sigma_rgb and sigma_xy_px (relaxation q only)."""
+    """Who is whose neighbour; `dense`: all pairs with bandwidths sigma_rgb and sigma_xy_px (relaxation q, solver `dense`)."""
     sigma_xy_px: Positive = 100.0
     """`dense`: spatial bandwidth in pixels of the network input."""
     landmarks: Annotated[int, Field(ge=1, le=4096)] = 128
@@ -409,15 +409,17 @@ class Objective(Section):
 class Solver(Section):
     """How pseudo-labels are found."""
 
-    kind: Literal["gradient", "fast", "random_walker", "graph_cut"]
-    """gradient: [SSL] appendix B; fast: this project's own (the optimum for H_Q + P_Q); random_walker: that optimum by a direct
-    solve, for small pictures; graph_cut: hard labels (H_CE + P_BL)."""
+    kind: Literal["gradient", "fast", "conjugate_gradient", "random_walker", "graph_cut", "dense"]
+    """gradient: [SSL] appendix B; fast: this project's own; conjugate_gradient: the optimum of H_Q + P_Q, to the tolerance;
+    random_walker: the same by a direct solve, for small pictures; graph_cut: hard labels (H_CE + P_BL); dense: as gradient, on
+    the dense neighbourhood."""
     steps: Count | None = None
-    """Most steps, or sweeps of graph_cut. null: the solver's own number."""
+    """Most steps, or sweeps of graph_cut. null: the solver's own number. random_walker has none."""
     learning_rate: Positive | None = None
-    """Step size on the energy summed over pixels. null: the solver's own."""
-    tolerance: NonNegative = 1e-4
-    """Relative change of the energy at the last step below which a solve counts as converged."""
+    """Step size on the energy summed over pixels, of gradient, fast and dense. null: the solver's own."""
+    tolerance: NonNegative | None = None
+    """Relative change of the energy at the last step below which a solve counts as converged. null: the solver's own, 1e-4.
+    random_walker and graph_cut have none."""
 
 
 class Run(Section):

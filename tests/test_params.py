@@ -300,7 +300,7 @@ def test_defaults_are_pinned():
         "SizeTargets.combine": "median",
         "Solver.steps": None,
         "Solver.learning_rate": None,
-        "Solver.tolerance": 0.0001,
+        "Solver.tolerance": None,
         "Subset.images": "containing",
         "Supervision.subset": None,
         "Supervision.masks": False,
