@@ -1,4 +1,4 @@
-"""Files that are either whole or absent: written under a temporary name in the same folder, then renamed."""
+"""Files written whole or not at all: under a temporary name, then renamed. Also how texts, tables and folders are read."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ import io
 import json
 import os
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 
 def write_atomically(path: Path, content: bytes) -> None:
@@ -65,3 +65,67 @@ def format_cell(value: object) -> object:
     if value is None or value != value:  # NaN differs from itself
         return ""
     return f"{value:.6g}" if isinstance(value, float) else value
+
+
+class Line(NamedTuple):
+    """One line of a table: its place, to stand in errors, and its cells."""
+
+    where: str
+    cells: list[str]
+
+
+def read_text(path: Path) -> str:
+    """Return a text file, with or without the byte order mark that spreadsheets and editors put before it.
+
+    Raises:
+        ValueError: it is not UTF-8.
+        OSError: it cannot be read.
+    """
+    try:
+        return path.read_bytes().decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path}: is not UTF-8 text ({error}); save it as UTF-8 (in a spreadsheet: CSV UTF-8)") from error
+
+
+def read_table(path: Path) -> tuple[list[str], list[Line]]:
+    """Return the header of a CSV and its lines; empty lines are left out, spaces around names of columns too.
+
+    Raises:
+        ValueError: not UTF-8, not commas between the columns, a column twice, a quotation mark that is not closed, or a line with
+            more or fewer cells than the header. Names the file, the line and what to do.
+        OSError: it cannot be read.
+    """
+    reader = csv.reader(io.StringIO(read_text(path), newline=""), strict=True)
+    lines: list[Line] = []
+    try:
+        header = [name.strip() for name in next(reader, [])]
+        other = next((mark for mark in (";", "\t") if len(header) == 1 and mark in header[0]), None)
+        if other is not None:
+            raise ValueError(f"{path}, line 1: columns are separated by {other!r}; save the table with commas")
+        twice = next((name for name in header if header.count(name) > 1), None)
+        if twice is not None:
+            names = ",".join(dict.fromkeys(header))
+            raise ValueError(f"{path}, line 1: expected the header {names}, each column once, got '{twice}' twice; rename one")
+        for cells in reader:
+            where = f"{path}, line {reader.line_num}"
+            if cells and len(cells) != len(header):
+                raise ValueError(f"{where}: expected {len(header)} values, got {len(cells)}; complete the line")
+            if cells:
+                lines.append(Line(where, cells))
+    except csv.Error as error:
+        raise ValueError(f"{path}, line {reader.line_num}: cannot be read ({error}); correct the line") from error
+    return header, lines
+
+
+def walk(root: Path) -> Iterator[Path]:
+    """Yield every file below `root` in order, those of linked folders too; a link back to a folder on the way is not followed."""
+
+    def visit(folder: Path, above: frozenset[str]) -> Iterator[Path]:
+        here = above | {os.path.realpath(folder)}
+        for path in sorted(folder.iterdir()):
+            if path.is_file():
+                yield path
+            elif path.is_dir() and os.path.realpath(path) not in here:
+                yield from visit(path, here)
+
+    yield from visit(root, frozenset())

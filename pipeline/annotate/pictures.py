@@ -14,20 +14,16 @@ from pathlib import Path
 from typing import Protocol
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image
 
 from pipeline.conventions import VOID
-from pipeline.datasets.base import DatasetError, read_mask
+from pipeline.datasets.base import DatasetError, check_has_classes, decode_photo, picture_formats, read_mask
 from pipeline.datasets.prepared import PreparedArchive
 from pipeline.targets.annotations import BACKGROUND
 from pipeline.targets.sizes import class_sizes
 
 LONGEST_SIDE_PX = 1600
 """Larger pictures are shown scaled down to this."""
-UNSAFE_FORMATS = {"EPS"}
-"""Formats that Pillow hands to another program."""
-ALPHA_GROUND = (128, 128, 128)
-"""Grey behind transparent parts."""
 
 
 class Pictures(Protocol):
@@ -94,7 +90,9 @@ class FolderPictures:
         lookup[VOID] = VOID
         for index, name in enumerate(self._class_names, start=1):
             lookup[self._values[name]] = index
-        return class_sizes(lookup[read_mask(path, VOID)], len(self._class_names) + 1)
+        labels = read_mask(path, VOID)
+        check_has_classes(np.bincount(labels.ravel(), minlength=256), str(path))
+        return class_sizes(lookup[labels], len(self._class_names) + 1)
 
 
 class ArchivePictures:
@@ -139,7 +137,7 @@ def _pictures_in(folder: Path) -> dict[str, Path]:
     if not folder.is_dir():
         raise ValueError(f"{folder}: is no folder; give the folder that holds the pictures")
     root = folder.resolve()
-    suffixes = {suffix for suffix, kind in Image.registered_extensions().items() if kind in set(Image.OPEN) - UNSAFE_FORMATS}
+    suffixes = picture_formats()
     found: dict[str, Path] = {}
     with os.scandir(folder) as entries:
         for entry in entries:
@@ -160,7 +158,7 @@ def _pictures_in(folder: Path) -> dict[str, Path]:
 
 
 def render(content: bytes, name: str) -> bytes:
-    """Return a picture as a browser shows it: upright by its EXIF rotation, 8-bit RGB, at most 1600 px, as JPEG.
+    """Return a picture as the network sees it (`decode_photo`), at most 1600 px, as JPEG.
 
     Args:
         content: file in any format that Pillow reads; of several frames the first is taken.
@@ -169,29 +167,8 @@ def render(content: bytes, name: str) -> bytes:
     Raises:
         DatasetError: it is not an image, or a damaged one.
     """
-    try:
-        with Image.open(io.BytesIO(content), formats=sorted(set(Image.OPEN) - UNSAFE_FORMATS)) as image:
-            image.draft("RGB", (LONGEST_SIDE_PX, LONGEST_SIDE_PX))
-            upright = ImageOps.exif_transpose(image)
-            shown = _as_rgb(upright)
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise DatasetError(f"{name}: cannot be read as an image ({error}); restore the file or skip the picture") from error
+    shown = Image.fromarray(decode_photo(content, name, LONGEST_SIDE_PX))
     shown.thumbnail((LONGEST_SIDE_PX, LONGEST_SIDE_PX))
     buffer = io.BytesIO()
     shown.save(buffer, format="JPEG", quality=88)
     return buffer.getvalue()
-
-
-def _as_rgb(image: Image.Image) -> Image.Image:
-    """Convert any mode; more than 8 bits per pixel are stretched from the darkest to the brightest value."""
-    if image.mode.startswith(("I", "F")):
-        values = np.asarray(image, np.float64)
-        low, high = float(values.min()), float(values.max())
-        scaled = (values - low) / (high - low or 1.0) * 255
-        return Image.fromarray(scaled.round().astype(np.uint8)).convert("RGB")
-    if image.has_transparency_data:
-        layered = image.convert("RGBA")
-        ground = Image.new("RGB", image.size, ALPHA_GROUND)
-        ground.paste(layered, mask=layered.getchannel("A"))
-        return ground
-    return image.convert("RGB")
