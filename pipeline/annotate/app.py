@@ -17,6 +17,8 @@ from werkzeug.exceptions import HTTPException
 
 from pipeline.annotate.pictures import render
 from pipeline.annotate.results import SIZE_EDGES, summarise
+from pipeline.annotate.scribble_views import scribble_views
+from pipeline.annotate.scribbles import ScribbleSession
 from pipeline.annotate.session import Project, Session, check_annotator
 from pipeline.datasets.base import DatasetError
 from pipeline.targets.annotations import BACKGROUND, GRIDS, agreement, annotation_errors
@@ -125,11 +127,19 @@ def create_app(project: Project, token: str | None = None) -> Flask:
     def home() -> str:
         project.store.refresh()
         people = [(name, Session(project, name).progress()) for name in project.store.annotators()]
-        return render_template("home.html", people=people, agreement=agreement(project.store.rows), project=project)
+        drawing: list[tuple[str, dict[str, object]]] = []
+        if project.strokes is not None:
+            project.strokes.refresh()
+            drawing = [(name, ScribbleSession(project, name).progress()) for name in project.strokes.annotators()]
+        shown = agreement(project.store.rows)
+        return render_template("home.html", people=people, drawing=drawing, agreement=shown, project=project)
+
+    if project.strokes is not None:
+        app.register_blueprint(scribble_views(project))
 
     @app.get("/annotate")
     def annotate() -> str:
-        return render_template("annotate.html", annotator=check_annotator(request.args.get("annotator")))
+        return render_template("annotate.html", annotator=check_annotator(request.args.get("annotator")), project=project)
 
     @app.get("/results")
     def results() -> str:

@@ -17,7 +17,7 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from pipeline.conventions import VOID
-from pipeline.datasets.base import DatasetError, read_mask
+from pipeline.datasets.base import UNREADABLE, DatasetError, read_mask
 from pipeline.datasets.prepared import PreparedArchive
 from pipeline.targets.annotations import BACKGROUND
 from pipeline.targets.sizes import class_sizes
@@ -26,6 +26,8 @@ LONGEST_SIDE_PX = 1600
 """Larger pictures are shown scaled down to this."""
 UNSAFE_FORMATS = {"EPS"}
 """Formats that Pillow hands to another program."""
+ORIENTATION_TAG, TURNED = 0x0112, (5, 6, 7, 8)
+"""EXIF's orientation, and its values that exchange width and height."""
 ALPHA_GROUND = (128, 128, 128)
 """Grey behind transparent parts."""
 
@@ -159,24 +161,40 @@ def _pictures_in(folder: Path) -> dict[str, Path]:
     return found
 
 
-def render(content: bytes, name: str) -> bytes:
-    """Return a picture as a browser shows it: upright by its EXIF rotation, 8-bit RGB, at most 1600 px, as JPEG.
+def upright_size(content: bytes, name: str) -> tuple[int, int]:
+    """Return (width, height) of a picture turned upright by its EXIF rotation, from its header.
+
+    Raises:
+        DatasetError: it is not an image.
+    """
+    try:
+        with Image.open(io.BytesIO(content), formats=sorted(set(Image.OPEN) - UNSAFE_FORMATS)) as image:
+            width, height = image.size
+            turned = image.getexif().get(ORIENTATION_TAG, 1) in TURNED
+    except UNREADABLE as error:
+        raise DatasetError(f"{name}: cannot be read as an image ({error}); restore the file or skip the picture") from error
+    return (height, width) if turned else (width, height)
+
+
+def render(content: bytes, name: str, longest_px: int = LONGEST_SIDE_PX) -> bytes:
+    """Return a picture as a browser shows it: upright by its EXIF rotation, 8-bit RGB, as JPEG.
 
     Args:
         content: file in any format that Pillow reads; of several frames the first is taken.
         name: stands in errors.
+        longest_px: larger pictures are scaled down until no side is longer.
 
     Raises:
         DatasetError: it is not an image, or a damaged one.
     """
     try:
         with Image.open(io.BytesIO(content), formats=sorted(set(Image.OPEN) - UNSAFE_FORMATS)) as image:
-            image.draft("RGB", (LONGEST_SIDE_PX, LONGEST_SIDE_PX))
+            image.draft("RGB", (longest_px, longest_px))
             upright = ImageOps.exif_transpose(image)
             shown = _as_rgb(upright)
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise DatasetError(f"{name}: cannot be read as an image ({error}); restore the file or skip the picture") from error
-    shown.thumbnail((LONGEST_SIDE_PX, LONGEST_SIDE_PX))
+    shown.thumbnail((longest_px, longest_px))
     buffer = io.BytesIO()
     shown.save(buffer, format="JPEG", quality=88)
     return buffer.getvalue()
