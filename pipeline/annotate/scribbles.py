@@ -30,7 +30,7 @@ class ScribbleSession(Queue[Drawing]):
         self._strokes = project.strokes
 
     def picture(self, image_id: str) -> dict[str, object]:
-        """Return everything the page needs about one picture; `problem` says why it cannot be shown.
+        """Return what the page needs about one picture, erased strokes included; `problem` says why it cannot be shown.
 
         Raises:
             ValueError: unknown picture.
@@ -45,7 +45,7 @@ class ScribbleSession(Queue[Drawing]):
         index = ids.index(image_id)
         with self._strokes.guard:
             drawing = self._strokes.answer(self.annotator, image_id)
-            strokes = [stroke.json() for stroke in drawing.strokes]
+            strokes = [stroke.json() for stroke in drawing.drawn]
             return {
                 "image": image_id,
                 "position": index + 1,
@@ -61,7 +61,8 @@ class ScribbleSession(Queue[Drawing]):
         """Store a stroke, given in its JSON form. One that is stored already, because its answer got lost, is not stored twice.
 
         Returns:
-            What changed, as all that follow.
+            What stands then, as all that follow: rows of the file, ids of strokes that are hidden, whether undo and redo do
+            anything.
 
         Raises:
             ValueError: unknown picture or class, or a value out of range.
@@ -109,17 +110,11 @@ class ScribbleSession(Queue[Drawing]):
 
     def _append(self, row: Action, unless_drawn: str | None = None) -> dict[str, object]:
         with self._strokes.guard:
-            before = {stroke.id for stroke in self._strokes.answer(self.annotator, row.image_id).strokes}
             if unless_drawn is None or not self._strokes.answer(self.annotator, row.image_id).has(unless_drawn):
                 self._strokes.append([row])
-            drawing = self._strokes.answer(self.annotator, row.image_id)
-            after = drawing.strokes
-            return {
-                "shown": [stroke.json() for stroke in after if stroke.id not in before],
-                "hidden": sorted(before - {stroke.id for stroke in after}),
-                **_state(drawing),
-            }
+            return _state(self._strokes.answer(self.annotator, row.image_id))
 
 
 def _state(drawing: Drawing) -> dict[str, object]:
-    return {"rows": drawing.rows, "undo": drawing.can_undo, "redo": drawing.can_redo, "skipped": drawing.skipped}
+    hidden = sorted(drawing.hidden)
+    return {"rows": drawing.rows, "hidden": hidden, "undo": drawing.can_undo, "redo": drawing.can_redo}

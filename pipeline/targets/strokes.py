@@ -139,25 +139,31 @@ class Drawing:
         skipped: the picture was put off and nothing was done since.
         seconds: time spent, over all rows.
         rows: how many there are.
+        hidden: ids of strokes that were drawn and are erased or undone.
     """
 
     skipped: bool = False
     seconds: float = 0.0
     rows: int = 0
+    hidden: set[str] = field(default_factory=set)
     _drawn: dict[str, Stroke] = field(default_factory=dict)
-    _hidden: set[str] = field(default_factory=set)
     _done: list[tuple[str, ...]] = field(default_factory=list)
     _undone: list[tuple[str, ...]] = field(default_factory=list)
 
     @property
+    def drawn(self) -> list[Stroke]:
+        """All strokes, in the order in which they were drawn: later ones lie on earlier ones."""
+        return list(self._drawn.values())
+
+    @property
     def strokes(self) -> list[Stroke]:
-        """Strokes that stand, in the order in which they were drawn: later ones lie on earlier ones."""
-        return [stroke for name, stroke in self._drawn.items() if name not in self._hidden]
+        """Strokes that stand, in the order in which they were drawn."""
+        return [stroke for stroke in self.drawn if stroke.id not in self.hidden]
 
     @property
     def complete(self) -> bool:
         """Whether anything is drawn."""
-        return len(self._hidden) < len(self._drawn)
+        return len(self.hidden) < len(self._drawn)
 
     @property
     def can_undo(self) -> bool:
@@ -182,8 +188,8 @@ class Drawing:
             self._drawn[row.stroke.id] = row.stroke
             self._act((row.stroke.id,))
         elif row.do == "erase":
-            gone = tuple(one for one in dict.fromkeys(row.erased) if one in self._drawn and one not in self._hidden)
-            self._hidden.update(gone)
+            gone = tuple(one for one in dict.fromkeys(row.erased) if one in self._drawn and one not in self.hidden)
+            self.hidden.update(gone)
             self._act(gone)
         elif row.do == "undo" and self._done:
             self._undone.append(self._turn(self._done.pop()))
@@ -197,7 +203,7 @@ class Drawing:
 
     def _turn(self, strokes: tuple[str, ...]) -> tuple[str, ...]:
         # An action either shows strokes or hides them; to take it back and to do it again both turn it round.
-        self._hidden.symmetric_difference_update(strokes)
+        self.hidden.symmetric_difference_update(strokes)
         return strokes
 
 

@@ -49,7 +49,7 @@ export async function call(path, body) {
     throw new Error("Not saved: the server does not answer. Start it again, then press Enter.");
   }
   const result = await answer.json().catch(() => ({ error: `the server answered ${answer.status}` }));
-  if (!answer.ok) throw new Error(result.error);
+  if (!answer.ok) throw Object.assign(new Error(result.error), { status: answer.status });
   return result;
 }
 
@@ -68,8 +68,13 @@ export async function attempt(work) {
     say(problem.message);
   } finally {
     busy = false;
-    at("tool").dataset.ready = String(Number(at("tool").dataset.ready || 0) + 1);
+    settled();
   }
+}
+
+/** Count what the page has dealt with, for those who wait for it. */
+export function settled() {
+  at("tool").dataset.ready = String(Number(at("tool").dataset.ready || 0) + 1);
 }
 
 export function say(text, calm = false) {
