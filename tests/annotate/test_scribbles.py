@@ -300,7 +300,7 @@ def test_exported_scribbles_are_read_by_the_readers_of_data_sets(folder, monkeyp
     assert data.classes_in("c", np.full((30, 40), VOID, np.uint8)) == [2]
     strokes = read_scribble_xml(folder / "scribbles/a.xml", ["background", "cat", "dog"])
     assert [(one.class_index, one.points) for one in strokes] == [(1, ((5, 5), (30, 5))), (0, ((5, 20), (30, 20)))]
-    assert "Ada: 3 strokes on 2 pictures, 3.0 s per picture" in capsys.readouterr().out
+    assert "Ada: 3 strokes on 2 pictures, 2.5 s per picture" in capsys.readouterr().out
 
 
 def test_scribbles_left_from_an_earlier_export_are_named(folder, monkeypatch, capsys):
