@@ -1,4 +1,4 @@
-"""Files that are either whole or absent: written under a temporary name in the same folder, then renamed."""
+"""Files that are either whole or absent, written under a temporary name and renamed; how tables, texts and folders are read."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ import io
 import json
 import os
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 
 def write_atomically(path: Path, content: bytes) -> None:
@@ -19,7 +19,8 @@ def write_atomically(path: Path, content: bytes) -> None:
         OSError: the disk is full or the folder cannot be written; `path` keeps its old content and no temporary file is left.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+    # The temporary name is cut: that of `path` may be as long as the file system allows.
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:40]}.", suffix=".tmp")
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(content)
@@ -40,6 +41,22 @@ def write_atomically(path: Path, content: bytes) -> None:
 def write_json(path: Path, content: Any) -> None:
     """Write `content` as indented JSON with sorted keys."""
     write_atomically(path, (json.dumps(content, indent=1, sort_keys=True) + "\n").encode())
+
+
+def read_json(path: Path, remedy: str) -> dict[str, Any]:
+    """Return the object in a JSON file; `remedy` ends the message of every error.
+
+    Raises:
+        OSError: it cannot be read.
+        ValueError: it is no text, no JSON, or not an object.
+    """
+    try:
+        content = json.loads(read_text(path))
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{path}: cannot be read as JSON ({error}); {remedy}") from error
+    if not isinstance(content, dict):
+        raise ValueError(f"{path}: expected a JSON object, got {type(content).__name__}; {remedy}")
+    return content
 
 
 def write_csv(path: Path, rows: Iterable[Mapping[str, object]]) -> None:
@@ -65,3 +82,66 @@ def format_cell(value: object) -> object:
     if value is None or value != value:  # NaN differs from itself
         return ""
     return f"{value:.6g}" if isinstance(value, float) else value
+
+
+class Line(NamedTuple):
+    """One line of a table: its place, to stand in errors, and its cells."""
+
+    where: str
+    cells: list[str]
+
+
+def read_text(path: Path) -> str:
+    """Return a text file, with or without the byte order mark that spreadsheets and editors put before it.
+
+    Raises:
+        ValueError: it is not UTF-8.
+        OSError: it cannot be read.
+    """
+    try:
+        return path.read_bytes().decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path}: is not UTF-8 text ({error}); save it as UTF-8 (in a spreadsheet: CSV UTF-8)") from error
+
+
+def read_table(path: Path) -> tuple[list[str], list[Line]]:
+    """Return the header of a CSV and its lines; empty lines are left out, spaces around names of columns too.
+
+    Raises:
+        ValueError: not UTF-8, not commas between the columns, a column twice, a quotation mark that is not closed, or a line with
+            more or fewer cells than the header. Names the file, the line and what to do.
+        OSError: it cannot be read.
+    """
+    reader = csv.reader(io.StringIO(read_text(path), newline=""), strict=True)
+    lines: list[Line] = []
+    try:
+        header = [name.strip() for name in next(reader, [])]
+        other = next((mark for mark in (";", "\t") if len(header) == 1 and mark in header[0]), None)
+        if other is not None:
+            raise ValueError(f"{path}, line 1: columns are separated by {other!r}; save the table with commas")
+        twice = next((name for name in header if header.count(name) > 1), None)
+        if twice is not None:
+            raise ValueError(f"{path}, line 1: expected the header to name each column once, got '{twice}' twice; rename one")
+        for cells in reader:
+            where = f"{path}, line {reader.line_num}"
+            if cells and len(cells) != len(header):
+                raise ValueError(f"{where}: expected {len(header)} values, got {len(cells)}; complete the line")
+            if cells:
+                lines.append(Line(where, cells))
+    except csv.Error as error:
+        raise ValueError(f"{path}, line {reader.line_num}: cannot be read ({error}); correct the line") from error
+    return header, lines
+
+
+def walk(root: Path) -> Iterator[Path]:
+    """Yield every file below `root` in order, those of linked folders too; a link back to a folder on the way is not followed."""
+
+    def visit(folder: Path, above: frozenset[str]) -> Iterator[Path]:
+        here = above | {os.path.realpath(folder)}
+        for path in sorted(folder.iterdir()):
+            if path.is_file():
+                yield path
+            elif path.is_dir() and os.path.realpath(path) not in here:
+                yield from visit(path, here)
+
+    yield from visit(root, frozenset())

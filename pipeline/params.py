@@ -18,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from ruamel.yaml import YAML, YAMLError
 
 from pipeline import paths
+from pipeline.files import read_text
 
 SCHEMA = Path(__file__).with_name("params.schema.json")
 
@@ -39,7 +40,7 @@ class ParamsError(ValueError):
 class Section(BaseModel):
     """Base of every section: no unknown keys, no silent conversions, no later changes."""
 
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, use_attribute_docstrings=True, allow_inf_nan=False)
 
 
 class Synthetic(Section):
@@ -627,14 +628,20 @@ def read_yaml(path: Path) -> Any:
     """Return the content of a YAML 1.2 file as DVC reads it (so `1e-4` is a number and `off` is a word).
 
     Raises:
-        ParamsError: the file is missing or not YAML; names the line.
+        ParamsError: the file is missing, not UTF-8 or not YAML; names the line.
     """
     try:
-        return YAML(typ="safe").load(path.read_text(encoding="utf-8"))
+        text = read_text(path)
     except FileNotFoundError:
         raise ParamsError(f"{path}: no such file; run from the repository root") from None
+    except ValueError as error:
+        raise ParamsError(str(error)) from None
+    try:
+        return YAML(typ="safe").load(text)
     except YAMLError as error:
         raise ParamsError(f"{path}: not valid YAML: {error}") from None
+    except Exception as error:  # dates, numbers and keys that cannot be, and too deep nesting, raise whatever they meet
+        raise ParamsError(f"{path}: not valid YAML: {type(error).__name__}: {error}") from None
 
 
 def load_params(path: Path = paths.PARAMS) -> Params:

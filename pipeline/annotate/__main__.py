@@ -8,9 +8,11 @@ stopped.
 from __future__ import annotations
 
 import argparse
+import re
 import secrets
 import socket
 import threading
+import unicodedata
 import webbrowser
 from collections.abc import Sequence
 from pathlib import Path
@@ -65,7 +67,7 @@ def open_pictures(arguments: argparse.Namespace) -> tuple[Pictures, list[str]]:
         ValueError: arguments that do not fit together, or a folder without pictures.
         DatasetError: no prepared archive, or an unknown class.
     """
-    classes = [name.strip() for name in arguments.classes.split(",")] if arguments.classes else None
+    classes = [_name(word) for word in arguments.classes.split(",")] if arguments.classes else None
     if classes is not None and (not all(classes) or len(set(classes)) != len(classes) or BACKGROUND in classes):
         raise ValueError(f"--classes: expected different names without {BACKGROUND}, got {arguments.classes!r}")
     if arguments.dataset:
@@ -76,12 +78,14 @@ def open_pictures(arguments: argparse.Namespace) -> tuple[Pictures, list[str]]:
 
         lookup(load_params().datasets, arguments.dataset, "datasets")
         archive = PreparedArchive(paths.prepared(arguments.dataset, arguments.split), classes)
-        found = ArchivePictures(archive)
-        return found, found.class_names
+        stored = ArchivePictures(archive)
+        return stored, stored.class_names
     if classes is None:
         raise ValueError("--classes: needed with --images, for example --classes cat,dog,bird")
     values = parse_mask_values(arguments.mask_values, classes) if arguments.mask_values else None
-    return FolderPictures(arguments.images, classes, arguments.masks, values), classes
+    found = FolderPictures(arguments.images, classes, arguments.masks, values)
+    found.check_masks()
+    return found, classes
 
 
 def parse_mask_values(text: str, class_names: Sequence[str]) -> dict[str, int]:
@@ -92,7 +96,9 @@ def parse_mask_values(text: str, class_names: Sequence[str]) -> dict[str, int]:
     """
     if "=" in text:
         pairs = [part.partition("=") for part in text.split(",")]
-        values = {name.strip(): int(value) if value.strip().isdecimal() else -1 for name, _, value in pairs}
+        values = {_name(name): int(value) if re.fullmatch("[0-9]{1,3}", value.strip()) else -1 for name, _, value in pairs}
+        if unknown := [name for name in values if name not in class_names]:
+            raise ValueError(f"--mask-values: {unknown[0]!r} is not among --classes {','.join(class_names)}")
     else:
         from pipeline.datasets.registry import DATASETS
 
@@ -100,8 +106,10 @@ def parse_mask_values(text: str, class_names: Sequence[str]) -> dict[str, int]:
             raise ValueError(f"--mask-values: expected A=1,B=2,... or one of {', '.join(DATASETS)}, got {text!r}")
         values = {name: index for index, name in enumerate(DATASETS[text].class_names)}
     for name in class_names:
-        if not 0 <= values.get(name, -1) < VOID:
-            raise ValueError(f"--mask-values: {name!r} needs a value between 0 and {VOID - 1}, got {text!r}")
+        if not 0 <= values.get(name, -1) <= VOID:
+            raise ValueError(f"--mask-values: {name!r} needs a value between 0 and {VOID}, got {text!r}")
+    if len({values[name] for name in class_names}) < len(class_names):
+        raise ValueError(f"--mask-values: expected a value of its own for each class, got {text!r}")
     return {name: values[name] for name in class_names}
 
 
@@ -112,6 +120,10 @@ def strokes_file(annotations: Path) -> Path:
     'annotations.strokes.jsonl'
     """
     return annotations.with_suffix(".strokes.jsonl")
+
+
+def _name(word: str) -> str:
+    return unicodedata.normalize("NFC", word.strip())
 
 
 def check_file(store: AnnotationStore | StrokeStore, class_names: Sequence[str], ids: Sequence[str]) -> list[str]:
@@ -140,6 +152,9 @@ def main() -> None:
         pictures, class_names = open_pictures(arguments)
         store = AnnotationStore(arguments.out)
         strokes = None if arguments.task == "sizes" else StrokeStore(strokes_file(arguments.out))
+        left_out = pictures.left_out if isinstance(pictures, FolderPictures) else {}
+        for reason, names in left_out.items():
+            print(f"note: left out: {len(names)} {reason}, the first is {names[0]!a}", flush=True)
         for log in filter(None, (store, strokes)):
             for note in check_file(log, class_names, pictures.ids):
                 print(f"note: {note}", flush=True)

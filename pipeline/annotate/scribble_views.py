@@ -3,99 +3,145 @@
 from __future__ import annotations
 
 import io
-from functools import lru_cache
-from typing import Any
+from typing import Any, Literal
 
 from flask import Blueprint, Response, abort, jsonify, make_response, render_template, request
 from PIL import Image
 
+from pipeline.annotate.app import Skipped, served
 from pipeline.annotate.pictures import render
 from pipeline.annotate.scribbles import ScribbleSession
-from pipeline.annotate.session import Project, check_annotator
-from pipeline.targets.annotations import BACKGROUND
+from pipeline.annotate.session import check_annotator
+from pipeline.targets.annotations import BACKGROUND, fingerprint
+from pipeline.targets.strokes import Erased, Stroke
 
 CLASS_KEYS = "0123456789adijlnoqvwx"
 """Keys of background and classes, in their order; letters with other meanings are left out."""
 DETAIL_PX = 6000
 """Longest side of the picture that is loaded once somebody zooms in."""
-CACHED_DETAILS = 4
 
 
-def scribble_views(project: Project) -> Blueprint:
-    """Return the views of a project with a file of strokes."""
-    views = Blueprint("scribbles", __name__)
-    known = set(project.pictures.ids)
+class Drawn(Skipped):
+    """A stroke that was drawn."""
 
-    def session() -> ScribbleSession:
-        given = request.get_json()["annotator"] if request.method == "POST" else request.args.get("annotator")
-        name = check_annotator(given)
-        if project.strokes is not None:
-            project.strokes.refresh()
-        return ScribbleSession(project, name)
+    stroke: Stroke
 
-    def place(current: ScribbleSession, image_id: str | None) -> dict[str, Any]:
-        """Return a picture (None: all are drawn on), the one after it, and the progress."""
-        picture = None if image_id is None else current.picture(image_id)
-        return {"picture": picture, **around(current, image_id)}
 
-    def around(current: ScribbleSession, image_id: str | None) -> dict[str, Any]:
-        version = project.predictions.version if project.predictions is not None else 0
-        return {"next": current.after(image_id), "progress": current.progress(), "prediction": version}
+class Rubbed(Skipped):
+    """Strokes that were erased."""
 
-    @lru_cache(CACHED_DETAILS)
-    def detail(image_id: str) -> bytes:
-        return render(project.pictures.content(image_id), image_id, DETAIL_PX)
+    strokes: Erased
 
-    @views.get("/scribbles")
-    def page() -> str:
-        return render_template("scribbles.html", annotator=check_annotator(request.args.get("annotator")), project=project)
 
-    @views.get("/detail")
-    def detailed() -> Response:
-        image_id = request.args.get("id", "")
-        if image_id not in known:
-            abort(404, "There is no such picture.")
-        response = make_response(detail(image_id))
+class Turned(Skipped):
+    """An action that needs nothing more than its name."""
+
+    do: Literal["undo", "redo", "skip"]
+
+
+scribble_page = Blueprint("scribbles", __name__)
+
+
+def session(annotator: str | None) -> ScribbleSession:
+    """Return an annotator's session, with all strokes of others read."""
+    name, project = check_annotator(annotator), served().project
+    if project.strokes is not None:
+        project.strokes.refresh()
+    return ScribbleSession(project, name)
+
+
+@scribble_page.get("/scribbles")
+def draw() -> str:
+    """Show the tool; its script asks for the rest."""
+    annotator = check_annotator(request.args.get("annotator"))
+    return render_template("scribbles.html", annotator=annotator, project=served().project)
+
+
+@scribble_page.get("/detail")
+def detail() -> Response:
+    """Return a picture at its full resolution; the browser keeps it as long as its file stays the same."""
+    image_id, pictures = request.args.get("id", ""), served().project.pictures
+    if image_id not in pictures.ids:
+        abort(404, "There is no such picture.")
+    content = pictures.content(image_id)
+    mark = fingerprint(content)
+    if mark in request.if_none_match:
+        response = make_response("", 304)
+    else:
+        response = make_response(render(content, image_id, DETAIL_PX))
         response.headers["Content-Type"] = "image/jpeg"
-        response.headers["Cache-Control"] = "private, max-age=600"
-        return response
+    response.headers["Cache-Control"] = "private, no-cache"
+    response.set_etag(mark)
+    return response
 
-    @views.get("/prediction")
-    def prediction() -> Response:
-        """Return predicted class indices as the grey values of a PNG."""
-        image_id = request.args.get("id", "")
-        labels = project.predictions.labels(image_id) if project.predictions is not None and image_id in known else None
-        if labels is None:
-            abort(404, "There is no prediction for this picture yet.")
-        buffer = io.BytesIO()
-        Image.fromarray(labels).save(buffer, format="PNG")
-        response = make_response(buffer.getvalue())
-        response.headers["Content-Type"] = "image/png"
-        return response
 
-    @views.get("/api/scribbles/start")
-    def start() -> Any:
-        current = session()
-        names = [BACKGROUND, *project.class_names]
-        classes = [{"name": name, "key": CLASS_KEYS[index : index + 1] or None} for index, name in enumerate(names)]
-        return jsonify(classes=classes, last=project.pictures.ids[-1], **place(current, current.first()))
+@scribble_page.get("/prediction")
+def prediction() -> Response:
+    """Return predicted class indices as the grey values of a PNG."""
+    image_id, project = request.args.get("id", ""), served().project
+    known = image_id in project.pictures.ids
+    labels = project.predictions.labels(image_id) if project.predictions is not None and known else None
+    if labels is None:
+        abort(404, "There is no prediction for this picture yet.")
+    buffer = io.BytesIO()
+    Image.fromarray(labels).save(buffer, format="PNG")
+    response = make_response(buffer.getvalue())
+    response.headers["Content-Type"] = "image/png"
+    return response
 
-    @views.get("/api/scribbles/picture")
-    def picture() -> Any:
-        return jsonify(place(session(), request.args.get("image", "")))
 
-    @views.post("/api/scribbles/<action>")
-    def act(action: str) -> Any:
-        current, given = session(), request.get_json()
-        image_id, seconds = given["image"], given["seconds"]
-        if action == "draw":
-            changed = current.draw(image_id, given, seconds)
-        elif action == "erase":
-            changed = current.erase(image_id, given["strokes"], seconds)
-        elif action in ("undo", "redo", "skip"):
-            changed = getattr(current, action)(image_id, seconds)
-        else:
-            abort(404)
-        return jsonify(changed=changed, **around(current, image_id))
+# --- the tool's script ---
 
-    return views
+
+@scribble_page.get("/api/scribbles/start")
+def start() -> Any:
+    """Return what can be drawn, and the first picture."""
+    current, project = session(request.args.get("annotator")), served().project
+    names = [BACKGROUND, *project.class_names]
+    classes = [{"name": name, "key": CLASS_KEYS[index : index + 1] or None} for index, name in enumerate(names)]
+    return jsonify(classes=classes, last=project.pictures.ids[-1], **_place(current, current.first()))
+
+
+@scribble_page.get("/api/scribbles/picture")
+def picture() -> Any:
+    """Return what stands about a picture."""
+    return jsonify(_place(session(request.args.get("annotator")), request.args.get("image", "")))
+
+
+@scribble_page.post("/api/scribbles/draw")
+def store_stroke() -> Any:
+    """Store a stroke."""
+    given = Drawn.model_validate_json(request.get_data())
+    current = session(given.annotator)
+    return _changed(current, given.image, current.draw(given.image, given.stroke, given.seconds))
+
+
+@scribble_page.post("/api/scribbles/erase")
+def erase() -> Any:
+    """Take strokes away."""
+    given = Rubbed.model_validate_json(request.get_data())
+    current = session(given.annotator)
+    return _changed(current, given.image, current.erase(given.image, given.strokes, given.seconds))
+
+
+@scribble_page.post("/api/scribbles/act")
+def act() -> Any:
+    """Undo, redo or skip."""
+    given = Turned.model_validate_json(request.get_data())
+    current = session(given.annotator)
+    return _changed(current, given.image, current.act(given.image, given.do, given.seconds))
+
+
+def _changed(current: ScribbleSession, image_id: str, changed: dict[str, object]) -> Any:
+    return jsonify(changed=changed, **_around(current, image_id))
+
+
+def _place(current: ScribbleSession, image_id: str | None) -> dict[str, Any]:
+    """Return a picture (None: all are drawn on), the one after it, and the progress."""
+    return {"picture": None if image_id is None else current.picture(image_id), **_around(current, image_id)}
+
+
+def _around(current: ScribbleSession, image_id: str | None) -> dict[str, Any]:
+    network = current.project.predictions
+    version = network.version if network is not None else 0
+    return {"next": current.after(image_id), "progress": current.progress(), "prediction": version}

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Literal
 
 from pipeline.annotate.pictures import upright_size
 from pipeline.annotate.session import Project, Queue
 from pipeline.datasets.base import DatasetError
 from pipeline.targets.annotations import BACKGROUND, fingerprint
-from pipeline.targets.strokes import Action, Drawing, Stroke, check_erased
+from pipeline.targets.strokes import Draw, Drawing, Erase, Stroke, Turn
 
 
 class ScribbleSession(Queue[Drawing]):
@@ -43,9 +41,8 @@ class ScribbleSession(Queue[Drawing]):
             problem = str(error)
         ids = self.project.pictures.ids
         index = ids.index(image_id)
-        with self._strokes.guard:
+        with self._strokes.transaction():
             drawing = self._strokes.answer(self.annotator, image_id)
-            strokes = [stroke.json() for stroke in drawing.drawn]
             return {
                 "image": image_id,
                 "position": index + 1,
@@ -53,25 +50,23 @@ class ScribbleSession(Queue[Drawing]):
                 "following": ids[index + 1] if index + 1 < len(ids) else None,
                 "size": size,
                 "problem": problem,
-                "strokes": strokes,
+                "strokes": [stroke.model_dump(by_alias=True) for stroke in drawing.drawn],
                 **_state(drawing),
             }
 
-    def draw(self, image_id: str, given: Mapping[str, Any], seconds: float) -> dict[str, object]:
-        """Store a stroke, given in its JSON form. One that is stored already, because its answer got lost, is not stored twice.
+    def draw(self, image_id: str, stroke: Stroke, seconds: float) -> dict[str, object]:
+        """Store a stroke. One that is stored already, because its answer got lost, is not stored twice.
 
         Returns:
             What stands then, as all that follow: rows of the file, ids of strokes that are hidden, whether undo and redo do
             anything.
 
         Raises:
-            ValueError: unknown picture or class, or a value out of range.
-            KeyError: a key is missing.
+            ValueError: unknown picture or class, another size than the picture's, or seconds out of range.
             DatasetError: the picture cannot be read.
             OSError: not saved.
         """
         self._index(image_id)
-        stroke = Stroke.of(given)
         names = [BACKGROUND, *self.project.class_names]
         if stroke.class_name not in names:
             raise ValueError(f"class: expected one of {', '.join(names)}, got {stroke.class_name[:80]!r}")
@@ -79,40 +74,31 @@ class ScribbleSession(Queue[Drawing]):
         size = upright_size(content, image_id)
         if stroke.size_px != size:
             raise ValueError(f"size: the picture has {size[0]}x{size[1]} pixels, not {stroke.size_px}; load the page again")
-        row = self._row(image_id, "draw", seconds, fingerprint(content), stroke=stroke)
-        return self._append(row, unless_drawn=stroke.id)
-
-    def erase(self, image_id: str, strokes: Sequence[str], seconds: float) -> dict[str, object]:
-        """Take strokes away, in one step; those that are gone already stay gone."""
-        self._index(image_id)
-        return self._append(self._row(image_id, "erase", seconds, erased=check_erased(strokes)))
-
-    def undo(self, image_id: str, seconds: float) -> dict[str, object]:
-        """Take back the last thing done on a picture, whoever served the page then."""
-        self._index(image_id)
-        return self._append(self._row(image_id, "undo", seconds))
-
-    def redo(self, image_id: str, seconds: float) -> dict[str, object]:
-        """Do again what was just taken back."""
-        self._index(image_id)
-        return self._append(self._row(image_id, "redo", seconds))
-
-    def skip(self, image_id: str, seconds: float) -> dict[str, object]:
-        """Put a picture off."""
-        self._index(image_id)
-        return self._append(self._row(image_id, "skip", seconds))
-
-    def _row(
-        self, image_id: str, do: str, seconds: float, mark: str = "", stroke: Stroke | None = None, erased: tuple[str, ...] = ()
-    ) -> Action:
-        now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-        return Action(image_id, do, self.annotator, round(self._seconds(seconds), 2), now, mark, stroke, erased)
-
-    def _append(self, row: Action, unless_drawn: str | None = None) -> dict[str, object]:
-        with self._strokes.guard:
-            if unless_drawn is None or not self._strokes.answer(self.annotator, row.image_id).has(unless_drawn):
+        common = self._common(image_id, seconds)
+        with self._strokes.transaction():
+            drawing = self._strokes.answer(self.annotator, image_id)
+            if not drawing.has(stroke.id):
+                row = Draw(stroke=stroke, picture=fingerprint(content), timestamp=self._strokes.timestamp(), **common)
                 self._strokes.append([row])
-            return _state(self._strokes.answer(self.annotator, row.image_id))
+            return _state(self._strokes.answer(self.annotator, image_id))
+
+    def erase(self, image_id: str, strokes: tuple[str, ...], seconds: float) -> dict[str, object]:
+        """Take strokes away, in one step; those that are gone already stay gone."""
+        common = self._common(image_id, seconds)
+        with self._strokes.transaction():
+            self._strokes.append([Erase(strokes=strokes, timestamp=self._strokes.timestamp(), **common)])
+            return _state(self._strokes.answer(self.annotator, image_id))
+
+    def act(self, image_id: str, do: Literal["undo", "redo", "skip"], seconds: float) -> dict[str, object]:
+        """Take back the last thing done on a picture, whoever served the page then; do it again; or put the picture off."""
+        common = self._common(image_id, seconds)
+        with self._strokes.transaction():
+            self._strokes.append([Turn(do=do, timestamp=self._strokes.timestamp(), **common)])
+            return _state(self._strokes.answer(self.annotator, image_id))
+
+    def _common(self, image_id: str, seconds: float) -> dict[str, Any]:
+        self._index(image_id)
+        return {"image_id": image_id, "annotator": self.annotator, "seconds": round(self._seconds(seconds), 2)}
 
 
 def _state(drawing: Drawing) -> dict[str, object]:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-import math
+import sys
 import threading
-from collections.abc import Sequence
+import unicodedata
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any, Generic, Protocol
 
 import numpy as np
@@ -33,6 +34,8 @@ LONGEST_ANSWER_S = 3600.0
 PACE_IMAGES = 20
 """The pace is that of the last so many pictures."""
 UNDO_DEPTH = 200
+LARGEST_FLOAT = sys.float_info.max
+"""Whole numbers may be larger than this in JSON, and cannot be made floats."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +80,7 @@ def check_annotator(name: object) -> str:
     Raises:
         ValueError: empty, too long, with control characters, or the name reserved for simulations.
     """
-    text = name.strip() if isinstance(name, str) else ""
+    text = unicodedata.normalize("NFC", name.strip()) if isinstance(name, str) else ""
     if not 0 < len(text) <= LONGEST_NAME or not text.isprintable():
         raise ValueError(f"annotator: give a name of 1 to {LONGEST_NAME} visible characters")
     if text.casefold().startswith(SIMULATED):
@@ -204,7 +207,7 @@ class Session(Queue[Answer]):
         unknown = [name for name in present if name not in list(self.project.class_names)]
         if unknown:
             raise ValueError(f"class: expected some of {', '.join(self.project.class_names)}, got {unknown[0]!r}")
-        with self._guard:
+        with self._deciding():
             before = self._answer(image_id)
             after = Answer(
                 {name: before.sizes.get(name) for name in self.project.class_names if name in present}, empty=not present
@@ -221,7 +224,7 @@ class Session(Queue[Answer]):
                 value out of range.
             OSError: not saved.
         """
-        with self._guard:
+        with self._deciding():
             before = self._answer(image_id)
             if not isinstance(name, str) or name not in before.sizes:
                 raise ValueError(f"class: {name!r} is not tagged in {image_id}")
@@ -233,7 +236,8 @@ class Session(Queue[Answer]):
             others = before.total - (0.0 if current is None else current.size or 0.0)
             if others + size > 1 + SUM_TOLERANCE:
                 raise ValueError(
-                    f"size: {size:.1%} and the other classes' {others:.1%} exceed the picture; at most {1 - others:.1%} is left"
+                    f"size: {100 * size:.9g} % and the other classes' {100 * others:.9g} % exceed the picture; "
+                    f"at most {100 * (1 - others):.9g} % is left"
                 )
             flags = ("unsure",) if unsure else ()
             row = self._row(image_id, name, float(size), self._seconds(seconds), grid, method, flags)
@@ -246,7 +250,7 @@ class Session(Queue[Answer]):
             ValueError: unknown picture, or seconds out of range.
             OSError: not saved.
         """
-        with self._guard:
+        with self._deciding():
             before = self._answer(image_id)
             row = self._row(image_id, "", None, self._seconds(seconds), "none", "tag", ("skipped",))
             self._append([row], image_id, before)
@@ -260,7 +264,7 @@ class Session(Queue[Answer]):
         Raises:
             OSError: not saved.
         """
-        with self._guard:
+        with self._deciding():
             if not self._undo:
                 return None
             image_id, before = self._undo[-1]
@@ -276,6 +280,12 @@ class Session(Queue[Answer]):
         return None if sizes is None else float(sizes[1 + list(self.project.class_names).index(name)])
 
     # --- inside ---
+
+    @contextmanager
+    def _deciding(self) -> Iterator[None]:
+        """Keep answers of this person from other tabs and other servers out until what is decided here is written."""
+        with self._guard, self.project.store.transaction():
+            yield
 
     def _answer(self, image_id: str) -> Answer:
         self._index(image_id)
@@ -293,7 +303,7 @@ class Session(Queue[Answer]):
             flags = (*flags, "informed")
         elif size is not None and method != "tag" and self.project.feedback and self._exact_sizes(image_id) is not None:
             flags = (*flags, "feedback")
-        now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        now = self.project.store.timestamp()
         mark = fingerprint(self.project.pictures.content(image_id))
         return Annotation(image_id, name, size, round(seconds, 2), grid, self.annotator, now, method, flags, mark)
 
@@ -340,4 +350,4 @@ class Session(Queue[Answer]):
 
 
 def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= LARGEST_FLOAT

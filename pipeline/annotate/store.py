@@ -1,7 +1,7 @@
 """The files of annotations while people work: rows are appended and flushed to disk at once, and nothing is ever rewritten.
 
-Several servers may append to one file: each write holds a lock, and rows of others are read before anything is decided. A last
-line that a crash cut off is moved to `<file>.damaged` before the next row is written.
+Several servers may append to one file: whoever decides and writes holds a lock all the while (`transaction`), and rows of others
+are read before. A last line that a crash cut off is moved to `<file>.damaged` before the next row is written.
 """
 
 from __future__ import annotations
@@ -12,11 +12,20 @@ import threading
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
 from pipeline.targets import strokes
-from pipeline.targets.annotations import FIELDS, Annotation, Answer, format_rows, parse_annotations
+from pipeline.targets.annotations import (
+    FIELDS,
+    Annotation,
+    Answer,
+    check_timestamp,
+    format_rows,
+    parse_annotations,
+    standing,
+)
 
 HEADER = ",".join(FIELDS) + "\n"
 
@@ -31,6 +40,10 @@ class LogRow(Protocol):
     @property
     def image_id(self) -> str:
         """Picture."""
+
+    @property
+    def timestamp(self) -> str:
+        """When, UTC."""
 
 
 class Standing(Protocol):
@@ -60,7 +73,6 @@ class Log(ABC, Generic[Row, State]):
     Attributes:
         rows: all rows of the file, those of other processes included.
         damaged: lines that were set aside by this process, each with its fault.
-        guard: lock to hold while what stands is read and then appended to.
 
     Raises:
         ValueError: the file holds something else, or a damaged line before the last.
@@ -79,6 +91,10 @@ class Log(ABC, Generic[Row, State]):
         """Return rows as lines."""
 
     @abstractmethod
+    def _standing(self, rows: Sequence[Row]) -> dict[str, dict[str, State]]:
+        """Return what stands after all rows, in whatever order they lie in the file: annotator -> image id -> state."""
+
+    @abstractmethod
     def _nothing(self) -> State:
         """Return what stands before the first row."""
 
@@ -90,7 +106,9 @@ class Log(ABC, Generic[Row, State]):
         self._offset = 0
         self._lines = 0
         self._inode = 0
-        self.guard = threading.RLock()
+        self._latest = self._issued = ""
+        self._held: int | None = None
+        self._guard = threading.RLock()
         self.refresh()
 
     @property
@@ -112,10 +130,10 @@ class Log(ABC, Generic[Row, State]):
 
     def refresh(self) -> None:
         """Read what was appended since the last time, by this or another process."""
-        with self.guard:
+        with self._guard:
             if self.path.exists():
-                with self._locked() as handle:
-                    self._catch_up(handle)
+                with self.transaction():
+                    pass
 
     def append(self, rows: Sequence[Row]) -> None:
         """Write rows, all or none, and return when they are on disk.
@@ -127,32 +145,55 @@ class Log(ABC, Generic[Row, State]):
         content = self._format(rows).encode()
         if not content:
             return
-        with self.guard:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            is_new = not self.path.exists()
-            with self._locked() as handle:
-                self._catch_up(handle)
-                end = os.lseek(handle, 0, os.SEEK_END)
-                try:
-                    _write(handle, (b"" if end else self.header.encode()) + content)
-                    os.fsync(handle)
-                except OSError as error:
-                    os.ftruncate(handle, end)
-                    problem = error.strerror or error
-                    raise OSError(f"{self.path}: could not be written ({problem}); the answer is not saved") from error
-                self._catch_up(handle)
-            if is_new:
-                _sync_folder(self.path.parent)
+        with self.transaction() as handle:
+            end = os.lseek(handle, 0, os.SEEK_END)
+            try:
+                _write(handle, (b"" if end else self.header.encode()) + content)
+                os.fsync(handle)
+            except OSError as error:
+                os.ftruncate(handle, end)
+                problem = error.strerror or error
+                raise OSError(f"{self.path}: could not be written ({problem}); the answer is not saved") from error
+            self._catch_up(handle)
 
     @contextmanager
-    def _locked(self) -> Iterator[int]:
-        """Open the file and hold its lock; wait for others first."""
-        handle = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX)
-            yield handle
-        finally:
-            os.close(handle)
+    def transaction(self) -> Iterator[int]:
+        """Hold the file, with all rows of others read, so that what is decided on them still holds when it is written.
+
+        Within it, `append` writes; a transaction inside another belongs to that one.
+        """
+        with self._guard:
+            if self._held is not None:
+                yield self._held
+                return
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            is_new = not self.path.exists()
+            self._held = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
+            try:
+                fcntl.flock(self._held, fcntl.LOCK_EX)
+                self._catch_up(self._held)
+                yield self._held
+                if is_new:
+                    _sync_folder(self.path.parent)
+            finally:
+                os.close(self._held)
+                self._held = None
+
+    def timestamp(self) -> str:
+        """Return the time for the next row, within a transaction: now, but later than every row, so that their order stays known.
+
+        Raises:
+            ValueError: a row of the file is from the end of time.
+        """
+        now = datetime.now(UTC)
+        if before := max(self._latest, self._issued):
+            latest = check_timestamp(f"{before}Z")
+            try:
+                now = max(now, latest + timedelta(microseconds=1))
+            except OverflowError as error:
+                raise ValueError(f"{self.path}: holds the timestamp {latest}; correct it") from error
+        self._issued = now.strftime("%Y-%m-%dT%H:%M:%S.%f")
+        return f"{self._issued}Z"
 
     def _catch_up(self, handle: int) -> None:
         """Read new rows, and move a damaged last line away. The lock is held, so no line is half-way through being written."""
@@ -161,6 +202,7 @@ class Log(ABC, Generic[Row, State]):
             self.rows.clear()
             self._answers.clear()
             self._offset = self._lines = 0
+            self._latest = ""
             self._inode = status.st_ino
         fresh = os.pread(handle, status.st_size - self._offset, self._offset)
         if not self._offset and self.header.encode().startswith(fresh) and len(fresh) < len(self.header):
@@ -174,11 +216,19 @@ class Log(ABC, Generic[Row, State]):
             self._set_aside(handle, fresh[len(intact) :], self._offset + len(intact))
             self.damaged += damaged
             fresh = intact
+        elif not fresh.endswith(b"\n"):
+            _write(handle, b"\n")
+            fresh += b"\n"
+        moments = [self._latest, *(row.timestamp.removesuffix("Z") for row in rows)]
+        if moments == sorted(moments):
+            for row in rows:
+                self._answers.setdefault(row.annotator, {}).setdefault(row.image_id, self._nothing()).apply(row)
+        else:  # moved by a spreadsheet
+            self._answers = self._standing([*self.rows, *rows])
+        self.rows += rows
+        self._latest = max(moments)
         self._offset += len(fresh)
         self._lines += fresh.count(b"\n")
-        self.rows += rows
-        for row in rows:
-            self._answers.setdefault(row.annotator, {}).setdefault(row.image_id, self._nothing()).apply(row)
 
     def _set_aside(self, handle: int, line: bytes, end: int) -> None:
         # The copy must be safe before the original goes.
@@ -204,6 +254,9 @@ class AnnotationStore(Log[Annotation, Answer]):
     def _format(self, rows: Sequence[Annotation]) -> str:
         return format_rows(rows)
 
+    def _standing(self, rows: Sequence[Annotation]) -> dict[str, dict[str, Answer]]:
+        return standing(rows)
+
     def _nothing(self) -> Answer:
         return Answer()
 
@@ -218,6 +271,9 @@ class StrokeStore(Log[strokes.Action, strokes.Drawing]):
 
     def _format(self, rows: Sequence[strokes.Action]) -> str:
         return strokes.format_rows(rows)
+
+    def _standing(self, rows: Sequence[strokes.Action]) -> dict[str, dict[str, strokes.Drawing]]:
+        return strokes.standing(rows)
 
     def _nothing(self) -> strokes.Drawing:
         return strokes.Drawing()

@@ -9,20 +9,24 @@ from __future__ import annotations
 
 import io
 import json
+import unicodedata
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from pipeline.conventions import VOID
 from pipeline.files import write_atomically
 
 UNREADABLE = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)
 """What Pillow raises for a file that it cannot decode."""
+MADE_FROM = "made_from"
+"""Name of the note in a mask."""
 VOID_COLOR = (224, 224, 192)
 """Colour of void pixels in palettes, as in PASCAL VOC."""
 
@@ -224,6 +228,23 @@ def require(path: Path, remedy: str) -> Path:
     return path
 
 
+def file_id(name: str, where: str) -> str:
+    """Return the id in a file name or a line of a list, its accents composed: macOS takes letters and accents apart.
+
+    Args:
+        name: file name without suffix, or text of a line.
+        where: stands in errors.
+
+    Raises:
+        DatasetError: no name that a file may have everywhere: empty, not UTF-8, with a control character or a slash.
+    """
+    if not name or name in (".", "..") or "/" in name or any(unicodedata.category(one) in ("Cc", "Cs") for one in name):
+        raise DatasetError(
+            f"{where}: {name!a} is no name of an image: empty, not UTF-8, or with a slash or control character; rename it"
+        )
+    return unicodedata.normalize("NFC", name)
+
+
 def read_list(path: Path) -> list[str]:
     """Return the first word of every non-empty line: the image ids of a list file.
 
@@ -312,22 +333,41 @@ def picture_size(path: Path) -> tuple[int, int]:
         raise DatasetError(f"{path}: cannot be read as an image ({error}); restore the file from the original archive") from error
 
 
-def encode_mask(labels: np.ndarray, palette: Sequence[tuple[int, int, int]]) -> bytes:
-    """Return a mask as a palette PNG: values are classes, colours those of `palette`, void pale yellow."""
+def encode_mask(labels: np.ndarray, palette: Sequence[tuple[int, int, int]], made_from: str = "") -> bytes:
+    """Return a mask as a palette PNG: values are classes, colours those of `palette`, void pale yellow.
+
+    `made_from` is kept in the file, for `read_made_from`.
+    """
     colors = np.zeros((256, 3), np.uint8)
     colors[: len(palette)] = palette
     colors[VOID] = VOID_COLOR
     image = Image.fromarray(np.ascontiguousarray(labels, np.uint8), mode="L")
     image.putpalette(colors.tobytes())
     buffer = io.BytesIO()
-    image.save(buffer, format="PNG", optimize=False, compress_level=6)
+    notes = PngInfo()
+    if made_from:
+        notes.add_text(MADE_FROM, made_from)
+    image.save(buffer, format="PNG", optimize=False, compress_level=6, pnginfo=notes)
     return buffer.getvalue()
 
 
-def encode_photo(image: np.ndarray, form: Literal["JPEG", "PNG"]) -> bytes:
-    """Return a picture, (H, W, 3) or (H, W) uint8, as a file."""
+def read_made_from(path: Path) -> str | None:
+    """Return what a mask or an overlay says it was made from; None if it is not there, damaged or silent."""
+    try:
+        with Image.open(path) as image:
+            note = image.info.get(MADE_FROM, image.info.get("comment"))
+            image.verify()
+    except Exception:  # Pillow's plugins raise what they stumble over; what cannot be read is made anew
+        return None
+    return note.decode("ascii", "replace") if isinstance(note, bytes) else note
+
+
+def encode_photo(image: np.ndarray, form: Literal["JPEG", "PNG"], made_from: str = "") -> bytes:
+    """Return a picture, (H, W, 3) or (H, W) uint8, as a file; a JPEG keeps `made_from`, for `read_made_from`."""
     buffer = io.BytesIO()
-    settings = {"quality": 95} if form == "JPEG" else {"optimize": False, "compress_level": 6}
+    settings: dict[str, Any] = {"optimize": False, "compress_level": 6}
+    if form == "JPEG":
+        settings = {"quality": 95} | ({"comment": made_from} if made_from else {})
     Image.fromarray(np.ascontiguousarray(image, np.uint8)).save(buffer, format=form, **settings)
     return buffer.getvalue()
 

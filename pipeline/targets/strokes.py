@@ -8,120 +8,123 @@ The file is a log of JSON objects, one a line: a line is appended for everything
                 skip: put the picture off
     annotator   name of the person
     seconds     time spent on this action
-    timestamp   UTC, 2025-01-31T12:00:00Z
+    timestamp   UTC, 2025-01-31T12:00:00.250000Z; later than that of every line before
     picture     fingerprint of the picture's file, or empty
-
-and a `draw` besides these `stroke` (its id), `class` (`background` is one), `width` and `points` [[x, y], ...] in pixels of the
-upright picture, and the picture's `size` [width, height]; an `erase` the `strokes` that it takes away, by id.
+    stroke      of `draw`: what is drawn, see `Stroke`
+    strokes     of `erase`: the ids of the strokes that it takes away
 """
 
 from __future__ import annotations
 
-import json
-import math
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Annotated, Literal, NamedTuple
 
 import numpy as np
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 
 from pipeline.conventions import VOID
 from pipeline.datasets.base import Scribble
+from pipeline.targets.annotations import FINGERPRINT, LONGEST_S, check_timestamp
 from pipeline.targets.scribbles import rasterize
 
 HEADER = '{"format": "strokes", "version": 1}\n'
-ACTIONS = ("draw", "erase", "undo", "redo", "skip")
 MOST_POINTS = 2000
 """Vertices of one stroke. The page thins out longer ones: a line of this many does not fit between the pixels of a screen."""
 MOST_ERASED = 1000
 """Strokes that one action erases."""
 LONGEST_SIDE_PX = 100_000
-_COMMON = {"image", "do", "annotator", "seconds", "timestamp", "picture"}
-_OWN = {"draw": {"stroke", "class", "width", "points", "size"}, "erase": {"strokes"}}
-_ID = re.compile(r"[0-9a-f]{16}")
+LONGEST_TEXT = 1000
+
+StrokeId = Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")]
+Side = Annotated[int, Field(ge=1, le=LONGEST_SIDE_PX)]
+Erased = Annotated[tuple[StrokeId, ...], Field(min_length=1, max_length=MOST_ERASED)]
+Text = Annotated[str, Field(min_length=1, max_length=LONGEST_TEXT)]
 
 
-@dataclass(frozen=True)
-class Stroke:
+def _timestamp(text: str) -> str:
+    check_timestamp(text)
+    return text
+
+
+class _Checked(BaseModel):
+    model_config = ConfigDict(strict=True, frozen=True, extra="forbid", allow_inf_nan=False, populate_by_name=True)
+
+
+class Stroke(_Checked):
     """One stroke of a brush.
 
     Attributes:
         id: 16 hexadecimal digits, made up by the page, so that a stroke sent twice is one stroke.
-        class_name: class, `background` included.
-        width_px: width of the brush in pixels of the picture, at least 1.
+        class_name: class, `background` included; `class` in the file.
+        width_px: width of the brush in pixels of the picture, at least 1; `width` in the file.
         points: (x, y) in pixels of the upright picture, within it; one point is a dab of the brush.
-        size_px: (width, height) of that picture.
+        size_px: (width, height) of that picture; `size` in the file.
 
     Raises:
-        ValueError: a value out of range, or no number.
+        ValidationError: a value out of range, or of another kind; it is a ValueError.
     """
 
-    id: str
-    class_name: str
-    width_px: float
-    points: tuple[tuple[float, float], ...]
-    size_px: tuple[int, int]
+    id: StrokeId
+    class_name: Text = Field(alias="class")
+    width_px: float = Field(alias="width", ge=1)
+    points: tuple[tuple[float, float], ...] = Field(min_length=1, max_length=MOST_POINTS)
+    size_px: tuple[Side, Side] = Field(alias="size")
 
-    def __post_init__(self) -> None:
-        if not (isinstance(self.id, str) and _ID.fullmatch(self.id)):
-            raise ValueError(f"stroke: expected 16 hexadecimal digits, got {_short(self.id)}")
-        _text("class", self.class_name)
-        if len(self.size_px) != 2 or not all(type(side) is int and 1 <= side <= LONGEST_SIDE_PX for side in self.size_px):
-            raise ValueError(f"size: expected [width, height] of 1 to {LONGEST_SIDE_PX}, got {_short(self.size_px)}")
-        longest = max(self.size_px)
-        if not (is_number(self.width_px) and 1 <= self.width_px <= longest):
-            raise ValueError(f"width: expected 1 to {longest}, the longest side of the picture, got {_short(self.width_px)}")
-        if not 1 <= len(self.points) <= MOST_POINTS:
-            raise ValueError(f"points: expected 1 to {MOST_POINTS}, got {len(self.points)}")
-        for point in self.points:
-            inside = len(point) == 2 and all(is_number(value) for value in point)
-            if not (inside and all(0 <= value < side for value, side in zip(point, self.size_px))):
-                raise ValueError(f"points: expected [x, y] within {self.size_px[0]}x{self.size_px[1]}, got {_short(point)}")
-
-    @classmethod
-    def of(cls, given: Mapping[str, Any]) -> Stroke:
-        """Return a stroke of its JSON form, checked.
-
-        Raises:
-            ValueError: as the class, or a value of another kind.
-            KeyError: a key is missing.
-        """
-        points, size = given["points"], given["size"]
-        if not isinstance(points, list) or len(points) > MOST_POINTS or not all(isinstance(point, list) for point in points):
-            raise ValueError(f"points: expected a list of at most {MOST_POINTS} [x, y], got {_short(points)}")
-        if not isinstance(size, list):
-            raise ValueError(f"size: expected [width, height], got {_short(size)}")
-        return cls(given["stroke"], given["class"], given["width"], tuple(map(tuple, points)), tuple(size))
-
-    def json(self) -> dict[str, Any]:
-        """Return the JSON form; coordinates are rounded to 1/100 pixel, within the picture."""
+    @model_validator(mode="after")
+    def _within_the_picture(self) -> Stroke:
         width, height = self.size_px
-        points = [[min(round(x, 2), width - 0.01), min(round(y, 2), height - 0.01)] for x, y in self.points]
-        return {
-            "stroke": self.id, "class": self.class_name, "width": round(self.width_px, 2), "points": points,
-            "size": list(self.size_px),
-        }  # fmt: skip
+        if self.width_px > max(width, height):
+            raise ValueError(f"width: expected at most the longest side of {width}x{height}, got {self.width_px}")
+        for x, y in self.points:
+            if not (0 <= x < width and 0 <= y < height):
+                raise ValueError(f"points: expected [x, y] within {width}x{height}, got [{x}, {y}]")
+        return self
 
 
-@dataclass(frozen=True)
-class Action:
-    """One line of the file; see the module's docstring for the meaning of each field."""
+class Action(_Checked):
+    """What every line of the file holds; see the module's docstring."""
 
-    image_id: str
+    image_id: Text = Field(alias="image")
     do: str
-    annotator: str
-    seconds: float
-    timestamp: str
-    picture: str = ""
-    stroke: Stroke | None = None
-    erased: tuple[str, ...] = ()
+    annotator: Text
+    seconds: float = Field(ge=0, le=LONGEST_S)
+    timestamp: Annotated[str, AfterValidator(_timestamp)]
+    picture: str = Field("", pattern=f"^{FINGERPRINT.pattern}$")
 
     @property
     def class_name(self) -> str:
         """Class of the stroke, or empty where none is drawn."""
-        return "" if self.stroke is None else self.stroke.class_name
+        return ""
+
+
+class Turn(Action):
+    """A line that needs nothing more than its name."""
+
+    do: Literal["undo", "redo", "skip"]
+
+
+class Draw(Action):
+    """A line that draws a stroke."""
+
+    do: Literal["draw"] = "draw"
+    stroke: Stroke
+
+    @property
+    def class_name(self) -> str:
+        """Class of the stroke."""
+        return self.stroke.class_name
+
+
+class Erase(Action):
+    """A line that takes strokes away."""
+
+    do: Literal["erase"] = "erase"
+    strokes: Erased
+
+
+_ROW: TypeAdapter[Turn | Draw | Erase] = TypeAdapter(Annotated[Turn | Draw | Erase, Field(discriminator="do")])
 
 
 class StrokeFile(NamedTuple):
@@ -184,11 +187,11 @@ class Drawing:
         self.rows += 1
         self.seconds += row.seconds
         self.skipped = row.do == "skip"
-        if row.do == "draw" and row.stroke is not None and row.stroke.id not in self._drawn:
+        if isinstance(row, Draw) and row.stroke.id not in self._drawn:
             self._drawn[row.stroke.id] = row.stroke
             self._act((row.stroke.id,))
-        elif row.do == "erase":
-            gone = tuple(one for one in dict.fromkeys(row.erased) if one in self._drawn and one not in self.hidden)
+        elif isinstance(row, Erase):
+            gone = tuple(one for one in dict.fromkeys(row.strokes) if one in self._drawn and one not in self.hidden)
             self.hidden.update(gone)
             self._act(gone)
         elif row.do == "undo" and self._done:
@@ -208,31 +211,16 @@ class Drawing:
 
 
 def standing(rows: Iterable[Action]) -> dict[str, dict[str, Drawing]]:
-    """Return what stands after all rows: annotator -> image id -> `Drawing`."""
+    """Return what stands after all rows, by their time: annotator -> image id -> `Drawing`."""
     drawings: dict[str, dict[str, Drawing]] = {}
-    for row in rows:
+    for row in sorted(rows, key=lambda row: row.timestamp.removesuffix("Z")):
         drawings.setdefault(row.annotator, {}).setdefault(row.image_id, Drawing()).apply(row)
     return drawings
 
 
 def format_rows(rows: Iterable[Action]) -> str:
-    """Return rows as the lines of the file, without header.
-
-    Raises:
-        ValueError: a row would not be read back.
-    """
-    lines = []
-    for row in rows:
-        given: dict[str, Any] = {"image": row.image_id, "do": row.do}
-        if row.stroke is not None:
-            given |= row.stroke.json()
-        if row.erased:
-            given["strokes"] = list(row.erased)
-        given |= {"annotator": row.annotator, "seconds": round(row.seconds, 2)}
-        given |= {"timestamp": row.timestamp, "picture": row.picture}
-        _row(given)
-        lines.append(json.dumps(given, separators=(",", ":")) + "\n")
-    return "".join(lines)
+    """Return rows as the lines of the file, without header."""
+    return "".join(row.model_dump_json(by_alias=True) + "\n" for row in rows)
 
 
 def read_strokes(path: Path) -> StrokeFile:
@@ -255,22 +243,29 @@ def parse_strokes(content: bytes, name: str, first_line: int = 1) -> StrokeFile:
         first_line: number of the first line of `content`; 1 means that it is the header.
     """
     *lines, rest = content.split(b"\n")
+    lines += [rest] if rest else []  # a last line that lacks nothing but its line break is taken
     rows: list[Action] = []
-    for number, line in enumerate([*lines, rest] if rest else lines, start=first_line):
-        is_last = number == first_line + len(lines) - (not rest)
+    for number, line in enumerate(lines, start=first_line):
         try:
-            if is_last and rest:
-                raise ValueError("the line is cut off")
             if number == 1:
                 if line.rstrip(b"\r") + b"\n" != HEADER.encode():
                     raise ValueError(f"expected {HEADER.strip()}, got {line[:80].decode('utf-8', 'replace')!r}")
             elif line.strip():
-                rows.append(_row(_load(line)))
+                rows.append(_ROW.validate_json(line))
         except ValueError as error:
-            if number > 1 and is_last:
-                return StrokeFile(rows, [f"line {number}: {error}: {line[:200].decode('utf-8', 'replace')}"])
-            raise ValueError(f"{name}, line {number}: {error}; correct the line or remove it") from error
+            problem = explain(error) if isinstance(error, ValidationError) else str(error)
+            if number > 1 and number == first_line + len(lines) - 1:
+                return StrokeFile(rows, [f"line {number}: {problem}: {line[:200].decode('utf-8', 'replace')}"])
+            raise ValueError(f"{name}, line {number}: {problem}; correct the line or remove it") from error
     return StrokeFile(rows, [])
+
+
+def explain(error: ValidationError) -> str:
+    """Return the first fault that a model found: its field, and what was expected there."""
+    first = error.errors(include_url=False, include_input=False)[0]
+    place = ".".join(str(part) for part in first["loc"])
+    message = first["msg"].removeprefix("Value error, ")
+    return f"{place}: {message}" if place else message
 
 
 def check_strokes(
@@ -291,8 +286,8 @@ def check_strokes(
             found = by_content.get(row.picture)
             hint = f"{found} is the same picture: rename it back" if found else "correct the id or remove the rows"
             raise ValueError(f"{where}: unknown image; {hint}")
-        if row.class_name and row.class_name not in class_names:
-            raise ValueError(f"{where}: unknown class {row.class_name!r}; the classes are {', '.join(class_names)}")
+        if isinstance(row, Draw) and row.stroke.class_name not in class_names:
+            raise ValueError(f"{where}: unknown class {row.stroke.class_name!r}; the classes are {', '.join(class_names)}")
         expected = (pictures or {}).get(row.image_id)
         if row.picture and expected and row.picture != expected:
             raise ValueError(
@@ -329,67 +324,3 @@ def draw_seeds(
         seeds = np.where(own != VOID, own, seeds)
     seeds[clash] = VOID
     return seeds, int(clash.sum())
-
-
-def _load(line: bytes) -> Any:
-    try:
-        return json.loads(line)
-    except RecursionError:
-        raise ValueError("nested too deeply") from None
-
-
-def _row(given: Any) -> Action:
-    """Return a line's object as a row.
-
-    Raises:
-        ValueError: a key is missing or unknown, or a value out of range.
-    """
-    if not isinstance(given, dict):
-        raise ValueError(f"expected an object, got {_short(given)}")
-    do = given.get("do")
-    if do not in ACTIONS:
-        raise ValueError(f"do: expected one of {', '.join(ACTIONS)}, got {_short(do)}")
-    expected = _COMMON | _OWN.get(do, set())
-    if given.keys() != expected:
-        raise ValueError(f"expected the keys {', '.join(sorted(expected))}, got {', '.join(sorted(given))[:200]}")
-    for name in ("image", "annotator", "timestamp"):
-        _text(name, given[name])
-    if not isinstance(given["picture"], str):
-        raise ValueError(f"picture: expected a text, got {_short(given['picture'])}")
-    if not (is_number(given["seconds"]) and given["seconds"] >= 0):
-        raise ValueError(f"seconds: expected a number >= 0, got {_short(given['seconds'])}")
-    stroke = Stroke.of(given) if do == "draw" else None
-    erased = check_erased(given["strokes"]) if do == "erase" else ()
-    return Action(
-        given["image"], do, given["annotator"], given["seconds"], given["timestamp"], given["picture"], stroke, erased
-    )
-
-
-def check_erased(given: Any) -> tuple[str, ...]:
-    """Return a list of strokes' ids.
-
-    Raises:
-        ValueError: no list, an empty one, or something in it that is no id.
-    """
-    if not (isinstance(given, list) and 1 <= len(given) <= MOST_ERASED):
-        raise ValueError(f"strokes: expected a list of 1 to {MOST_ERASED} ids, got {_short(given)}")
-    if not all(isinstance(one, str) and _ID.fullmatch(one) for one in given):
-        raise ValueError("strokes: expected ids of 16 hexadecimal digits")
-    return tuple(given)
-
-
-def is_number(value: object) -> bool:
-    """Return whether a value of JSON is a finite number that fits a float."""
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return False
-    return abs(value) <= 1e300 and not math.isnan(value)
-
-
-def _text(name: str, value: object) -> None:
-    if not (isinstance(value, str) and value):
-        raise ValueError(f"{name}: expected a text that is not empty, got {_short(value)}")
-
-
-def _short(value: object) -> str:
-    text = repr(value) if not isinstance(value, int) or abs(value) < 10**20 else "a huge number"
-    return text if len(text) <= 80 else text[:77] + "..."

@@ -144,9 +144,9 @@ def test_mask_values_of_a_known_kind():
     assert tool.parse_mask_values("voc", ["dog", "cat"]) == {"dog": 12, "cat": 8}
 
 
-@pytest.mark.parametrize("text", ["cat=8", "cat=8,dog=x", "cat=8,dog=255", "cat=8,dog=-1"])
+@pytest.mark.parametrize("text", ["cat=8", "cat=8,dog=x", "cat=8,dog=256", "cat=8,dog=-1", "cat=8,dog=²"])
 def test_bad_mask_value_is_refused(text):
-    with pytest.raises(ValueError, match="--mask-values: 'dog' needs a value between 0 and 254"):
+    with pytest.raises(ValueError, match="--mask-values: 'dog' needs a value between 0 and 255"):
         tool.parse_mask_values(text, ["cat", "dog"])
 
 

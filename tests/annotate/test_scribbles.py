@@ -19,7 +19,7 @@ from pipeline.annotate.store import AnnotationStore, StrokeStore
 from pipeline.conventions import VOID
 from pipeline.datasets.folder import Folder
 from pipeline.datasets.voc import read_scribble_xml
-from pipeline.targets.strokes import HEADER, Action, Stroke, format_rows, read_strokes
+from pipeline.targets.strokes import HEADER, Draw, Stroke, format_rows, read_strokes
 
 NAMES = ["cat", "dog"]
 
@@ -60,8 +60,13 @@ def post(page, action, **given):
 
 
 def drawn(page, number=1, name="cat", points=((5, 5), (30, 5)), **given):
-    stroke = {"stroke": f"{number:016x}", "class": name, "width": 3, "points": points, "size": [40, 30]}
-    return post(page, "draw", **(stroke | given))
+    stroke = {"id": f"{number:016x}", "class": name, "width": 3, "points": points, "size": [40, 30]}
+    request = {key: given.pop(key) for key in ("image", "annotator", "seconds") if key in given}
+    return post(page, "draw", stroke=stroke | given, **request)
+
+
+def turn(page, do, **given):
+    return post(page, "act", do=do, **given)
 
 
 def rows(folder):
@@ -70,7 +75,7 @@ def rows(folder):
 
 def shown(page, image="a", who="Ada"):
     picture = page.get(f"/api/scribbles/picture?annotator={who}&image={image}").json["picture"]
-    return [one["stroke"] for one in picture["strokes"] if one["stroke"] not in picture["hidden"]]
+    return [one["id"] for one in picture["strokes"] if one["id"] not in picture["hidden"]]
 
 
 def test_start_says_what_can_be_drawn(folder):
@@ -85,10 +90,10 @@ def test_keys_of_classes_are_no_commands():
 
 
 def test_stroke_is_in_the_file_when_the_answer_comes(folder):
-    drawn(client(folder), points=((5, 5), (30.125, 5)))
+    drawn(client(folder), points=((5, 5), (30.12, 5)))
     (row,) = rows(folder)
     assert (row.image_id, row.annotator, row.seconds) == ("a", "Ada", 1.0)
-    assert row.stroke == Stroke(f"{1:016x}", "cat", 3, ((5, 5), (30.12, 5)), (40, 30))
+    assert row.stroke == stroke(1, ((5, 5), (30.12, 5)))
     assert len(row.picture) == 12
 
 
@@ -103,11 +108,11 @@ def test_undo_erase_and_redo_append_and_never_rewrite(folder):
     drawn(page, 1)
     drawn(page, 2)
     before = (folder / "s.strokes.jsonl").read_text()
-    post(page, "undo")
+    turn(page, "undo")
     assert shown(page) == [f"{1:016x}"]
     changed = post(page, "erase", strokes=[f"{1:016x}"]).json["changed"]
     assert (changed["undo"], changed["redo"], len(changed["hidden"])) == (True, False, 2)
-    post(page, "undo")
+    turn(page, "undo")
     assert shown(page) == [f"{1:016x}"]
     assert (folder / "s.strokes.jsonl").read_text().startswith(before)
     assert [row.do for row in rows(folder)] == ["draw", "draw", "undo", "erase", "undo"]
@@ -117,7 +122,7 @@ def test_undo_reaches_back_before_a_restart(folder):
     drawn(client(folder))
     again = client(folder)
     assert again.get("/api/scribbles/picture?annotator=Ada&image=a").json["picture"]["undo"] is True
-    post(again, "undo")
+    turn(again, "undo")
     assert shown(again) == []
 
 
@@ -126,16 +131,22 @@ def test_two_servers_on_one_file(folder):
     drawn(one, 1)
     drawn(other, 2)
     drawn(other, 1, annotator="Bo")
-    post(one, "undo")
+    turn(one, "undo")
     assert shown(other) == [f"{1:016x}"]
     assert shown(one, who="Bo") == [f"{1:016x}"]
+
+
+def stroke(number, points):
+    return Stroke(id=f"{number:016x}", class_name="cat", width_px=3, points=points, size_px=(40, 30))
 
 
 def draw_many(folder, who, count):
     store = StrokeStore(folder / "s.strokes.jsonl")
     for number in range(count):
         points = tuple((float(x), 1.0) for x in range(40))
-        store.append([Action("a", "draw", who, 1.0, "now", "", Stroke(f"{number:016x}", "cat", 1, points, (40, 30)))])
+        with store.transaction():
+            time = store.timestamp()
+            store.append([Draw(image_id="a", annotator=who, seconds=1.0, timestamp=time, stroke=stroke(number, points))])
 
 
 def test_two_processes_lose_no_stroke(folder):
@@ -171,20 +182,21 @@ def test_header_cut_off_by_a_crash_is_written_anew(folder):
     ("action", "given", "message"),
     [
         ("draw", {"class": "horse"}, "class: expected one of background, cat, dog"),
-        ("draw", {"class": ["cat"]}, "class: expected a text"),
+        ("draw", {"class": ["cat"]}, "stroke.class: "),
         ("draw", {"size": [80, 60]}, "the picture has 40x30 pixels"),
         ("draw", {"points": [[5, 31]]}, "points: expected"),
         ("draw", {"points": [[5, 5]] * 2001}, "at most 2000"),
-        ("draw", {"points": {"a": 1}}, "points: expected a list"),
-        ("draw", {"width": "3"}, "width: expected 1 to 40"),
-        ("draw", {"stroke": "../../etc/passwd"}, "stroke: expected 16 hexadecimal digits"),
+        ("draw", {"points": {"a": 1}}, "stroke.points: "),
+        ("draw", {"width": 41}, "width: expected at most the longest side of 40x30"),
+        ("draw", {"id": "../../etc/passwd"}, "stroke.id: "),
         ("draw", {"image": "zz"}, "not among the 3 pictures"),
-        ("draw", {"image": ["a"]}, "image:"),
+        ("draw", {"image": ["a"]}, "image: "),
         ("draw", {"annotator": "a" * 61}, "give a name"),
-        ("draw", {"seconds": "1"}, "seconds: expected a number"),
-        ("erase", {"strokes": ["x"]}, "strokes: expected"),
-        ("erase", {}, "lacks 'strokes'"),
-        ("undo", {"image": "../a"}, "not among the 3 pictures"),
+        ("draw", {"seconds": "1"}, "seconds: "),
+        ("erase", {"strokes": ["x"]}, "strokes.0: "),
+        ("erase", {}, "strokes: "),
+        ("act", {"do": "undo", "image": "../a"}, "not among the 3 pictures"),
+        ("act", {"do": "draw"}, "do: "),
     ],
 )
 def test_bad_request_is_explained_and_leaves_no_trace(folder, action, given, message):
@@ -206,8 +218,8 @@ def test_longer_request_is_refused(folder):
 
 
 def test_unknown_action_is_refused(folder):
-    assert post(client(folder), "picture").status_code == 404
-    assert post(client(folder), "_append").status_code == 404
+    assert post(client(folder), "stroke").status_code == 404
+    assert post(client(folder), "undo").status_code == 404
 
 
 @pytest.mark.parametrize("address", ["/detail?id=../s", "/detail?id=a.png", "/detail", "/prediction?id=../a", "/prediction?id=a"])
@@ -224,7 +236,7 @@ def test_every_answer_is_hardened_and_needs_the_token(folder, address):
 
 
 def test_strokes_from_other_sites_are_refused(folder):
-    answer = client(folder).post("/api/scribbles/undo", json={"annotator": "Ada"}, headers={"Origin": "http://evil.example"})
+    answer = client(folder).post("/api/scribbles/act", json={"annotator": "Ada"}, headers={"Origin": "http://evil.example"})
     assert answer.status_code == 403
 
 
@@ -248,7 +260,7 @@ def test_broken_picture_can_be_skipped(folder):
     page = client(folder)
     assert "skip the picture" in page.get("/api/scribbles/start?annotator=Ada").json["picture"]["problem"]
     assert drawn(page).status_code == 422
-    assert post(page, "skip").json["next"] == "b"
+    assert turn(page, "skip").json["next"] == "b"
 
 
 def test_large_picture_is_loaded_whole_on_demand(folder):
@@ -288,7 +300,7 @@ def test_exported_scribbles_are_read_by_the_readers_of_data_sets(folder, monkeyp
     drawn(page, 1, "cat")
     drawn(page, 2, "background", ((5, 20), (30, 20)))
     drawn(page, 3, "dog", ((5, 12), (30, 12)))
-    post(page, "undo")
+    turn(page, "undo")
     drawn(page, 4, "dog", ((1, 1), (1, 28)), image="c")
     run_export(folder, monkeypatch, "--scribbles", str(folder / "scribbles"))
     (folder / "classes.yaml").write_text("names: [background, cat, dog]")
@@ -307,7 +319,7 @@ def test_scribbles_left_from_an_earlier_export_are_named(folder, monkeypatch, ca
     page = client(folder)
     drawn(page)
     run_export(folder, monkeypatch, "--scribbles", str(folder / "scribbles"))
-    post(page, "undo")
+    turn(page, "undo")
     run_export(folder, monkeypatch, "--scribbles", str(folder / "scribbles"))
     assert "a.png is there, but nothing is drawn on a any more; remove it" in capsys.readouterr().out
 

@@ -21,7 +21,7 @@ const live = at("live").getContext("2d");
 const state = {
   classes: [],
   picture: null, // as the server describes it
-  strokes: [], // in the order in which they were drawn: { stroke, class, width, points, path, hidden }
+  strokes: [], // in the order in which they were drawn: { id, class, width, points, size, path, hidden }
   rows: 0, // lines of the file about this picture, to notice another page of the same person
   next: null,
   current: 1, // index of the class that is drawn
@@ -295,7 +295,7 @@ async function take(image, result) {
 
 function showState({ rows, hidden, undo, redo }) {
   const gone = new Set(hidden);
-  for (const stroke of state.strokes) stroke.hidden = gone.has(stroke.stroke);
+  for (const stroke of state.strokes) stroke.hidden = gone.has(stroke.id);
   state.rows = rows;
   at("undo").disabled = !undo;
   at("redo").disabled = !redo;
@@ -352,7 +352,7 @@ function eraseAlong(from, to) {
   for (const stroke of state.strokes) {
     if (stroke.hidden || state.active.gone.length >= MOST_ERASED || !touches(stroke, from, to, state.active.width / 2)) continue;
     stroke.hidden = true;
-    state.active.gone.push(stroke.stroke);
+    state.active.gone.push(stroke.id);
     repaint("ink");
   }
 }
@@ -372,20 +372,21 @@ function finish() {
     points = thinOut(active.points, tolerance / state.scale);
   }
   const stroke = {
-    stroke: newId(),
+    id: newId(),
     class: active.class,
     width: rounded(active.width),
     points: points.map((point) => point.map(rounded)),
+    size: state.picture.size,
   };
   state.strokes.push({ ...stroke, hidden: false });
   showCount();
   repaint("ink");
-  send("draw", { ...stroke, size: state.picture.size });
+  send("draw", { stroke });
 }
 
 /** Forget the stroke that is being drawn. */
 function drop() {
-  if (state.active?.erase) for (const stroke of state.strokes) if (state.active.gone.includes(stroke.stroke)) stroke.hidden = false;
+  if (state.active?.erase) for (const stroke of state.strokes) if (state.active.gone.includes(stroke.id)) stroke.hidden = false;
   state.active = null;
   repaint("ink", "live");
 }
@@ -395,7 +396,7 @@ const newId = () => [...crypto.getRandomValues(new Uint8Array(8))].map((byte) =>
 
 const change = (action) => () => {
   finish();
-  if (!at(action).disabled || queue.length) send(action, {});
+  if (!at(action).disabled || queue.length) send("act", { do: action });
 };
 
 // --- pointers: one draws, two zoom and move ---
@@ -568,7 +569,7 @@ const skip = () =>
   attempt(async () => {
     drop();
     await saved();
-    send("skip", {});
+    send("act", { do: "skip" });
     await saved();
     await visit(state.next ?? state.picture.image);
     say("Put off; it comes again at the end.", true);
