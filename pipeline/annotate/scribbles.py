@@ -41,18 +41,17 @@ class ScribbleSession(Queue[Drawing]):
             problem = str(error)
         ids = self.project.pictures.ids
         index = ids.index(image_id)
-        with self._strokes.transaction():
-            drawing = self._strokes.answer(self.annotator, image_id)
-            return {
-                "image": image_id,
-                "position": index + 1,
-                "previous": ids[index - 1] if index else None,
-                "following": ids[index + 1] if index + 1 < len(ids) else None,
-                "size": size,
-                "problem": problem,
-                "strokes": [stroke.model_dump(by_alias=True) for stroke in drawing.drawn],
-                **_state(drawing),
-            }
+        drawing = self._strokes.answer(self.annotator, image_id)
+        return {
+            "image": image_id,
+            "position": index + 1,
+            "previous": ids[index - 1] if index else None,
+            "following": ids[index + 1] if index + 1 < len(ids) else None,
+            "size": size,
+            "problem": problem,
+            "strokes": [stroke.model_dump(by_alias=True) for stroke in drawing.drawn],
+            **_state(drawing),
+        }
 
     def draw(self, image_id: str, stroke: Stroke, seconds: float) -> dict[str, object]:
         """Store a stroke. One that is stored already, because its answer got lost, is not stored twice.

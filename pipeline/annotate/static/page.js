@@ -74,6 +74,7 @@ export async function attempt(work) {
 
 /** Count what the page has dealt with, for those who wait for it. */
 export function settled() {
+  if (busy) return;
   at("tool").dataset.ready = String(Number(at("tool").dataset.ready || 0) + 1);
 }
 
