@@ -20,7 +20,7 @@ MAY_IMPORT = {
     "conventions": set(),
     "files": set(),
     "paths": set(),
-    "params": {"paths"},
+    "params": {"files", "paths"},
     "parallel": set(),
     "losses": {"conventions"},
     "metrics": {"conventions"},

@@ -130,7 +130,12 @@ def annotated_sizes(
     else:
         whole = PreparedArchive(archive.path)  # the file may cover more images and classes than this part of the data set
         left_out = set(whole.ids) - set(ids)
-        rows = [row for row in read_annotations(Path(spec.file)).rows if row.image_id not in left_out]
+        found, damaged = read_annotations(Path(spec.file))
+        if damaged:
+            raise ValueError(
+                f"{spec.file}, {damaged[0]}; remove the line, or open the file once with `python -m pipeline.annotate`"
+            )
+        rows = [row for row in found if row.image_id not in left_out]
         all_names = whole.class_names
     combined = combine(rows, all_names, ids, how=spec.combine)
     objects = combined.sizes[:, [all_names.index(name) for name in names[1:]]]

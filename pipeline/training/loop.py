@@ -394,8 +394,8 @@ def _too_few_for_statistics(batch: Batch, label: str) -> Iterator[None]:
             raise
         count, size = len(batch["image_id"]), "x".join(str(side) for side in batch["image"].shape[-2:])
         raise TrainingError(
-            f"{label}: batch normalisation cannot be trained on batches of {count} image of {size} px; train on at least two images "
-            "with training.<name>.batch_size of at least 2, or take a network with `freeze_batch_norm: true`"
+            f"{label}: batch normalisation cannot be trained on batches of {count} image of {size} px; take two images or more, "
+            "training.<name>.batch_size of at least 2, or a network with `freeze_batch_norm: true`"
         ) from error
 
 
