@@ -155,7 +155,8 @@ def main() -> None:
         left_out = pictures.left_out if isinstance(pictures, FolderPictures) else {}
         for reason, names in left_out.items():
             print(f"note: left out: {len(names)} {reason}, the first is {names[0]!a}", flush=True)
-        for log in filter(None, (store, strokes)):
+        logs: list[AnnotationStore | StrokeStore] = [store] if strokes is None else [store, strokes]
+        for log in logs:
             for note in check_file(log, class_names, pictures.ids):
                 print(f"note: {note}", flush=True)
         asks_sizes = arguments.task != "scribbles"

@@ -35,7 +35,7 @@ from pipeline.targets.annotations import (
     standing,
 )
 from pipeline.targets.sizes import write_size_targets
-from pipeline.targets.strokes import check_strokes, draw_seeds, read_strokes, to_scribbles
+from pipeline.targets.strokes import Draw, check_strokes, draw_seeds, read_strokes, to_scribbles
 from pipeline.targets.strokes import standing as strokes_standing
 
 
@@ -142,7 +142,7 @@ def export_scribbles(source: Path, folder: Path | None, pictures: Pictures, clas
     rows, damaged = read_strokes(source)
     for line in damaged:
         print(f"note: set aside, {line}")
-    known = {row.image_id for row in rows} & set(pictures.ids)
+    known = {row.image_id for row in rows if isinstance(row, Draw)} & set(pictures.ids)
     marks = {image_id: fingerprint(pictures.content(image_id)) for image_id in pictures.ids if image_id in known}
     check_strokes(rows, names, known_ids=pictures.ids, pictures=marks)
     people = strokes_standing(rows)
@@ -154,18 +154,18 @@ def export_scribbles(source: Path, folder: Path | None, pictures: Pictures, clas
         return
     written, disputed = 0, []
     for image_id in marks:
-        drawings = [drawings[image_id].strokes for drawings in people.values() if image_id in drawings]
+        drawn = [drawings[image_id].strokes for drawings in people.values() if image_id in drawings]
         files = [folder / f"{image_id}.png", folder / f"{image_id}.xml"]
-        if not any(drawings):
+        if not any(drawn):
             for path in filter(Path.exists, files):
                 print(f"note: {path} is there, but nothing is drawn on {image_id} any more; remove it")
             continue
         size = upright_size(pictures.content(image_id), image_id)
-        seeds, clash = draw_seeds(drawings, size, names)
+        seeds, clash = draw_seeds(drawn, size, names)
         disputed += [image_id] if clash else []
         write_mask(files[0], seeds, color_map(len(names)))
-        strokes = to_scribbles([stroke for drawing in drawings for stroke in drawing], names)
-        write_atomically(files[1], scribble_xml(image_id, strokes, size, names))
+        lines = to_scribbles([stroke for strokes in drawn for stroke in strokes], names)
+        write_atomically(files[1], scribble_xml(image_id, lines, size, names))
         written += 1
     if disputed:
         print(f"left undrawn where people disagree (in PNG): {len(disputed)} pictures, the first is {disputed[0]}")

@@ -271,22 +271,22 @@ def explain(error: ValidationError) -> str:
 def check_strokes(
     rows: Sequence[Action], class_names: Sequence[str], *, known_ids: Sequence[str], pictures: Mapping[str, str] | None = None
 ) -> None:
-    """Raise ValueError for an unknown class or image, or an exchanged picture.
+    """Raise ValueError for a stroke of an unknown class, on an unknown image or on a picture that was exchanged since.
 
     Args:
-        rows: of a file.
+        rows: of a file; those that draw nothing may name any picture.
         class_names: C names, `background` first.
         known_ids: images that may occur.
         pictures: image id -> `fingerprint` of the pictures in use.
     """
     known, by_content = set(known_ids), {mark: image_id for image_id, mark in (pictures or {}).items()}
-    for row in rows:
+    for row in (row for row in rows if isinstance(row, Draw)):
         where = f"strokes: image {row.image_id}, annotator {row.annotator}"
         if row.image_id not in known:
             found = by_content.get(row.picture)
             hint = f"{found} is the same picture: rename it back" if found else "correct the id or remove the rows"
             raise ValueError(f"{where}: unknown image; {hint}")
-        if isinstance(row, Draw) and row.stroke.class_name not in class_names:
+        if row.stroke.class_name not in class_names:
             raise ValueError(f"{where}: unknown class {row.stroke.class_name!r}; the classes are {', '.join(class_names)}")
         expected = (pictures or {}).get(row.image_id)
         if row.picture and expected and row.picture != expected:

@@ -341,6 +341,15 @@ def test_exchanged_picture_stops_the_export(folder, monkeypatch, capsys):
     assert not (folder / "scribbles").exists()
 
 
+def test_skipped_picture_that_was_taken_away_does_not_stop_the_export(folder, monkeypatch):
+    page = client(folder)
+    drawn(page)
+    turn(page, "skip", image="b")
+    (folder / "images/b.png").unlink()
+    run_export(folder, monkeypatch, "--scribbles", str(folder / "scribbles"))
+    assert (folder / "scribbles/a.png").exists()
+
+
 def test_scribbles_of_an_unknown_class_stop_the_tool(folder):
     drawn(client(folder), name="dog")
     with pytest.raises(ValueError, match=r"s\.strokes\.jsonl: holds annotations of dog, which --classes does not name"):
