@@ -206,18 +206,19 @@ def _pictures_in(folder: Path) -> tuple[dict[str, Path], dict[str, list[str]]]:
     return found, left_out
 
 
-def render(content: bytes, name: str) -> bytes:
-    """Return a picture as the network sees it (`decode_photo`), at most 1600 px, as JPEG.
+def render(content: bytes, name: str, longest_px: int = LONGEST_SIDE_PX) -> bytes:
+    """Return a picture as the network sees it (`decode_photo`), as JPEG.
 
     Args:
         content: file in any format that Pillow reads; of several frames the first is taken.
         name: stands in errors.
+        longest_px: larger pictures are scaled down until no side is longer.
 
     Raises:
         DatasetError: it is not an image, or a damaged one.
     """
-    shown = Image.fromarray(decode_photo(content, name, LONGEST_SIDE_PX))
-    shown.thumbnail((LONGEST_SIDE_PX, LONGEST_SIDE_PX))
+    shown = Image.fromarray(decode_photo(content, name, longest_px))
+    shown.thumbnail((longest_px, longest_px))
     buffer = io.BytesIO()
     shown.save(buffer, format="JPEG", quality=88)
     return buffer.getvalue()

@@ -44,6 +44,8 @@ UPRIGHT = {
     8: Image.Transpose.ROTATE_90,
 }
 """Orientation that a camera has noted -> what turns the picture upright."""
+EXCHANGED = (5, 6, 7, 8)
+"""Orientations that exchange width and height."""
 PASSED_ON = {"JPEG": ".jpg", "MPO": ".jpg", "PNG": ".png"}
 """Formats whose files are passed on as they are, with their suffix; others are re-encoded without loss."""
 TWELVE_BITS = 4096
@@ -588,6 +590,17 @@ def check_has_classes(counts: np.ndarray, name: str) -> None:
             f"{name}: the masks hold the values 0 and {VOID} alone, and {VOID} is void, no class; "
             "save the object with its class number (1, 2, ...) in place of 255"
         )
+
+
+def upright_size(content: bytes, name: str) -> tuple[int, int]:
+    """Return (width, height) of an encoded picture as `decode_photo` turns it, from its header.
+
+    Raises:
+        DatasetError: it is not an image.
+    """
+    with _opened(content, name, "an image") as image:
+        width, height = image.size
+        return (height, width) if _orientation(image) in EXCHANGED else (width, height)
 
 
 def picture_size(path: Path) -> tuple[int, int]:

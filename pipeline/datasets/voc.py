@@ -243,7 +243,7 @@ def read_scribble_xml(path: Path, class_names: Sequence[str]) -> list[Scribble]:
     Raises:
         DatasetError: not XML, an unknown word, or a coordinate that is no number.
     """
-    words = {name: index for index, name in enumerate(class_names)}
+    words = {name.lower(): index for index, name in enumerate(class_names)}
     words |= {word: words[name] for word, name in SCRIBBLE_WORDS.items() if name in words}
     scribbles = []
     try:

@@ -84,8 +84,8 @@ def rasterize(
     scribbles: Sequence[Scribble],
     original_size: tuple[int, int],
     target_size: tuple[int, int],
-    width_px: int = 3,
-    click_width_px: int = 3,
+    width_px: float | Sequence[float] = 3,
+    click_width_px: float | Sequence[float] = 3,
 ) -> np.ndarray:
     """Draw strokes at another size: poly-lines are scaled first and drawn then, so that thin lines survive.
 
@@ -96,8 +96,8 @@ def rasterize(
         scribbles: strokes in pixels of the original image.
         original_size: (width, height) of the original image.
         target_size: (width, height) to draw at.
-        width_px: width of strokes in target pixels, at least 1.
-        click_width_px: diameter of clicks in target pixels, at least 1.
+        width_px: width of strokes in target pixels, at least 1; or one for each of `scribbles`.
+        click_width_px: diameter of clicks in target pixels, at least 1; or one for each of `scribbles`.
 
     Returns:
         (height, width) uint8, class index on strokes, `VOID` elsewhere.
@@ -105,14 +105,15 @@ def rasterize(
     Raises:
         ValueError: a size or width below 1.
     """
-    if min(*original_size, *target_size, width_px, click_width_px) < 1:
+    if min(*original_size, *target_size, *np.ravel(width_px), *np.ravel(click_width_px)) < 1:
         raise ValueError(
             f"sizes and widths: expected at least 1, got {original_size}, {target_size}, {width_px} and {click_width_px}"
         )
     width, height = target_size
     seeds = np.full((height, width), VOID, np.uint8)
     scale = np.array(target_size) / np.array(original_size)
-    for scribble in scribbles:
+    widths, click_widths = (np.broadcast_to(given, len(scribbles)) for given in (width_px, click_width_px))
+    for scribble, stroke_width, click_width in zip(scribbles, widths, click_widths):
         points = np.array(scribble.points, np.float64).reshape(-1, 2) * scale
         is_click = len(points) == 1
         pixels = np.floor(points)
@@ -120,7 +121,7 @@ def rasterize(
             if 0 <= x < width and 0 <= y < height:
                 seeds[int(y), int(x)] = scribble.class_index
         starts, ends = (pixels + 0.5, pixels + 0.5) if is_click else (points[:-1], points[1:])
-        radius = (click_width_px if is_click else width_px) / 2
+        radius = (click_width if is_click else stroke_width) / 2
         for start, end in zip(starts, ends):
             _draw_segment(seeds, start, end, radius, scribble.class_index)
     return seeds
