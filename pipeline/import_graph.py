@@ -12,7 +12,7 @@ from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
-REGISTRIES = ("pipeline.training.objectives", "pipeline.networks", "pipeline.networks.weights")
+REGISTRIES = ("pipeline.training.objectives", "pipeline.networks", "pipeline.networks.encoders")
 """Modules whose functions each import one variant: only the functions asked for are followed."""
 
 ENTRY = {
@@ -23,8 +23,8 @@ ENTRY = {
     "pipeline/paths.py",
     "pipeline/stages/common.py",
 }
-"""Files at a stage's entry that cannot change its result: values are tracked as params (tests pin the defaults and what products
-stand for), places and messages are not results."""
+"""Files at a stage's entry that, with what they import, cannot change its result: values are tracked as params (tests pin the
+defaults and what products stand for), places and messages are not results."""
 
 
 @cache
@@ -151,7 +151,9 @@ def reached_files(module: str, selected: Mapping[str, set[str]] | None = None) -
         path = module_file(name)
         if path is None or not has_code(path) or reexported(path) is not None:
             continue
-        files |= {str(path)} - ENTRY
+        if str(path) in ENTRY:
+            continue
+        files.add(str(path))
         narrowed = selected is not None and name in REGISTRIES
         waiting += imported_modules(path, frozenset(selected.get(name, ())) if narrowed and selected is not None else None)
     return files

@@ -22,6 +22,7 @@ from ruamel.yaml import YAML, YAMLError
 from pipeline import paths
 from pipeline.expand import BASE, LEVELS, expand_objectives, expand_runs, expand_training, products
 from pipeline.files import read_text
+from pipeline.networks.encoders import ENCODERS, encoder_of
 
 SCHEMA = Path(__file__).with_name("params.schema.json")
 
@@ -186,10 +187,12 @@ class Levels(Section):
 class Network(Section):
     """A segmentation network or a classifier."""
 
-    kind: Literal["small", "deeplabv3plus", "wideresnet38", "segmenter", "small_segmenter", "classifier", "small_classifier"]
+    kind: Literal[
+        "small", "deeplabv3plus", "light", "wideresnet38", "segmenter", "small_segmenter", "classifier", "small_classifier"
+    ]
     """See `pipeline.networks`; the kinds called small serve the embedded scale."""
-    encoder: Literal["resnet101", "mobilenet_v2", "vit_base_patch16_384"] | None = None
-    """Backbone of deeplabv3plus (the first two) and segmenter (the last)."""
+    encoder: Annotated[str, Field(json_schema_extra={"enum": list(ENCODERS)})] | None = None
+    """Backbone of deeplabv3plus, light and segmenter: a key of `pipeline.networks.encoders`."""
     weights: str | None = None
     """Pre-training of the backbone: a name of `pipeline.stages.weights`, or the path of a state dict. null: random."""
     output_stride: Literal[8, 16] = 16
@@ -198,6 +201,8 @@ class Network(Section):
     """Channels of the first layer of wideresnet38 (64 as published) and of the small kinds."""
     freeze_batch_norm: bool = False
     """Keep the encoder's batch normalisation as it is."""
+    freeze_encoder: bool = False
+    """Keep all of the encoder as it is, so that only the head is trained."""
     freeze_stem: bool = False
     """Keep the first layers of wideresnet38 as they are."""
     drop_path: Fraction = 0.0
@@ -205,9 +210,7 @@ class Network(Section):
 
     @model_validator(mode="after")
     def _encoder_fits_kind(self) -> Network:
-        fitting = {"deeplabv3plus": ("resnet101", "mobilenet_v2"), "segmenter": ("vit_base_patch16_384",)}.get(self.kind, (None,))
-        if self.encoder not in fitting:
-            raise ValueError(f"encoder of {self.kind}: expected {' or '.join(map(str, fitting))}, got {self.encoder}")
+        encoder_of(self.kind, self.encoder)
         return self
 
 
@@ -227,7 +230,7 @@ class Augmentation(Section):
 
 
 class Training(Section):
-    """Optimisation of one kind of run: stochastic gradient descent with a polynomial schedule."""
+    """Optimisation of one kind of run; published: stochastic gradient descent with a polynomial schedule."""
 
     epochs: Count
     """Passes over the training images."""
@@ -237,14 +240,16 @@ class Training(Section):
     """Initial rate of the backbone."""
     head_lr_factor: Positive = 10.0
     """Rate of decoder and classifier relative to the backbone."""
+    optimizer: Literal["sgd", "adamw"] = "sgd"
+    """Optimiser of torch."""
     momentum: Fraction = 0.9
-    """Momentum of SGD."""
+    """Momentum of SGD, decay of AdamW's first moment."""
     weight_decay: NonNegative = 5e-4
-    """L2 penalty."""
+    """L2 penalty; decoupled in AdamW."""
     power: Positive = 0.9
     """Exponent of the polynomial decay, applied at every step."""
-    schedule: Literal["polynomial", "cosine"] = "polynomial"
-    """Decay of the learning rate to zero."""
+    schedule: Literal["polynomial", "cosine", "one_cycle"] = "polynomial"
+    """Course of the learning rate: a decay to zero, or (one_cycle) first up to the initial rate."""
     image_size_px: Annotated[int, Field(ge=32)]
     """Side of the square network input in pixels; a multiple of 16 for segmentation."""
     input: Literal["resize", "crop"] = "resize"

@@ -17,7 +17,8 @@ from pipeline import paths
 from pipeline.errors import clear_errors
 from pipeline.expand import LEVELS
 from pipeline.files import write_atomically
-from pipeline.import_graph import reached_files
+from pipeline.import_graph import REGISTRIES, reached_files
+from pipeline.networks.encoders import ENCODERS, encoder_of
 from pipeline.params import Params, declared_runs, load_params, read_families, tracked_keys
 from pipeline.profile import profiles, read_profile
 from pipeline.report.artifacts import IDS, load, module_of
@@ -108,14 +109,14 @@ SUBMISSION = """\
 """
 
 
-def network_kinds(params: Params) -> dict[str, set[str]]:
-    """Return the kinds a network name stands for in params.yaml and in any profile."""
-    kinds = {name: {network.kind} for name, network in params.networks.items()}
+def networks_by_name(params: Params) -> dict[str, list[tuple[str, str | None]]]:
+    """Return kind and encoder of the networks that a name stands for in params.yaml and in any profile."""
+    meant = {name: [(network.kind, network.encoder)] for name, network in params.networks.items()}
     for profile in profiles():
         for name, network in read_profile(profile).get("networks", {}).items():
             if "kind" in network:
-                kinds.setdefault(name, set()).add(network["kind"])
-    return kinds
+                meant.setdefault(name, []).append((network["kind"], network.get("encoder")))
+    return meant
 
 
 def executed_functions(params: Params, family: str) -> dict[str, set[str]]:
@@ -125,11 +126,13 @@ def executed_functions(params: Params, family: str) -> dict[str, set[str]]:
 
     runs = params.runs[family].values()
     terms = {term for run in runs for term in params.objectives[run.objective].terms}
-    kinds, builders = network_kinds(params), {**NETWORKS, **CLASSIFIERS}
+    meant, builders = networks_by_name(params), {**NETWORKS, **CLASSIFIERS}
+    networks = [network for run in runs for network in meant[run.network]]
     called: list[Callable[..., Any]] = [TERMS[term] for term in terms]
-    called += [builders[kind] for run in runs for kind in kinds[run.network]]
+    called += [builders[kind] for kind, _ in networks]
+    called += [ENCODERS[encoder].build for encoder in (encoder_of(*network) for network in networks) if encoder is not None]
     called += [proposer] if "proposals" in terms else []
-    functions: dict[str, set[str]] = {"pipeline.networks": set(), "pipeline.training.objectives": set()}
+    functions: dict[str, set[str]] = {name: set() for name in REGISTRIES}
     for function in called:
         functions.setdefault(function.__module__, set()).add(function.__name__)
     return functions

@@ -20,7 +20,7 @@ MAY_IMPORT = {
     "conventions": set(),
     "files": set(),
     "paths": set(),
-    "params": {"files", "paths"},
+    "params": {"files", "paths", "networks"},
     "parallel": set(),
     "losses": {"conventions"},
     "metrics": {"conventions"},

@@ -43,6 +43,7 @@ from pipeline.params import (
 )
 from pipeline.solver import SOLVERS
 from pipeline.training.objectives import TERMS
+from pipeline.training.schedule import OPTIMIZERS, SCHEDULES
 
 COMMITTED = YAML(typ="safe").load((REPOSITORY / "params.yaml").read_text())
 
@@ -197,6 +198,8 @@ def test_broken_yaml_names_the_line(tmp_path):
         (Potts, "neighborhood", NEIGHBORHOODS),
         (Potts, "relaxation", RELAXATIONS),
         (Solver, "kind", SOLVERS),
+        (Training, "optimizer", OPTIMIZERS),
+        (Training, "schedule", SCHEDULES),
     ],
 )
 def test_allowed_words_equal_the_registry(model, field, registry):
@@ -255,6 +258,7 @@ def test_defaults_are_pinned():
         "Network.output_stride": 16,
         "Network.width": 16,
         "Network.freeze_batch_norm": False,
+        "Network.freeze_encoder": False,
         "Network.freeze_stem": False,
         "Network.drop_path": 0.0,
         "Objective.masks": None,
@@ -311,6 +315,7 @@ def test_defaults_are_pinned():
         "Synthetic.width_px": 96,
         "Synthetic.height_px": 72,
         "Training.head_lr_factor": 10.0,
+        "Training.optimizer": "sgd",
         "Training.momentum": 0.9,
         "Training.weight_decay": 0.0005,
         "Training.power": 0.9,

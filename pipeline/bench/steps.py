@@ -225,7 +225,7 @@ def make_trainee(
     forward = cast(nn.Module, torch.compile(network)) if compiled else network
     if device.type == "cuda":
         batch = {key: value.pin_memory() if isinstance(value, Tensor) else value for key, value in batch.items()}
-    rate = {"learning_rate": LEARNING_RATE, "head_lr_factor": 1.0, "momentum": 0.9, "weight_decay": 1e-4}
+    rate: dict[str, Any] = {"learning_rate": LEARNING_RATE, "head_lr_factor": 1.0, "momentum": 0.9, "weight_decay": 1e-4}
     optimizer = make_optimizer(network, **rate)
     trainee = Trainee(name, spec.kind, network, forward, optimizer, batch, device, precision)
     try:
