@@ -1,4 +1,4 @@
-"""Files that are either whole or absent: written under a temporary name in the same folder, then renamed."""
+"""Files written whole or not at all: under a temporary name, then renamed. Also how texts, tables and folders are read."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, NamedTuple
 
 
 @contextmanager
@@ -21,7 +21,8 @@ def atomic_file(path: Path) -> Iterator[IO[bytes]]:
         OSError: the disk is full or the folder cannot be written; `path` keeps its old content and no temporary file is left.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+    # The temporary name is cut: that of `path` may be as long as the file system allows.
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:40]}.", suffix=".tmp")
     try:
         with os.fdopen(handle, "wb") as file:
             yield file
@@ -50,6 +51,22 @@ def write_json(path: Path, content: Any) -> None:
     write_atomically(path, (json.dumps(content, indent=1, sort_keys=True) + "\n").encode())
 
 
+def read_json(path: Path, remedy: str) -> dict[str, Any]:
+    """Return the object in a JSON file; `remedy` ends the message of every error.
+
+    Raises:
+        OSError: it cannot be read.
+        ValueError: it is no text, no JSON, or not an object.
+    """
+    try:
+        content = json.loads(read_text(path))
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{path}: cannot be read as JSON ({error}); {remedy}") from error
+    if not isinstance(content, dict):
+        raise ValueError(f"{path}: expected a JSON object, got {type(content).__name__}; {remedy}")
+    return content
+
+
 def write_csv(path: Path, rows: Iterable[Mapping[str, object]]) -> None:
     """Write rows with a header; floats with six significant digits, None and NaN as empty cells.
 
@@ -73,3 +90,67 @@ def format_cell(value: object) -> object:
     if value is None or value != value:  # NaN differs from itself
         return ""
     return f"{value:.6g}" if isinstance(value, float) else value
+
+
+class Line(NamedTuple):
+    """One line of a table: its place, to stand in errors, and its cells."""
+
+    where: str
+    cells: list[str]
+
+
+def read_text(path: Path) -> str:
+    """Return a text file, with or without the byte order mark that spreadsheets and editors put before it.
+
+    Raises:
+        ValueError: it is not UTF-8.
+        OSError: it cannot be read.
+    """
+    try:
+        return path.read_bytes().decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path}: is not UTF-8 text ({error}); save it as UTF-8 (in a spreadsheet: CSV UTF-8)") from error
+
+
+def read_table(path: Path) -> tuple[list[str], list[Line]]:
+    """Return the header of a CSV and its lines; empty lines are left out, spaces around names of columns too.
+
+    Raises:
+        ValueError: not UTF-8, not commas between the columns, a column twice, a quotation mark that is not closed, or a line with
+            more or fewer cells than the header. Names the file, the line and what to do.
+        OSError: it cannot be read.
+    """
+    reader = csv.reader(io.StringIO(read_text(path), newline=""), strict=True)
+    lines: list[Line] = []
+    try:
+        header = [name.strip() for name in next(reader, [])]
+        other = next((mark for mark in (";", "\t") if len(header) == 1 and mark in header[0]), None)
+        if other is not None:
+            raise ValueError(f"{path}, line 1: columns are separated by {other!r}; save the table with commas")
+        twice = next((name for name in header if header.count(name) > 1), None)
+        if twice is not None:
+            names = ",".join(dict.fromkeys(header))
+            raise ValueError(f"{path}, line 1: expected the header {names}, each column once, got '{twice}' twice; rename one")
+        for cells in reader:
+            where = f"{path}, line {reader.line_num}"
+            if cells and len(cells) != len(header):
+                raise ValueError(f"{where}: expected {len(header)} values, got {len(cells)}; complete the line")
+            if cells:
+                lines.append(Line(where, cells))
+    except csv.Error as error:
+        raise ValueError(f"{path}, line {reader.line_num}: cannot be read ({error}); correct the line") from error
+    return header, lines
+
+
+def walk(root: Path) -> Iterator[Path]:
+    """Yield every file below `root` in order, those of linked folders too; a link back to a folder on the way is not followed."""
+
+    def visit(folder: Path, above: frozenset[str]) -> Iterator[Path]:
+        here = above | {os.path.realpath(folder)}
+        for path in sorted(folder.iterdir()):
+            if path.is_file():
+                yield path
+            elif path.is_dir() and os.path.realpath(path) not in here:
+                yield from visit(path, here)
+
+    yield from visit(root, frozenset())

@@ -62,6 +62,40 @@ def called_functions(path: Path, functions: Iterable[str]) -> set[str]:
 
 
 @cache
+def reexported(path: Path) -> dict[str, str] | None:
+    """Return name -> module of what a package's `__init__` only passes on; None for a file that holds more, or is none.
+
+    Importing such a package executes all of its files, but none of them changes anything: what a result depends on is where the
+    names that are used come from.
+    """
+    names: dict[str, str] = {}
+    for node in _parsed(path).body if path.name == "__init__.py" else ():
+        if isinstance(node, ast.ImportFrom) and node.module is not None:
+            names.update({alias.asname or alias.name: node.module for alias in node.names if node.module != "__future__"})
+        elif isinstance(node, ast.Assign) and [ast.unparse(target) for target in node.targets] == ["__all__"]:
+            continue
+        elif not (isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)):
+            return None
+    return names or None
+
+
+def _passed_on(module: str) -> dict[str, str] | None:
+    path = module_file(module)
+    return reexported(path) if path is not None else None
+
+
+def _named(module: str, name: str | None = None) -> set[str]:
+    """Return the modules behind `import module`, or `from module import name`; dotted names outside the package do no harm."""
+    if name is not None:
+        names = _passed_on(module)
+        if names is not None and name in names:
+            return {names[name]}
+        return {*(() if names is not None else (module,)), *_named(f"{module}.{name}")}
+    names = _passed_on(module)
+    return {module} if names is None else set(names.values())
+
+
+@cache
 def imported_modules(path: Path, functions: frozenset[str] | None = None) -> frozenset[str]:
     """Return the package's modules that `path` imports, type-checking blocks aside.
 
@@ -81,10 +115,9 @@ def imported_modules(path: Path, functions: frozenset[str] | None = None) -> fro
             if depth == 0 and isinstance(child, ast.FunctionDef) and followed is not None and child.name not in followed:
                 continue
             if isinstance(child, ast.Import):
-                found.update(alias.name for alias in child.names)
+                found.update(*(_named(alias.name) for alias in child.names))
             elif isinstance(child, ast.ImportFrom) and child.module is not None:
-                found.add(child.module)
-                found.update(f"{child.module}.{alias.name}" for alias in child.names)
+                found.update(*(_named(child.module, alias.name) for alias in child.names))
             visit(child, depth + 1)
 
     visit(_parsed(path), 0)
@@ -116,7 +149,7 @@ def reached_files(module: str, selected: Mapping[str, set[str]] | None = None) -
         parents = [".".join(name.split(".")[:depth]) for depth in range(1, name.count(".") + 1)]
         waiting += [parent for parent in parents if module_file(parent) is not None]
         path = module_file(name)
-        if path is None or not has_code(path):
+        if path is None or not has_code(path) or reexported(path) is not None:
             continue
         if str(path) in ENTRY:
             continue

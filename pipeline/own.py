@@ -14,6 +14,7 @@ import hashlib
 import io
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -28,7 +29,7 @@ from pipeline.datasets.base import DatasetError
 from pipeline.datasets.folder import Folder
 from pipeline.datasets.prepared import PreparedArchive, write_prepared
 from pipeline.errors import clear_errors
-from pipeline.files import write_atomically, write_json
+from pipeline.files import read_json, write_atomically, write_json
 from pipeline.params import Params, Training, read_yaml, resolve
 
 NAME = "own"
@@ -98,8 +99,8 @@ def fingerprint(params: Params, photos: Path) -> str:
     parts = [run, params.supervision[NAME], params.training[NAME], params.networks[run.network], params.objectives[run.objective]]
     settings = [params.seed, params.repetitions, *(part.model_dump() for part in [*parts, *params.solver.values()])]
     digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
-    read = [photos / "classes.yaml", photos / "sizes.csv"]
-    read += [path for folder in ("images", "masks", "splits") for path in sorted((photos / folder).glob("*"))]
+    read = [photos / "classes.yaml", photos / "sizes.csv", photos / "clicks.csv"]
+    read += [path for folder in ("images", "masks", "scribbles", "splits") for path in sorted((photos / folder).glob("*"))]
     for path in read:
         if path.is_file():
             content = hashlib.sha256(path.read_bytes()).hexdigest()
@@ -116,9 +117,12 @@ def claim(tree: dict[str, Any], runs: dict[str, Any], digest: str) -> bool:
     here = Path.cwd()
     if paths.PARAMS.exists() and not NOTE.exists():
         raise ValueError(f"{here}: has a params.yaml that is not of this command; choose another --out")
-    same = NOTE.exists() and json.loads(NOTE.read_text(encoding="utf-8")) == {"digest": digest}
+    same = NOTE.exists() and read_json(NOTE, "choose another --out, or delete the folder") == {"digest": digest}
     if not same and paths.run_record(*RUN.split("/")).exists():
         raise ValueError(f"{here}: holds a model of other photos or settings; choose another --out, or delete the folder")
+    if not same:  # before the note says that these are of the new photos
+        shutil.rmtree(paths.prepared(NAME, "train").parent, ignore_errors=True)
+        paths.metrics(*RUN.split("/")).unlink(missing_ok=True)
     write_json(NOTE, {"digest": digest})
     for path, content in ((paths.PARAMS, tree), (paths.family_runs(NAME), runs)):
         text = io.StringIO()
@@ -138,25 +142,38 @@ def stage(name: str, *arguments: str) -> None:
     command = [sys.executable, "-m", f"pipeline.stages.{name}", *arguments]
     # A session of its own: Ctrl-C reaches this process alone, which then asks the stage to end and waits until it has saved.
     process = subprocess.Popen(command, env=environment, start_new_session=True)
-    failed = None
-    while failed is None:
+    status, asked = None, False
+    while status is None:
         try:
-            failed = process.wait() != 0
+            status = process.wait()
         except KeyboardInterrupt:
+            asked = True
             process.terminate()
-    if failed:
+    if status < 0 or (status and asked):
         raise SystemExit(f"stopped at {name}; the same command goes on from here")
+    if status:
+        raise SystemExit(f"{name} failed for the reason above; when that is mended, the same command goes on from here")
 
 
-def prepare(dataset: Folder, split: str, *, keep: bool) -> None:
-    """Write the archive of a split, unless `keep` and it is there, and say how many photos are used."""
+def prepare(dataset: Folder, split: str, *, keep: bool) -> bool:
+    """Write the archive of a split, unless `keep` and it is there, and say how many photos are used.
+
+    Returns:
+        Whether there is anything to use: masks held back may all be of photos with none of the classes.
+    """
     archive = paths.prepared(NAME, split)
     if not (keep and archive.exists()):
         write_prepared(archive, dataset, split)
     count = len(dataset.ids(split))
+    if split == "val" and not any(any(classes) for classes in map(PreparedArchive(archive).classes_in, dataset.ids(split))):
+        print(
+            f"{split}: none of the {count} photos shows a class, so that nothing is validated; more masks would help", flush=True
+        )
+        return False
     used = len(PreparedArchive(archive, dataset.class_names[1:]))
     rest = "" if used == count else f" of {count}; the others have no size or show none of the classes, and are left out"
     print(f"{split}: {used} photos{rest}", flush=True)
+    return True
 
 
 def scores() -> str:
@@ -210,9 +227,7 @@ def train_own(arguments: argparse.Namespace) -> None:
     out.mkdir(parents=True, exist_ok=True)
     os.chdir(out)
     same = claim(tree, runs, digest)
-    splits = [split for split in dataset.splits if dataset.ids(split)]
-    for split in splits:
-        prepare(dataset, split, keep=same)
+    splits = [split for split in dataset.splits if dataset.ids(split) and prepare(dataset, split, keep=same)]
     model = paths.model(*RUN.split("/"))
     if not paths.run_record(*RUN.split("/")).exists():
         write_atomically(paths.code(NAME), b"trained outside the DAG\n")

@@ -21,11 +21,13 @@ from ruamel.yaml import YAML, YAMLError
 
 from pipeline import paths
 from pipeline.expand import BASE, LEVELS, expand_objectives, expand_runs, expand_training, products
+from pipeline.files import read_text
 from pipeline.networks.encoders import ENCODERS, encoder_of
 
 SCHEMA = Path(__file__).with_name("params.schema.json")
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
+Hundredths = Annotated[float, Field(ge=0, multiple_of=0.01)]
 Positive = Annotated[float, Field(gt=0)]
 NonNegative = Annotated[float, Field(ge=0)]
 Count = Annotated[int, Field(ge=1)]
@@ -41,7 +43,7 @@ class ParamsError(ValueError):
 class Section(BaseModel):
     """Base of every section: no unknown keys, no silent conversions, no later changes."""
 
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, use_attribute_docstrings=True, allow_inf_nan=False)
 
 
 class Synthetic(Section):
@@ -174,11 +176,11 @@ class Noise(Section):
 class Levels(Section):
     """Values that entries and families of runs stand for where they say `levels`; names hold them in hundredths."""
 
-    length_ratio: list[Fraction]
+    length_ratio: Annotated[list[Hundredths], Field(min_length=1)]
     """Shares of a scribble that are kept."""
-    mre: list[Fraction]
+    mre: Annotated[list[Hundredths], Field(min_length=1)]
     """Mean relative errors of size targets."""
-    corrupted: list[Fraction]
+    corrupted: Annotated[list[Hundredths], Field(min_length=1)]
     """Shares of training images with a wrong class label."""
 
 
@@ -339,7 +341,7 @@ class SelfLabeling(Section):
     relaxation: Literal["bl", "nq", "q", "cce", "cd", "lq"]
     """P between neighbouring pseudo-labels."""
     neighborhood: Literal["grid4", "grid8", "dense"] = "grid4"
-    """Who is whose neighbour; `dense`: all pairs with bandwidths sigma_rgb and sigma_xy_px (relaxation q only)."""
+    """Who is whose neighbour; `dense`: all pairs with bandwidths sigma_rgb and sigma_xy_px (relaxation q, solver `dense`)."""
     sigma_xy_px: Positive = 100.0
     """`dense`: spatial bandwidth in pixels of the network input."""
     landmarks: Annotated[int, Field(ge=1, le=4096)] = 128
@@ -412,15 +414,17 @@ class Objective(Section):
 class Solver(Section):
     """How pseudo-labels are found."""
 
-    kind: Literal["gradient", "fast", "random_walker", "graph_cut"]
-    """gradient: [SSL] appendix B; fast: this project's own (the optimum for H_Q + P_Q); random_walker: that optimum by a direct
-    solve, for small pictures; graph_cut: hard labels (H_CE + P_BL)."""
+    kind: Literal["gradient", "fast", "conjugate_gradient", "random_walker", "graph_cut", "dense"]
+    """gradient: [SSL] appendix B; fast: this project's own; conjugate_gradient: the optimum of H_Q + P_Q, to the tolerance;
+    random_walker: the same by a direct solve, for small pictures; graph_cut: hard labels (H_CE + P_BL); dense: as gradient, on
+    the dense neighbourhood."""
     steps: Count | None = None
-    """Most steps, or sweeps of graph_cut. null: the solver's own number."""
+    """Most steps, or sweeps of graph_cut. null: the solver's own number. random_walker has none."""
     learning_rate: Positive | None = None
-    """Step size on the energy summed over pixels. null: the solver's own."""
-    tolerance: NonNegative = 1e-4
-    """Relative change of the energy at the last step below which a solve counts as converged."""
+    """Step size on the energy summed over pixels, of gradient, fast and dense. null: the solver's own."""
+    tolerance: NonNegative | None = None
+    """Relative change of the energy at the last step below which a solve counts as converged. null: the solver's own, 1e-4.
+    random_walker and graph_cut have none."""
 
 
 class Run(Section):
@@ -685,14 +689,20 @@ def read_yaml(path: Path) -> Any:
     """Return the content of a YAML 1.2 file as DVC reads it (so `1e-4` is a number and `off` is a word).
 
     Raises:
-        ParamsError: the file is missing or not YAML; names the line.
+        ParamsError: the file is missing, not UTF-8 or not YAML; names the line.
     """
     try:
-        return YAML(typ="safe").load(path.read_text(encoding="utf-8"))
+        text = read_text(path)
     except FileNotFoundError:
         raise ParamsError(f"{path}: no such file; run from the repository root") from None
+    except ValueError as error:
+        raise ParamsError(str(error)) from None
+    try:
+        return YAML(typ="safe").load(text)
     except YAMLError as error:
         raise ParamsError(f"{path}: not valid YAML: {error}") from None
+    except Exception as error:  # dates, numbers and keys that cannot be, and too deep nesting, raise whatever they meet
+        raise ParamsError(f"{path}: not valid YAML: {type(error).__name__}: {error}") from None
 
 
 def read_families(folder: Path = paths.EXPERIMENTS) -> dict[str, Any]:
@@ -721,19 +731,11 @@ def resolve(tree: Any, families: Mapping[str, Any], path: Path = paths.PARAMS) -
         ParamsError: as `load_params`.
     """
     problems: list[str] = []
-    expanded = _expanded(tree, problems) if isinstance(tree, Mapping) else tree
-    runs: dict[str, Any] = {}
-    if isinstance(expanded, dict):
-        for family, content in families.items():
-            try:
-                levels, supervision = (_mapping(expanded, section) for section in (LEVELS, "supervision"))
-                runs[family] = expand_runs(content if isinstance(content, Mapping) else {}, levels, supervision, Run.model_fields)
-            except ValueError as error:
-                problems.append(f"{paths.family_runs(family)}: {error}")
-        if RUNS in expanded:
-            problems.append(f"{RUNS}: unknown key; runs stand in {paths.EXPERIMENTS}/FAMILY/{paths.family_runs('').name}")
-        expanded = {**expanded, RUNS: runs}
+    expanded = tree
     try:
+        if isinstance(tree, Mapping):
+            Levels.model_validate(tree.get(LEVELS, {}))  # first, because so much is made of them
+            expanded = _expanded(tree, families, problems)
         if not problems:
             return Params.model_validate(expanded)
     except ValidationError as error:
@@ -757,26 +759,38 @@ def _supervision(tree: Mapping[str, Any]) -> Iterator[tuple[str, str, Any]]:
     return products(_mapping(tree, "supervision"), _mapping(tree, LEVELS), Supervision.model_fields)
 
 
-def _expanded(tree: Mapping[str, Any], problems: list[str]) -> dict[str, Any]:
-    """Return the tree with products and bases written out; what cannot be goes to `problems`."""
+def _expanded(tree: Mapping[str, Any], families: Mapping[str, Any], problems: list[str]) -> dict[str, Any]:
+    """Return the tree with products, bases and runs written out; what cannot be goes to `problems`."""
     expanded = dict(tree)
+    if RUNS in tree:
+        problems.append(f"{RUNS}: unknown key; runs stand in {paths.family_runs('FAMILY')}")
     try:
         if isinstance(tree.get("supervision"), Mapping):
             expanded["supervision"] = {name: entry for _, name, entry in _supervision(tree)}
     except ValueError as error:
         problems.append(f"supervision.{error}")
+        return expanded
     if isinstance(tree.get("training"), Mapping):
         expanded["training"] = expand_training(tree["training"])
     if isinstance(tree.get("objectives"), Mapping):
         expanded["objectives"] = expand_objectives(tree["objectives"], _mapping(tree, "terms"))
+    expanded[RUNS] = {}
+    for family, content in families.items():
+        try:
+            whole = content if isinstance(content, Mapping) else {}
+            supervision = _mapping(expanded, "supervision")
+            expanded[RUNS][family] = expand_runs(whole, _mapping(tree, LEVELS), supervision, Run.model_fields)
+        except ValueError as error:
+            problems.append(f"{paths.family_runs(family)}: {error}")
     return expanded
 
 
 def _explain_all(error: ValidationError, tree: Any) -> list[str]:
     """Return one line for each mistake, however many entries it reaches."""
+    above = (LEVELS,) if error.title == Levels.__name__ else ()
     places: dict[tuple[tuple[Any, ...], str], list[str]] = {}
     for problem in error.errors():
-        location = _origin(tuple(part for part in problem["loc"] if part != "[key]"), tree)
+        location = _origin((*above, *(part for part in problem["loc"] if part != "[key]")), tree)
         run = ".".join(map(str, location[:3])) if location[:1] == (RUNS,) and len(location) > 3 else ""
         place = (RUNS, *location[3:]) if run else location
         places.setdefault((place, _explain(problem)), []).append(run)

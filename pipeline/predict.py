@@ -1,8 +1,9 @@
 """Masks for your own pictures by a trained run: `python -m pipeline.predict --run potts/cd-len100 --images photos --out out`.
 
 Writes OUT/masks/<name>.png (palette PNG at the picture's own size, value = class), with --overlays OUT/overlays/<name>.jpg, and
-OUT/sizes.csv, the share of each class in each picture. The same command goes on where it was stopped. A picture that cannot be
-read is reported, the others are finished, and the exit status is 1. `docs/predict.md` has the details.
+OUT/sizes.csv, the share of each class in each picture. The same command goes on where it was stopped: results say which picture,
+weights and options they were made from. A picture that cannot be read is reported, the others are finished, and the exit status
+is 1. `docs/predict.md` has the details.
 """
 
 from __future__ import annotations
@@ -10,28 +11,31 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
+import os
 import sys
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import Literal, cast
+from typing import Annotated, Literal, NamedTuple, cast
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import Image
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
 from tqdm import tqdm
 
 from pipeline import paths, runs
-from pipeline.datasets.base import UNREADABLE, DatasetError, encode_mask, encode_photo
+from pipeline.datasets.base import DatasetError, encode_mask, encode_photo, file_id, picture_formats, read_made_from, read_photo
 from pipeline.errors import clear_errors
 from pipeline.evaluation.predict import predict_logits, resized_batch
-from pipeline.files import write_atomically, write_json
+from pipeline.files import read_json, walk, write_atomically, write_json
 from pipeline.networks import CLASSIFIERS
+from pipeline.params import Network
 from pipeline.report.overlay import Palette, blend
 from pipeline.targets.sizes import class_sizes, write_size_targets
 
@@ -44,6 +48,48 @@ STRIP_VALUES = 2**24
 """Scores held at original size at a time: 64 MB."""
 STRIP_ROWS = 512
 """Rows of an overlay blended at a time, for the same reason."""
+LONGEST_STEM_BYTES = 251
+"""File systems take names of 255 bytes; four are for a suffix."""
+
+
+class RecordedTraining(BaseModel):
+    """What run.json says of how the network sees pictures."""
+
+    model_config = ConfigDict(strict=True)
+
+    image_size_px: Annotated[int, Field(ge=16)]
+    input: Literal["resize", "crop"]
+
+
+class Recorded(BaseModel):
+    """The part of run.json that is needed to use a network."""
+
+    model_config = ConfigDict(strict=True)
+
+    class_names: Annotated[list[Annotated[str, Field(min_length=1)]], Field(min_length=2, max_length=255)]
+    palette: list[Annotated[list[Annotated[int, Field(ge=0, le=255)]], Field(min_length=3, max_length=3)]]
+    network: Network
+    training: RecordedTraining
+
+
+def read_record(place: Path) -> Recorded:
+    """Return what run.json says of a network.
+
+    Raises:
+        ValueError: it is missing or broken, or says something that cannot be.
+    """
+    remedy = "copy it again from where the run was trained, or train the run again"
+    if not place.exists():
+        raise ValueError(f"{place}: not found; expected the folder of a trained run, models/FAMILY/RUN or a copy of it")
+    try:
+        record = Recorded.model_validate(read_json(place, remedy))
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        raise ValueError(f"{place}: {'.'.join(map(str, first['loc']))}: {first['msg']}; {remedy}") from None
+    names = record.class_names
+    if len(set(names)) < len(names) or len(record.palette) != len(names):
+        raise ValueError(f"{place}: expected different class_names and a colour of palette for each; {remedy}")
+    return record
 
 
 @dataclass(frozen=True)
@@ -78,26 +124,23 @@ def load_trained(folder: Path, *, repetition: int = 0, which: Which = "last", de
         ValueError: a file is missing, incomplete or does not fit, or the run is a classifier.
     """
     place = folder / "run.json"
-    if not place.exists():
-        raise ValueError(f"{place}: not found; expected the folder of a trained run, models/FAMILY/RUN or a copy of it")
-    record = json.loads(place.read_text(encoding="utf-8"))
-    missing = [key for key in ("class_names", "palette", "network", "training") if key not in record]
-    if missing:
-        raise ValueError(f"{place}: expected the keys {', '.join(missing)}; train the run again")
-    kind = record["network"]["kind"]
+    record = read_record(place)
+    kind, names = record.network.kind, tuple(record.class_names)
     if kind in CLASSIFIERS:
         raise ValueError(f"{place}: network {kind!r} gives one class per picture; masks need a segmentation run")
     weights = weights_file(folder, repetition, which)
-    names = tuple(record["class_names"])
-    run = runs.Trained(record)
+    run = runs.Trained(record.model_dump())
     try:
         network = run.network(len(names), weights, device)
-    except RuntimeError as error:
+    except (RuntimeError, AttributeError, TypeError) as error:
         raise ValueError(f"{weights}: expected weights of the network in {place}, got others") from error
+    broken = [name for name, value in network.state_dict().items() if not value.isfinite().all()]
+    if broken:
+        raise ValueError(f"{weights}: {len(broken)} tensors hold numbers that are not finite, such as {broken[0]}; train again")
     return Trained(
         network=network,
         class_names=names,
-        palette=[(int(red), int(green), int(blue)) for red, green, blue in record["palette"]],
+        palette=[(red, green, blue) for red, green, blue in record.palette],
         resize_px=run.resize_px,
         digest=hashlib.sha256(weights.read_bytes()).hexdigest()[:16],
     )
@@ -252,64 +295,91 @@ def upscaled_labels(logits: Tensor, size: tuple[int, ...]) -> Picture:
 def read_picture(path: Path) -> Picture:
     """Return a picture of any format that Pillow reads as (H, W, 3) uint8, upright as its EXIF orientation says.
 
-    Of pictures with several frames the first is read; transparency is left out; 16-bit grey keeps its upper eight bits.
-
     Raises:
-        DatasetError: missing, truncated, not a picture, or with 32 bits per value.
+        DatasetError: as `pipeline.datasets.base.decode_photo`, which training sees pictures with, too.
     """
-    try:
-        with Image.open(path) as image:
-            upright = ImageOps.exif_transpose(image)
-            if upright.mode.startswith("I;16"):
-                upright = Image.fromarray((np.asarray(upright) >> 8).astype(np.uint8))
-            if upright.mode in ("I", "F"):
-                raise DatasetError(f"{path}: has 32 bits per value, whose range is unknown; convert it to 8 or 16 bits")
-            return np.asarray(upright.convert("RGB"))
-    except UNREADABLE as error:
-        raise DatasetError(f"{path}: cannot be read as a picture ({error}); repair or remove it") from error
+    return read_photo(path)
 
 
-def find_pictures(place: Path, out: Path) -> dict[str, Path]:
-    """Return pictures by name, in order: the path below `place` without suffix.
+class Found(NamedTuple):
+    """Files in a place.
+
+    Attributes:
+        pictures: name -> file, in order.
+        misnamed: one message for each picture that no table and no mask could be named after.
+        others: files that are no pictures.
+    """
+
+    pictures: dict[str, Path]
+    misnamed: list[str]
+    others: list[Path]
+
+
+def find_pictures(place: Path, out: Path) -> Found:
+    """Return pictures by name: the path below `place` without suffix, in composed Unicode (NFC).
 
     Args:
-        place: a picture, or a folder that is searched with all folders in it (hidden files and `out` left out).
+        place: a picture, or a folder that is searched with all folders in it, linked ones too (hidden files and `out` left out).
         out: where results go.
 
     Raises:
-        ValueError: nothing there, or two pictures with the same name.
+        ValueError: nothing there, or results of two pictures would have the same name.
     """
-    if place.is_file():
-        return {place.stem: place}
-    if not place.is_dir():
+    if not place.is_file() and not place.is_dir():
         raise ValueError(f"{place}: not found; expected a picture or a folder of pictures")
-    Image.init()
-    suffixes = {suffix for suffix, kind in Image.registered_extensions().items() if kind in Image.OPEN}
-    files = [
-        path
-        for path in sorted(place.rglob("*"))
-        if path.suffix.lower() in suffixes
-        and path.is_file()
-        and not any(part.startswith(".") for part in path.relative_to(place).parts)
-        and not path.resolve().is_relative_to(out.resolve())
-    ]
-    if not files:
+    suffixes = picture_formats()
+    root = place.parent if place.is_file() else place
+    named: list[tuple[str, Path]] = []
+    found = Found({}, [], [])
+    for path in [place] if place.is_file() else walk(place):
+        inner = path.relative_to(root)
+        if path != place:
+            if any(part.startswith(".") for part in inner.parts) or path.resolve().is_relative_to(out.resolve()):
+                continue
+            if path.suffix.lower() not in suffixes:
+                found.others.append(path)
+                continue
+        try:
+            named.append((_name_of(inner), path))
+        except DatasetError as error:
+            found.misnamed.append(str(error))
+    if not named and not found.misnamed:
         raise ValueError(f"{place}: expected pictures, got none of a format that Pillow reads")
-    names = [path.relative_to(place).with_suffix("").as_posix() for path in files]
-    twice = next((name for name, count in Counter(names).items() if count > 1), None)
-    if twice is not None:
-        same = " and ".join(path.name for name, path in zip(names, files) if name == twice)
-        raise ValueError(f"{place}: {same} would both become {twice}.png; rename one of them")
-    return dict(zip(names, files))
+    taken = Counter(name for name, _ in named)
+    for name, path in named:
+        if taken[name] > 1:
+            same = " and ".join(other.name for one, other in named if one == name)
+            raise ValueError(f"{place}: {same} would both become {name}.png; rename one of them")
+        above = next((folder for folder in map(str, Path(name).parents) if taken[folder.rpartition(".")[0]]), "")
+        if above.endswith((".png", ".jpg")):
+            raise ValueError(f"{path}: its folder has the name of the results of another picture, {above}; rename the folder")
+        found.pictures[name] = path
+    return found
+
+
+def _name_of(inner: Path) -> str:
+    """Return the name of a picture's results, below the folder of all."""
+    if len(os.fsencode(inner.stem)) > LONGEST_STEM_BYTES:
+        raise DatasetError(f"{inner}: the name leaves no room for a suffix; rename it to at most {LONGEST_STEM_BYTES} bytes")
+    where = ascii(str(inner))
+    return "/".join([*(file_id(part, where) for part in inner.parts[:-1]), file_id(inner.stem, where)])
 
 
 @dataclass(frozen=True)
 class Results:
-    """The folder of results."""
+    """The folder of results.
+
+    Attributes:
+        out: the folder.
+        palette: colours of the classes.
+        overlays: whether overlays are wanted.
+        settings: what results are made with, besides pictures.
+    """
 
     out: Path
     palette: Palette
     overlays: bool
+    settings: Mapping[str, object]
 
     def mask(self, name: str) -> Path:
         """Return the file of a mask."""
@@ -319,34 +389,64 @@ class Results:
         """Return the file of an overlay."""
         return self.out / "overlays" / f"{name}.jpg"
 
-    def finished(self, name: str, picture: Path) -> bool:
-        """Return whether a picture has its results, and was not changed afterwards."""
-        wanted = [self.mask(name), *([self.overlay(name)] if self.overlays else [])]
-        return all(path.exists() for path in wanted) and self.mask(name).stat().st_mtime >= picture.stat().st_mtime
+    def origin(self, picture: Path) -> str:
+        """Return what identifies a picture's content and the settings: results made from them carry it.
 
-    def save(self, name: str, image: Picture, labels: Picture) -> None:
-        """Write the results of a picture, the mask last: it says that all is there."""
+        Raises:
+            DatasetError: the picture cannot be read.
+        """
+        try:
+            content = picture.read_bytes()
+        except OSError as error:
+            raise DatasetError(f"{picture}: cannot be read ({error.strerror}); check its permissions or remove it") from error
+        digest = hashlib.sha256(json.dumps(self.settings, sort_keys=True).encode())
+        digest.update(content)
+        return digest.hexdigest()[:32]
+
+    def finished(self, name: str, picture: Path) -> bool:
+        """Return whether a picture has its results, made from what it is now."""
+        wanted = [self.mask(name), *([self.overlay(name)] if self.overlays else [])]
+        made_from = {read_made_from(path) for path in wanted}
+        try:
+            return None not in made_from and made_from == {self.origin(picture)}
+        except DatasetError:
+            return False
+
+    def save(self, name: str, image: Picture, labels: Picture, origin: str) -> None:
+        """Write the results of a picture, the mask last; an overlay that is not wanted would be out of date, and goes."""
         if self.overlays:
             starts = range(0, len(image), STRIP_ROWS)
             strips = [blend(image[row : row + STRIP_ROWS], labels[row : row + STRIP_ROWS], self.palette) for row in starts]
-            write_atomically(self.overlay(name), encode_photo(np.concatenate(strips), "JPEG"))
-        write_atomically(self.mask(name), encode_mask(labels, self.palette))
+            write_atomically(self.overlay(name), encode_photo(np.concatenate(strips), "JPEG", origin))
+        else:
+            self.overlay(name).unlink(missing_ok=True)
+        write_atomically(self.mask(name), encode_mask(labels, self.palette, origin))
+
+    def remove(self, name: str) -> None:
+        """Remove the results of a picture that cannot be read any more."""
+        for path in (self.overlay(name), self.mask(name)):
+            path.unlink(missing_ok=True)
+
+    def of_others(self, names: Collection[str]) -> int:
+        """Return how many masks in the folder belong to none of `names`."""
+        masks = self.out / "masks"
+        return len({path.relative_to(masks).with_suffix("").as_posix() for path in masks.rglob("[!.]*.png")} - set(names))
 
     def sizes(self, name: str, num_classes: int) -> NDArray[np.float64]:
         """Return the share of each class in a mask written earlier, (C,)."""
         with Image.open(self.mask(name)) as image:
             return class_sizes(np.asarray(image), num_classes)
 
-    def claim(self, settings: Mapping[str, object]) -> None:
+    def claim(self) -> None:
         """Note what the results are made with.
 
         Raises:
             ValueError: the folder holds results of other weights or options.
         """
-        note = self.out / "predictions.json"
-        if note.exists() and json.loads(note.read_text(encoding="utf-8")) != settings:
-            raise ValueError(f"{self.out}: holds predictions of other weights or options; choose another --out or delete it")
-        write_json(note, settings)
+        note, remedy = self.out / "predictions.json", "choose another --out or delete it"
+        if note.exists() and read_json(note, remedy) != self.settings:
+            raise ValueError(f"{self.out}: holds predictions of other weights or options; {remedy}")
+        write_json(note, self.settings)
 
 
 def predict_pictures(
@@ -373,18 +473,23 @@ def predict_pictures(
     with tqdm(total=len(pictures), initial=len(pictures) - len(waiting), desc="predict", unit="img", disable=None) as bar:
         for names in _chunks(waiting, predictor):
             images: dict[str, Picture] = {}
+            origins: dict[str, str] = {}
             for name in names:
                 try:
+                    origins[name] = results.origin(pictures[name])  # first: of a picture replaced meanwhile it would be wrong
                     images[name] = read_picture(pictures[name])
                 except DatasetError as error:
                     failures[name] = str(error)
+                    results.remove(name)
                     bar.write(f"error: {error}", file=sys.stderr)
             for (name, image), labels in zip(images.items(), predictor.labels(list(images.values()))):
-                results.save(name, image, labels)
+                results.save(name, image, labels, origins[name])
                 found[name] = class_sizes(labels, len(class_names))
             bar.update(len(names))
     done = [name for name in pictures if name not in failures]
-    if done:
+    if not done:
+        (results.out / "sizes.csv").unlink(missing_ok=True)
+    else:
         rows = [found[name] if name in found else results.sizes(name, len(class_names)) for name in done]
         write_size_targets(results.out / "sizes.csv", done, np.stack(rows), class_names)
     return list(failures.values())
@@ -456,16 +561,23 @@ def main() -> None:
     with clear_errors(DatasetError):
         device = choose_device(arguments.device)
         trained = model_of(arguments, device)
-        pictures = find_pictures(arguments.images, arguments.out)
-        results = Results(arguments.out, trained.palette, arguments.overlays)
+        pictures, misnamed, others = find_pictures(arguments.images, arguments.out)
+        if others:
+            print(f"left out: {len(others)} files that are no pictures, the first is {others[0].name!a}")
         window_px = arguments.window if trained.resize_px is None else None
-        results.claim({"weights": trained.digest, "tta": arguments.tta, "window_px": window_px})
+        settings = {"weights": trained.digest, "tta": arguments.tta, "window_px": window_px, "resize_px": trained.resize_px}
+        settings |= {"class_names": [*trained.class_names], "palette": [[*color] for color in trained.palette]}
+        results = Results(arguments.out, trained.palette, arguments.overlays, settings)
+        results.claim()
         predictor = Predictor(trained, device, batch_size=arguments.batch, window_px=arguments.window, mirror=arguments.tta)
         try:
-            failures = predict_pictures(predictor, pictures, results, trained.class_names)
+            failures = misnamed + predict_pictures(predictor, pictures, results, trained.class_names)
         except KeyboardInterrupt:
             sys.exit("stopped; the same command goes on from here")
-    print(f"{len(pictures) - len(failures)} of {len(pictures)} pictures are in {arguments.out}")
+    count = len(pictures) + len(misnamed)
+    print(f"{count - len(failures)} of {count} pictures are in {arguments.out}")
+    if left := results.of_others(pictures):
+        print(f"note: {left} masks there belong to none of these pictures and are not in sizes.csv")
     if failures:
         print("\n".join([f"{len(failures)} could not be read:", *failures]), file=sys.stderr)
         raise SystemExit(1)

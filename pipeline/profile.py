@@ -9,19 +9,25 @@ from __future__ import annotations
 
 import argparse
 import io
-from collections.abc import Iterator, Mapping, MutableMapping
+import json
+from collections.abc import Collection, Iterator, Mapping, MutableMapping
 from pathlib import Path
 from typing import Any
 
 from ruamel.yaml import YAML
+from ruamel.yaml.comments import CommentedMap, CommentedSeq
 
 from pipeline import paths
 from pipeline.errors import clear_errors
 from pipeline.files import write_atomically
-from pipeline.params import load_params, read_yaml
+from pipeline.params import load_params
 
 PROFILES = Path(__file__).with_name("profiles")
+Keys = tuple[str, ...]
+
 EMBEDDED = "embedded"
+WIDTH = 80
+"""Columns of a line that DVC's serializer leaves whole."""
 
 
 def profiles() -> list[str]:
@@ -30,8 +36,8 @@ def profiles() -> list[str]:
 
 
 def read_profile(name: str) -> Any:
-    """Return the overlay of a profile."""
-    return read_yaml(PROFILES / f"{name}.yaml")
+    """Return the overlay of a profile, its numbers as they are written."""
+    return YAML().load((PROFILES / f"{name}.yaml").read_text(encoding="utf-8"))
 
 
 def overlay(base: MutableMapping[str, Any], changes: Mapping[str, Any]) -> None:
@@ -43,41 +49,81 @@ def overlay(base: MutableMapping[str, Any], changes: Mapping[str, Any]) -> None:
             base[key] = value
 
 
-def leaves(tree: Mapping[str, Any], above: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+def leaves(tree: Mapping[str, Any], above: Keys = ()) -> Iterator[Keys]:
     """Yield the keys that lead to each value of a tree."""
     for key, value in tree.items():
-        if isinstance(value, Mapping):
+        if isinstance(value, Mapping) and value:
             yield from leaves(value, (*above, key))
         else:
             yield (*above, key)
 
 
-def remove(tree: Any, keys: tuple[str, ...]) -> None:
-    """Take one value out of a tree, if it is there."""
+def remove(tree: MutableMapping[str, Any], keys: Keys, wanted: Collection[Keys]) -> None:
+    """Take one value out of a tree, if it is there, and what is empty without it; blocks of a section stay, as what is wanted."""
+    inner: list[Any] = [tree]
     for key in keys[:-1]:
-        tree = tree.get(key) if isinstance(tree, Mapping) else None
-    if isinstance(tree, MutableMapping):
-        tree.pop(keys[-1], None)
+        if not isinstance(inner[-1], Mapping) or key not in inner[-1]:
+            return
+        inner.append(inner[-1][key])
+    for depth in range(len(keys), 2, -1):
+        if keys[:depth] in wanted or (depth < len(keys) and inner[depth]):
+            return
+        inner[depth - 1].pop(keys[depth - 1], None)
 
 
 def put_profile(tree: MutableMapping[str, Any], name: str) -> None:
     """Put a profile into the content of params.yaml, in place."""
-    wanted: set[tuple[str, ...]] = set()
+    wanted: set[Keys] = set()
     for layer in dict.fromkeys([EMBEDDED, name]):
         overlay(tree, read_profile(layer))
         wanted.update(leaves(read_profile(layer)))
     for other in profiles():
         for keys in set(leaves(read_profile(other))) - wanted:
-            remove(tree, keys)
+            remove(tree, keys, wanted)
 
 
 def dump(tree: Any) -> bytes:
-    """Return the text of params.yaml in the form that `dvc exp run -S` leaves it in, so that only changed values differ."""
+    """Return the text of params.yaml in the form that `dvc exp run -S` leaves it in, so that only changed values differ.
+
+    DVC breaks what is longer than 80 columns. So what fits stands on one line, and everything else has a line for each key.
+    """
     yaml = YAML()
     yaml.default_flow_style = False
+    for section in tree.values():
+        _arrange(yaml, section, 0)
     text = io.StringIO()
     yaml.dump(tree, text)
     return text.getvalue().encode()
+
+
+def _arrange(yaml: YAML, tree: Any, depth: int) -> None:
+    """Choose the style of each mapping and list in `tree`, which itself has a line for each key."""
+    if isinstance(tree, CommentedMap):
+        for _, _, comment, _ in (entry for entry in tree.ca.items.values() if entry[2] is not None):
+            comment.start_mark.column = 0  # one space before it, however long the line is
+        for key, value in tree.items():
+            if isinstance(value, CommentedMap | CommentedSeq):
+                fits = not _commented(value) and _length(yaml, key, value) + 2 * (depth + 1) <= WIDTH
+                value.fa.set_flow_style() if fits else value.fa.set_block_style()
+                if not fits:
+                    _arrange(yaml, value, depth + 1)
+
+
+def _commented(tree: Any) -> bool:
+    """Return whether a comment stands between the keys of a tree."""
+    inner = tree.values() if isinstance(tree, CommentedMap) else ()
+    return isinstance(tree, CommentedMap | CommentedSeq) and (bool(tree.ca.items) or any(map(_commented, inner)))
+
+
+def _length(yaml: YAML, key: str, value: Any) -> int:
+    """Return how long `key: value` is on one line."""
+    text = io.StringIO()
+    wide = YAML()
+    wide.width = 10_000
+    plain = json.loads(json.dumps(value))
+    wide.default_flow_style = True
+    wide.dump({key: plain}, text)
+    return len(text.getvalue().strip()) - 2
 
 
 def main() -> None:

@@ -13,18 +13,22 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
+import os
 import platform
 import shutil
 import subprocess
+import tempfile
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import torch
 
 from pipeline import paths
 from pipeline.errors import clear_errors
-from pipeline.files import write_atomically, write_json
+from pipeline.files import read_json, write_atomically, write_json
+from pipeline.launch.plan import changed_addresses
 from pipeline.params import Params, load_params
 from pipeline.report.artifact import Data
 from pipeline.report.artifacts import a_claims, b_claims
@@ -95,9 +99,10 @@ def record(name: str, families: list[str], artefacts: list[str]) -> Path:
     """Write reports/recorded/`name` and return the folder.
 
     Raises:
-        ValueError: an artefact shows pictures of the data, a family is unknown or has results of another profile, or code was
-            changed since the last commit.
-        OSError: a result is missing; `dvc repro` makes it.
+        ValueError: an artefact shows pictures of the data, a family is unknown, has results of another profile or such as DVC
+            would make anew, or code was changed since the last commit.
+        RuntimeError: DVC cannot tell whether results are up to date.
+        OSError: a result is missing; `dvc repro` makes it. What was recorded before stays.
     """
     params = load_params()
     for family in families:
@@ -114,9 +119,25 @@ def record(name: str, families: list[str], artefacts: list[str]) -> Path:
         raise ValueError(
             f"{', '.join(strange)}: results of another profile than params.yaml's, {params.profile}; `dvc repro` first"
         )
-    folder = paths.RECORDED / name
-    if folder.exists():
-        shutil.rmtree(folder)
+    stale = changed_addresses(["--with-deps", *(str(paths.family_pipeline(family)) for family in families)])
+    if stale:
+        raise ValueError(f"{len(stale)} stages are out of date, such as {min(stale)}; `dvc repro` first")
+    paths.RECORDED.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=paths.RECORDED, prefix=f".{name}.") as scratch:
+        made = Path(scratch) / name
+        fill(made, params, families, artefacts, results, commit)
+        folder = paths.RECORDED / name
+        shutil.rmtree(folder, ignore_errors=True)
+        os.replace(made, folder)
+    return folder
+
+
+def fill(folder: Path, params: Params, families: list[str], artefacts: list[str], results: pd.DataFrame, commit: str) -> None:
+    """Write what is kept of families and artefacts into a new folder.
+
+    Raises:
+        OSError: a result is missing.
+    """
     for family in families:
         for path in (paths.results(family), paths.curves(family), paths.family_runs(family)):
             write_atomically(folder / family / path.name, path.read_bytes())
@@ -144,7 +165,6 @@ def record(name: str, families: list[str], artefacts: list[str]) -> Path:
         "libraries": {library: version(library) for library in LIBRARIES},
     }
     write_json(folder / "provenance.json", provenance)
-    return folder
 
 
 def record_tables(name: str, tables: list[Path]) -> Path:
@@ -163,7 +183,7 @@ def record_tables(name: str, tables: list[Path]) -> Path:
         "libraries": {library: version(library) for library in LIBRARIES},
     }
     contents = {table.name: table.read_bytes() for table in tables}
-    known = json.loads(note.read_text()) if note.exists() else {}
+    known = read_json(note, "restore it with git") if note.exists() else {}
     for file, content in contents.items():
         write_atomically(folder / file, content)
     write_json(note, {**known, **dict.fromkeys(contents, origin)})
@@ -201,7 +221,7 @@ def main() -> None:
     arguments = parser.parse_args()
     if bool(arguments.family) == bool(arguments.table):
         parser.error("give either --family or --table")
-    with clear_errors():
+    with clear_errors(RuntimeError):
         if arguments.table:
             folder = record_tables(arguments.name, arguments.table)
         else:

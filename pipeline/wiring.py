@@ -111,7 +111,9 @@ SUBMISSION = """\
 
 def networks_by_name(params: Params) -> dict[str, list[tuple[str, str | None]]]:
     """Return kind and encoder of the networks that a name stands for in params.yaml and in any profile."""
-    meant = {name: [(network.kind, network.encoder)] for name, network in params.networks.items()}
+    meant: dict[str, list[tuple[str, str | None]]] = {}
+    for name, own in params.networks.items():
+        meant[name] = [(own.kind, own.encoder)]
     for profile in profiles():
         for name, network in read_profile(profile).get("networks", {}).items():
             if "kind" in network:

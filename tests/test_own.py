@@ -14,7 +14,8 @@ import pytest
 import torch
 from PIL import Image
 
-from pipeline import own
+from pipeline import own, paths
+from pipeline.datasets.prepared import PreparedArchive
 from pipeline.params import read_yaml
 from pipeline.predict import load_trained
 from pipeline.stages import evaluate, supervise, train, weights
@@ -131,9 +132,8 @@ def test_settings_end_in_the_models_own_params(run, stages, photos, tmp_path):
     made, base = read_yaml(tmp_path / "model/params.yaml"), read_yaml(REPOSITORY / "params.yaml")
     expected = {"epochs": 1, "batch_size": 2, "image_size_px": 32, "learning_rate": 0.5, "cache_images": False}
     assert made["training"]["own"] == base["training"]["size"] | expected
-    assert made["runs"]["own"]["model"]["network"] == "resnet101"
-    assert made["runs"]["own"]["model"]["objective"] == "size"
-    assert {key: value for key, value in made["runs"].items() if key != "own"} == base["runs"]
+    run_made = read_yaml(tmp_path / "model" / paths.family_runs("own"))["runs"]["model"]
+    assert (run_made["network"], run_made["objective"]) == ("resnet101", "size")
 
 
 def test_finished_model_is_not_trained_again(run, stages, photos, capsys):
@@ -239,10 +239,11 @@ def test_error_names_file_and_remedy(refusal, stages, photos, spoil, message):
     [
         (("--network", "mobil"), "--network: expected one of mobilenet,"),
         (("--objective", "sizes"), "--objective: expected one of"),
-        (("--training", "sizes"), "--training: expected one of size,"),
+        (("--training", "sizes"), "--training: expected one of base, size,"),
         (("--image-size-px", "50"), "training.own.image_size_px: segmentation needs a multiple of 16, got 50"),
         (("--objective", "seeds"), "objective 'seeds' needs seeds"),
         (("--epochs", "0"), "training.own.epochs"),
+        (("--learning-rate", "inf"), "training.own.learning_rate: Input should be a finite number, got inf"),
     ],
 )
 def test_wrong_settings_end_before_anything_is_trained(refusal, stages, photos, tmp_path, words, message):
@@ -257,5 +258,30 @@ def test_model_may_not_lie_among_the_photos(refusal, photos):
 
 def test_failed_stage_ends_the_command(monkeypatch, tmp_path):
     monkeypatch.setattr(sys, "executable", shutil.which("false"))
-    with pytest.raises(SystemExit, match="stopped at supervise; the same command goes on"):
+    with pytest.raises(SystemExit, match="supervise failed for the reason above; when that is mended"):
         own.stage("supervise", own.NAME)
+
+
+def test_archives_of_other_photos_are_not_kept(run, stages, photos, tmp_path, monkeypatch):
+    """The command was stopped between taking note of changed photos and preparing them."""
+    run(photos, *SMALL)
+    shutil.rmtree(tmp_path / "model/models")
+    Image.new("RGB", (70, 50), "blue").save(photos / "images/p0.jpg")
+
+    def stop(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(own, "write_prepared", stop)
+        with pytest.raises(SystemExit):
+            run(photos, *SMALL)
+    run(photos, *SMALL)
+    assert PreparedArchive(tmp_path / "model/data/prepared/own/train.zip").size("p0") == (70, 50)
+
+
+def test_masks_that_show_no_class_stop_nothing(run, stages, photos, capsys):
+    for path in (photos / "masks").glob("*.png"):
+        Image.new("L", Image.open(path).size).save(path)
+    run(photos, *SMALL)
+    assert "none of the 1 photos shows a class, so that nothing is validated" in capsys.readouterr().out
+    assert "evaluate" not in stages

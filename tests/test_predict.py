@@ -1,6 +1,7 @@
 """Prediction on a user's own pictures: the same labels as evaluation, any format, and a folder that survives everything."""
 
 import csv
+import os
 import sys
 
 import numpy as np
@@ -281,7 +282,12 @@ def test_network_trained_on_crops_sees_pictures_at_their_own_size(model):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"class_names": None}, r"run\.json: expected the keys class_names"),
+        ({"class_names": None}, r"run\.json: class_names: Field required"),
+        ({"class_names": ["cat", "cat", "dog"]}, r"run\.json: expected different class_names"),
+        ({"palette": [[0, 0, 0]]}, r"run\.json: expected different class_names and a colour of palette for each"),
+        ({"palette": [[0, 0, 256]]}, r"run\.json: palette\.0\.2: Input should be less than"),
+        ({"training": {"image_size_px": 1e9, "input": "resize"}}, r"run\.json: training\.image_size_px"),
+        ({"network": {"kind": "none"}}, r"run\.json: network\.kind"),
         ({"network": {"kind": "small_classifier", "width": 4}}, "masks need a segmentation run"),
         ({"network": {**NETWORK, "width": 8}}, r"last\.pt: expected weights of the network"),
     ],
@@ -290,6 +296,40 @@ def test_record_that_does_not_fit_is_explained(model, change, message):
     record = {"class_names": NAMES, "palette": PALETTE, "network": NETWORK, "training": {"image_size_px": 48, "input": "resize"}}
     write_json(model / "run.json", {key: value for key, value in {**record, **change}.items() if value is not None})
     with pytest.raises(ValueError, match=message):
+        load_trained(model, device=CPU)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"{", "cannot be read as JSON"),
+        (b"[]", "expected a JSON object"),
+        (b"\xff\xfe{\x00", "not UTF-8"),
+        (b"[" * 99999, "JSON"),
+    ],
+)
+def test_broken_record_is_named(model, content, message):
+    (model / "run.json").write_bytes(content)
+    with pytest.raises(ValueError, match=rf"run\.json: .*{message}"):
+        load_trained(model, device=CPU)
+
+
+def test_record_with_a_byte_order_mark_is_taken(model):
+    (model / "run.json").write_bytes(b"\xef\xbb\xbf" + (model / "run.json").read_bytes())
+    assert load_trained(model, device=CPU).class_names == tuple(NAMES)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (lambda state: [1, 2], "not a complete checkpoint"),
+        (lambda state: {**state, 5: 1}, "expected weights of the network"),
+        (lambda state: {name: value * torch.nan for name, value in state.items()}, "not finite"),
+    ],
+)
+def test_weights_that_are_none_are_named(model, network, spoil, message):
+    save_state(model / "0/last.pt", spoil(network.state_dict()))
+    with pytest.raises(ValueError, match=rf"last\.pt: .*{message}"):
         load_trained(model, device=CPU)
 
 
@@ -314,7 +354,90 @@ def test_results_and_hidden_and_other_files_are_no_pictures(photos):
     (photos / ".cache").mkdir()
     for name in ("out/masks/a b.png", ".cache/x.png", "notes.txt", "table.pdf"):
         Image.fromarray(picture(5, 5)).save(photos / name, format="PNG")
-    assert list(find_pictures(photos, photos / "out")) == ["a b", "b", "more/c"]
+    found = find_pictures(photos, photos / "out")
+    assert list(found.pictures) == ["a b", "b", "more/c"]
+    assert [path.name for path in found.others] == ["notes.txt", "table.pdf"]
+
+
+def test_pictures_in_linked_folders_are_found_once(photos, tmp_path):
+    (tmp_path / "elsewhere").mkdir()
+    Image.fromarray(picture(5, 5)).save(tmp_path / "elsewhere/d.png")
+    (photos / "link").symlink_to(tmp_path / "elsewhere")
+    (photos / "more/loop").symlink_to(photos)
+    assert list(find_pictures(photos, tmp_path / "out").pictures) == ["a b", "b", "link/d", "more/c"]
+
+
+def test_folder_named_like_the_results_of_a_picture_is_refused(photos, tmp_path):
+    (photos / "b.png").mkdir()
+    Image.fromarray(picture(5, 5)).save(photos / "b.png/d.png")
+    with pytest.raises(ValueError, match=r"has the name of the results of another picture, b\.png; rename"):
+        find_pictures(photos, tmp_path / "out")
+
+
+def replace_by_older(photos, name, size):
+    """Put another picture with an older date in the place of one, as `cp -p` and unpacking do."""
+    Image.fromarray(picture(*size, 5)).save(photos / name)
+    os.utime(photos / name, (1e9, 1e9))
+
+
+@pytest.mark.parametrize("overlays", [[], ["--overlays"]])
+def test_mask_of_a_picture_that_was_replaced_is_made_anew(monkeypatch, model, photos, tmp_path, overlays):
+    words = ("--model", model, "--images", photos, "--out", tmp_path / "out", "--device", "cpu", *overlays)
+    run(monkeypatch, *words)
+    replace_by_older(photos, "b.jpg", (7, 9))
+    run(monkeypatch, *words)
+    assert Image.open(tmp_path / "out/masks/b.png").size == (9, 7)
+
+
+def test_overlay_of_a_picture_that_was_replaced_does_not_stay(monkeypatch, model, photos, tmp_path):
+    words = ("--model", model, "--images", photos, "--out", tmp_path / "out", "--device", "cpu")
+    run(monkeypatch, *words, "--overlays")
+    replace_by_older(photos, "b.jpg", (7, 9))
+    run(monkeypatch, *words)
+    assert not (tmp_path / "out/overlays/b.jpg").exists()
+    run(monkeypatch, *words, "--overlays")
+    assert Image.open(tmp_path / "out/overlays/b.jpg").size == (9, 7)
+
+
+def test_results_of_a_picture_that_broke_are_removed(monkeypatch, model, photos, tmp_path):
+    words = ("--model", model, "--images", photos, "--out", tmp_path / "out", "--device", "cpu", "--overlays")
+    run(monkeypatch, *words)
+    (photos / "b.jpg").write_bytes(b"")
+    with pytest.raises(SystemExit):
+        run(monkeypatch, *words)
+    assert not (tmp_path / "out/masks/b.png").exists()
+    assert not (tmp_path / "out/overlays/b.jpg").exists()
+
+
+def test_damaged_mask_is_made_anew(monkeypatch, model, photos, tmp_path):
+    words = ("--model", model, "--images", photos, "--out", tmp_path / "out", "--device", "cpu")
+    run(monkeypatch, *words)
+    mask = tmp_path / "out/masks/b.png"
+    whole = mask.read_bytes()
+    mask.write_bytes(whole[:-30])
+    run(monkeypatch, *words)
+    assert mask.read_bytes() == whole
+
+
+def test_masks_of_pictures_that_have_gone_are_told(monkeypatch, model, photos, tmp_path, capsys):
+    words = ("--model", model, "--images", photos, "--out", tmp_path / "out", "--device", "cpu")
+    run(monkeypatch, *words)
+    (photos / "b.jpg").unlink()
+    run(monkeypatch, *words)
+    assert "1 masks there belong to none of these pictures" in capsys.readouterr().out
+
+
+def test_names_no_table_can_hold_are_reported_and_the_others_finished(monkeypatch, model, photos, tmp_path, capsys):
+    os.rename(photos / "b.jpg", os.fsencode(photos) + b"/K\xfche.jpg")
+    (photos / ("x" * 252 + ".im")).touch()
+    Image.fromarray(picture(5, 5)).save(photos / ("y" * 251 + ".png"))
+    Image.fromarray(picture(5, 5)).save(photos / "Ku\u0308he.png")
+    with pytest.raises(SystemExit) as stop:
+        run(monkeypatch, "--model", model, "--images", photos, "--out", tmp_path / "out", "--device", "cpu")
+    assert stop.value.code == 1
+    assert capsys.readouterr().err.count("rename it") == 2
+    with (tmp_path / "out/sizes.csv").open(newline="", encoding="utf-8") as file:
+        assert sorted(row["image_id"] for row in csv.DictReader(file)) == ["K\u00fche", "a b", "more/c", "y" * 251]
 
 
 def test_folder_without_pictures_is_refused(tmp_path):

@@ -44,7 +44,23 @@ def repository(tmp_path, monkeypatch):
         path.write_text(text)
     for words in (["init", "-q"], ["add", "pipeline"], ["-c", "user.name=a", "-c", "user.email=b", "commit", "-qm", "first"]):
         subprocess.run(["git", *words], check=True)
+    monkeypatch.setattr(record, "changed_addresses", lambda addresses: set())
     return tmp_path
+
+
+def test_results_that_dvc_would_make_anew_are_refused(repository, monkeypatch):
+    monkeypatch.setattr(record, "changed_addresses", lambda addresses: {"pipeline/experiments/acdc/dvc.yaml:train@full"})
+    with pytest.raises(ValueError, match=r"1 stages are out of date, such as .*train@full; `dvc repro` first"):
+        record.record("acdc", ["acdc"], [])
+
+
+def test_a_missing_result_leaves_what_was_recorded(repository):
+    folder = record.record("acdc", ["acdc"], [])
+    paths.curves("acdc").unlink()
+    with pytest.raises(FileNotFoundError):
+        record.record("acdc", ["acdc"], [])
+    assert [path.name for path in folder.parent.iterdir()] == ["acdc"]
+    assert (folder / "provenance.json").exists()
 
 
 def test_scores_curves_drawings_and_settings_are_kept(repository):

@@ -1,15 +1,18 @@
 """Open the annotation page: `python -m pipeline.annotate --images DIR --classes cat,dog,bird --out annotations.csv`.
 
-Pictures come from a folder or, with `--dataset`, from a prepared data set of params.yaml. Answers are appended to the CSV at
-once; the same command continues where it stopped.
+Pictures come from a folder or, with `--dataset`, from a prepared data set of params.yaml. Sizes are appended to the CSV at
+once, scribbles (`--task scribbles` or `both`) to annotations.strokes.jsonl beside it; the same command continues where it
+stopped.
 """
 
 from __future__ import annotations
 
 import argparse
+import re
 import secrets
 import socket
 import threading
+import unicodedata
 import webbrowser
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,13 +20,14 @@ from pathlib import Path
 from pipeline import paths
 from pipeline.annotate.pictures import ArchivePictures, FolderPictures, Pictures
 from pipeline.annotate.session import Project
-from pipeline.annotate.store import AnnotationStore
+from pipeline.annotate.store import AnnotationStore, StrokeStore
 from pipeline.conventions import VOID
 from pipeline.datasets.base import DatasetError
 from pipeline.datasets.prepared import PreparedArchive
 from pipeline.targets.annotations import BACKGROUND
 
 PORT = 8765
+TASKS = ("sizes", "scribbles", "both")
 
 
 def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespace:
@@ -32,6 +36,7 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
         prog="python -m pipeline.annotate", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     add_source_arguments(parser)
+    parser.add_argument("--task", choices=TASKS, default="sizes", help="what is annotated (default: sizes)")
     parser.add_argument("--out", type=Path, required=True, metavar="CSV", help="annotation file; made, or continued")
     parser.add_argument("--no-feedback", action="store_true", help="keep exact sizes for the page of results, also where known")
     parser.add_argument("--host", default="127.0.0.1", help="address to bind; other than this machine's needs the printed token")
@@ -62,7 +67,7 @@ def open_pictures(arguments: argparse.Namespace) -> tuple[Pictures, list[str]]:
         ValueError: arguments that do not fit together, or a folder without pictures.
         DatasetError: no prepared archive, or an unknown class.
     """
-    classes = [name.strip() for name in arguments.classes.split(",")] if arguments.classes else None
+    classes = [_name(word) for word in arguments.classes.split(",")] if arguments.classes else None
     if classes is not None and (not all(classes) or len(set(classes)) != len(classes) or BACKGROUND in classes):
         raise ValueError(f"--classes: expected different names without {BACKGROUND}, got {arguments.classes!r}")
     if arguments.dataset:
@@ -73,12 +78,14 @@ def open_pictures(arguments: argparse.Namespace) -> tuple[Pictures, list[str]]:
 
         lookup(load_params().datasets, arguments.dataset, "datasets")
         archive = PreparedArchive(paths.prepared(arguments.dataset, arguments.split), classes)
-        found = ArchivePictures(archive)
-        return found, found.class_names
+        stored = ArchivePictures(archive)
+        return stored, stored.class_names
     if classes is None:
         raise ValueError("--classes: needed with --images, for example --classes cat,dog,bird")
     values = parse_mask_values(arguments.mask_values, classes) if arguments.mask_values else None
-    return FolderPictures(arguments.images, classes, arguments.masks, values), classes
+    found = FolderPictures(arguments.images, classes, arguments.masks, values)
+    found.check_masks()
+    return found, classes
 
 
 def parse_mask_values(text: str, class_names: Sequence[str]) -> dict[str, int]:
@@ -89,7 +96,9 @@ def parse_mask_values(text: str, class_names: Sequence[str]) -> dict[str, int]:
     """
     if "=" in text:
         pairs = [part.partition("=") for part in text.split(",")]
-        values = {name.strip(): int(value) if value.strip().isdecimal() else -1 for name, _, value in pairs}
+        values = {_name(name): int(value) if re.fullmatch("[0-9]{1,3}", value.strip()) else -1 for name, _, value in pairs}
+        if unknown := [name for name in values if name not in class_names]:
+            raise ValueError(f"--mask-values: {unknown[0]!r} is not among --classes {','.join(class_names)}")
     else:
         from pipeline.datasets.registry import DATASETS
 
@@ -97,12 +106,27 @@ def parse_mask_values(text: str, class_names: Sequence[str]) -> dict[str, int]:
             raise ValueError(f"--mask-values: expected A=1,B=2,... or one of {', '.join(DATASETS)}, got {text!r}")
         values = {name: index for index, name in enumerate(DATASETS[text].class_names)}
     for name in class_names:
-        if not 0 <= values.get(name, -1) < VOID:
-            raise ValueError(f"--mask-values: {name!r} needs a value between 0 and {VOID - 1}, got {text!r}")
+        if not 0 <= values.get(name, -1) <= VOID:
+            raise ValueError(f"--mask-values: {name!r} needs a value between 0 and {VOID}, got {text!r}")
+    if len({values[name] for name in class_names}) < len(class_names):
+        raise ValueError(f"--mask-values: expected a value of its own for each class, got {text!r}")
     return {name: values[name] for name in class_names}
 
 
-def check_file(store: AnnotationStore, class_names: Sequence[str], ids: Sequence[str]) -> list[str]:
+def strokes_file(annotations: Path) -> Path:
+    """Return where the scribbles lie that belong to a file of sizes.
+
+    >>> str(strokes_file(Path("annotations.csv")))
+    'annotations.strokes.jsonl'
+    """
+    return annotations.with_suffix(".strokes.jsonl")
+
+
+def _name(word: str) -> str:
+    return unicodedata.normalize("NFC", word.strip())
+
+
+def check_file(store: AnnotationStore | StrokeStore, class_names: Sequence[str], ids: Sequence[str]) -> list[str]:
     """Return what a person should know about an existing file: lines set aside, pictures that are not there any more.
 
     Raises:
@@ -112,7 +136,7 @@ def check_file(store: AnnotationStore, class_names: Sequence[str], ids: Sequence
     foreign = {row.class_name for row in store.rows} - {*class_names, BACKGROUND, ""}
     if foreign:
         raise ValueError(
-            f"{store.path}: holds sizes of {', '.join(sorted(foreign))}, which --classes does not name; "
+            f"{store.path}: holds annotations of {', '.join(sorted(foreign))}, which --classes does not name; "
             "name all classes of the file, or give another --out"
         )
     gone = sorted({row.image_id for row in store.rows} - set(ids))
@@ -127,9 +151,17 @@ def main() -> None:
     try:
         pictures, class_names = open_pictures(arguments)
         store = AnnotationStore(arguments.out)
-        for note in check_file(store, class_names, pictures.ids):
-            print(f"note: {note}", flush=True)
-        serve(Project(pictures, store, class_names, feedback=not arguments.no_feedback), arguments)
+        strokes = None if arguments.task == "sizes" else StrokeStore(strokes_file(arguments.out))
+        left_out = pictures.left_out if isinstance(pictures, FolderPictures) else {}
+        for reason, names in left_out.items():
+            print(f"note: left out: {len(names)} {reason}, the first is {names[0]!a}", flush=True)
+        logs: list[AnnotationStore | StrokeStore] = [store] if strokes is None else [store, strokes]
+        for log in logs:
+            for note in check_file(log, class_names, pictures.ids):
+                print(f"note: {note}", flush=True)
+        asks_sizes = arguments.task != "scribbles"
+        project = Project(pictures, store, class_names, not arguments.no_feedback, strokes, asks_sizes)
+        serve(project, arguments)
     except (DatasetError, ValueError, OSError) as error:
         raise SystemExit(f"error: {error}") from None
 
@@ -156,7 +188,9 @@ def serve(project: Project, arguments: argparse.Namespace) -> None:
     if not arguments.no_browser:
         threading.Timer(0.3, webbrowser.open, [address]).start()
     server.serve_forever()  # returns at Ctrl-C, which it catches itself
-    print(f"\nall answers are in {project.store.path}", flush=True)
+    files = [project.store.path] if project.asks_sizes else []
+    files += [project.strokes.path] if project.strokes is not None else []
+    print(f"\nall answers are in {' and '.join(map(str, files))}", flush=True)
 
 
 def _is_free(host: str, port: int) -> bool:

@@ -8,18 +8,21 @@ from __future__ import annotations
 
 import hmac
 import ipaddress
-from functools import lru_cache
-from typing import Any
+from collections import OrderedDict
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
-from flask import Flask, Response, abort, jsonify, make_response, redirect, render_template, request
+from flask import Blueprint, Flask, Response, abort, current_app, jsonify, make_response, redirect, render_template, request
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from werkzeug.exceptions import HTTPException
 
 from pipeline.annotate.pictures import render
 from pipeline.annotate.results import SIZE_EDGES, summarise
+from pipeline.annotate.scribbles import ScribbleSession
 from pipeline.annotate.session import Project, Session, check_annotator
 from pipeline.datasets.base import DatasetError
-from pipeline.targets.annotations import BACKGROUND, GRIDS, agreement, annotation_errors
+from pipeline.targets.annotations import BACKGROUND, GRIDS, agreement, annotation_errors, fingerprint
 
 TAG_KEYS = "1234567890adfijlnoqvxy"
 """Keys that tag classes, in the order of the classes; letters with other meanings are left out."""
@@ -50,6 +53,77 @@ def is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
+class Given(BaseModel):
+    """What every answer holds; the body of a request is read by one of these models and by nothing else."""
+
+    model_config = ConfigDict(strict=True, frozen=True, allow_inf_nan=False)
+
+    annotator: str
+
+
+class Skipped(Given):
+    """A picture that is put off."""
+
+    image: str
+    seconds: float
+
+
+class Tagged(Skipped):
+    """The classes that are in a picture."""
+
+    present: list[str]
+    grid: str
+
+
+class Sized(Skipped):
+    """The size of one class."""
+
+    name: str = Field(alias="class")
+    size: float
+    grid: str
+    method: str
+    unsure: bool = False
+
+
+Answer = TypeVar("Answer", bound=Given)
+
+
+@dataclass
+class Served:
+    """What the page serves.
+
+    Attributes:
+        project: what is annotated, and where answers go.
+        token: secret that requests carry, or None.
+        sessions: of the annotators seen since the start.
+        rendered: pictures as browsers show them, the last used last, by the fingerprint of their file.
+    """
+
+    project: Project
+    token: str | None
+    sessions: dict[str, Session] = field(default_factory=dict)
+    rendered: OrderedDict[str, bytes] = field(default_factory=OrderedDict)
+
+    def session(self, annotator: str | None) -> Session:
+        """Return the session of an annotator, with all answers of others read."""
+        name = check_annotator(annotator)
+        self.project.store.refresh()
+        return self.sessions.setdefault(name, Session(self.project, name))
+
+    def picture(self, image_id: str) -> tuple[bytes, str]:
+        """Return a picture as a browser shows it, and the fingerprint of its file, which may have been replaced by now."""
+        content = self.project.pictures.content(image_id)
+        mark = fingerprint(content)
+        shown = self.rendered.pop(mark, None) or render(content, image_id)
+        self.rendered[mark] = shown
+        while len(self.rendered) > CACHED_PICTURES:
+            self.rendered.popitem(last=False)
+        return shown, mark
+
+
+page = Blueprint("page", __name__)
+
+
 def create_app(project: Project, token: str | None = None) -> Flask:
     """Return the application.
 
@@ -60,159 +134,218 @@ def create_app(project: Project, token: str | None = None) -> Flask:
     """
     app = Flask(__name__)
     app.config.update(MAX_CONTENT_LENGTH=64 * 1024)
-    sessions: dict[str, Session] = {}
+    app.extensions["served"] = Served(project, token)
+    app.register_blueprint(page)
+    if project.strokes is not None:
+        from pipeline.annotate.scribble_views import scribble_page  # it needs this module
 
-    def session() -> Session:
-        """Return the session of the annotator whom the request names."""
-        given = request.get_json()["annotator"] if request.method == "POST" else request.args.get("annotator")
-        name = check_annotator(given)
-        project.store.refresh()
-        return sessions.setdefault(name, Session(project, name))
-
-    @lru_cache(CACHED_PICTURES)
-    def rendered(image_id: str) -> bytes:
-        return render(project.pictures.content(image_id), image_id)
-
-    known = set(project.pictures.ids)
-
-    @app.before_request
-    def guard() -> Any:
-        if token is None:
-            host = urlsplit(f"//{request.host}").hostname or ""
-            if not is_loopback(host):
-                abort(403, "This page answers only under an address of this machine, such as 127.0.0.1.")
-        elif "token" in request.args and hmac.compare_digest(request.args["token"].encode(), token.encode()):
-            answer = redirect(request.path)
-            answer.set_cookie(COOKIE, token, httponly=True, samesite="Strict")
-            return answer
-        elif not hmac.compare_digest(request.cookies.get(COOKIE, "").encode(), token.encode()):
-            abort(403, "Open the address that was printed when the tool was started; it ends in ?token=...")
-        if request.method == "POST":
-            origin = request.headers.get("Origin")
-            if origin is not None and urlsplit(origin).netloc != request.host:
-                abort(403, "Answers are taken from this page only.")
-            if not request.is_json or not isinstance(request.get_json(), dict):
-                abort(415, "Answers are JSON objects.")
-        return None
-
-    @app.after_request
-    def harden(response: Response) -> Response:
-        for name, value in HEADERS.items():
-            response.headers.setdefault(name, value)
-        return response
-
-    @app.errorhandler(HTTPException)
-    def refused(error: HTTPException) -> Any:
-        return _failure(error.description or error.name, error.code or 500)
-
-    @app.errorhandler(ValueError)
-    def invalid(error: ValueError) -> Any:
-        return _failure(str(error), 400)
-
-    @app.errorhandler(KeyError)
-    def incomplete(error: KeyError) -> Any:
-        return _failure(f"the answer lacks {error}", 400)
-
-    @app.errorhandler(DatasetError)
-    def unreadable(error: DatasetError) -> Any:
-        return _failure(str(error), 422)
-
-    @app.errorhandler(OSError)
-    def not_saved(error: OSError) -> Any:
-        return _failure(str(error), 507)
-
-    @app.get("/")
-    def home() -> str:
-        project.store.refresh()
-        people = [(name, Session(project, name).progress()) for name in project.store.annotators()]
-        return render_template("home.html", people=people, agreement=agreement(project.store.rows), project=project)
-
-    @app.get("/annotate")
-    def annotate() -> str:
-        return render_template("annotate.html", annotator=check_annotator(request.args.get("annotator")))
-
-    @app.get("/results")
-    def results() -> str:
-        current = session()
-        rows = [row for row in project.store.rows if row.annotator == current.annotator and row.image_id in known]
-        names = [BACKGROUND, *project.class_names]
-        exact, broken = {}, []
-        for image_id in {row.image_id for row in rows}:
-            try:
-                sizes = project.pictures.exact_sizes(image_id)
-            except (DatasetError, ValueError) as error:
-                broken.append(str(error))
-                continue
-            if sizes is not None:
-                exact[image_id] = sizes
-        summary = summarise(annotation_errors(rows, exact, names), project.class_names)
-        return render_template(
-            "results.html", annotator=current.annotator, results=summary, broken=broken, masks=len(exact), edges=SIZE_EDGES
-        )
-
-    @app.get("/picture")
-    def picture() -> Response:
-        image_id = request.args.get("id", "")
-        if image_id not in known:
-            abort(404, "There is no such picture.")
-        response = make_response(rendered(image_id))
-        response.headers["Content-Type"] = "image/jpeg"
-        response.headers["Cache-Control"] = "private, max-age=600"
-        return response
-
-    @app.get("/api/start")
-    def start() -> Any:
-        current = session()
-        classes = [
-            {"name": name, "key": TAG_KEYS[index] if index < len(TAG_KEYS) else None}
-            for index, name in enumerate(project.class_names)
-        ]
-        grids = {name: list(shape) for name, shape in GRIDS.items()}
-        return jsonify(classes=classes, grids=grids, last=project.pictures.ids[-1], **_place(current, current.first()))
-
-    @app.get("/api/picture")
-    def place() -> Any:
-        return jsonify(_place(session(), request.args.get("image", "")))
-
-    @app.post("/api/tags")
-    def tags() -> Any:
-        current, given = session(), request.get_json()
-        present = given["present"]
-        if not isinstance(present, list):
-            raise ValueError(f"present: expected a list of classes, got {present!r}")
-        current.tag(given["image"], present, given["seconds"], given["grid"])
-        return jsonify(_place(current, given["image"]))
-
-    @app.post("/api/size")
-    def size() -> Any:
-        current, given = session(), request.get_json()
-        image_id, name = given["image"], given["class"]
-        current.size(
-            image_id,
-            name,
-            given["size"],
-            seconds=given["seconds"],
-            grid=given["grid"],
-            method=given["method"],
-            unsure=given.get("unsure") is True,
-        )
-        exact = current.exact(image_id, name)
-        error = None if not exact else (given["size"] - exact) / exact
-        return jsonify(exact=exact, error=error, **_place(current, image_id))
-
-    @app.post("/api/skip")
-    def skip() -> Any:
-        current, given = session(), request.get_json()
-        current.skip(given["image"], given["seconds"])
-        return jsonify(_place(current, given["image"]))
-
-    @app.post("/api/undo")
-    def undo() -> Any:
-        current = session()
-        image_id = current.undo()
-        return jsonify(undone=image_id is not None, **_place(current, image_id))
-
+        app.register_blueprint(scribble_page)
     return app
+
+
+def served() -> Served:
+    """Return what the application of this request serves."""
+    found: Served = current_app.extensions["served"]
+    return found
+
+
+def answer(model: type[Answer]) -> tuple[Session, Answer]:
+    """Return the session and the content of a request.
+
+    Raises:
+        ValueError: the body is no such answer; names the field.
+    """
+    given = model.model_validate_json(request.get_data())
+    return served().session(given.annotator), given
+
+
+# --- who may ask, and how failures are told ---
+
+
+@page.before_app_request
+def guard() -> Any:
+    """Refuse requests that were not made by the page, or by somebody without the token."""
+    token = served().token
+    if token is None:
+        host = urlsplit(f"//{request.host}").hostname or ""
+        if not is_loopback(host):
+            abort(403, "This page answers only under an address of this machine, such as 127.0.0.1.")
+    elif "token" in request.args and hmac.compare_digest(request.args["token"].encode(), token.encode()):
+        response = redirect(request.path)
+        response.set_cookie(COOKIE, token, httponly=True, samesite="Strict")
+        return response
+    elif not hmac.compare_digest(request.cookies.get(COOKIE, "").encode(), token.encode()):
+        abort(403, "Open the address that was printed when the tool was started; it ends in ?token=...")
+    if request.method == "POST":
+        origin = request.headers.get("Origin")
+        if origin is not None and urlsplit(origin).netloc != request.host:
+            abort(403, "Answers are taken from this page only.")
+        if not request.is_json:
+            abort(415, "Answers are JSON objects.")
+    return None
+
+
+@page.after_app_request
+def harden(response: Response) -> Response:
+    """Forbid what the page does not need."""
+    for name, value in HEADERS.items():
+        response.headers.setdefault(name, value)
+    return response
+
+
+@page.app_errorhandler(HTTPException)
+def refused(error: HTTPException) -> Any:
+    """Say why a request was refused."""
+    return _failure(error.description or error.name, error.code or 500)
+
+
+@page.app_errorhandler(ValidationError)
+def malformed(error: ValidationError) -> Any:
+    """Say which field of an answer is wrong."""
+    first = error.errors(include_url=False)[0]
+    place = ".".join(str(part) for part in first["loc"])
+    return _failure(f"{place}: {first['msg']}" if place else f"the answer is not a JSON object of this page: {first['msg']}", 400)
+
+
+@page.app_errorhandler(ValueError)
+def invalid(error: ValueError) -> Any:
+    """Say what is wrong with an answer."""
+    return _failure(str(error), 400)
+
+
+@page.app_errorhandler(DatasetError)
+def unreadable(error: DatasetError) -> Any:
+    """Say which file cannot be read."""
+    return _failure(str(error), 422)
+
+
+@page.app_errorhandler(OSError)
+def not_saved(error: OSError) -> Any:
+    """Say that an answer is not on disk."""
+    return _failure(str(error), 507)
+
+
+# --- pages ---
+
+
+@page.get("/")
+def home() -> str:
+    """Show who annotates, and how people agree."""
+    project = served().project
+    project.store.refresh()
+    people = [(name, Session(project, name).progress()) for name in project.store.annotators()]
+    drawing: list[tuple[str, dict[str, object]]] = []
+    if project.strokes is not None:
+        project.strokes.refresh()
+        drawing = [(name, ScribbleSession(project, name).progress()) for name in project.strokes.annotators()]
+    shown = agreement(project.store.rows)
+    return render_template("home.html", people=people, drawing=drawing, agreement=shown, project=project)
+
+
+@page.get("/annotate")
+def annotate() -> str:
+    """Show the tool; its script asks for the rest."""
+    annotator = check_annotator(request.args.get("annotator"))
+    return render_template("annotate.html", annotator=annotator, project=served().project)
+
+
+@page.get("/results")
+def results() -> str:
+    """Show the errors of an annotator where masks are known."""
+    current, project = served().session(request.args.get("annotator")), served().project
+    known = set(project.pictures.ids)
+    rows = [row for row in project.store.rows if row.annotator == current.annotator and row.image_id in known]
+    names = [BACKGROUND, *project.class_names]
+    exact, broken = {}, []
+    for image_id in {row.image_id for row in rows}:
+        try:
+            sizes = project.pictures.exact_sizes(image_id)
+        except (DatasetError, ValueError) as error:
+            broken.append(str(error))
+            continue
+        if sizes is not None:
+            exact[image_id] = sizes
+    summary = summarise(annotation_errors(rows, exact, names), project.class_names)
+    return render_template(
+        "results.html", annotator=current.annotator, results=summary, broken=broken, masks=len(exact), edges=SIZE_EDGES
+    )
+
+
+@page.get("/picture")
+def picture() -> Response:
+    """Return a picture; the browser keeps it as long as its file stays the same."""
+    image_id = request.args.get("id", "")
+    if image_id not in served().project.pictures.ids:
+        abort(404, "There is no such picture.")
+    shown, mark = served().picture(image_id)
+    response = make_response(shown)
+    response.headers["Content-Type"] = "image/jpeg"
+    response.headers["Cache-Control"] = "private, no-cache"
+    response.set_etag(mark)
+    return response.make_conditional(request)
+
+
+# --- the tool's script ---
+
+
+@page.get("/api/start")
+def start() -> Any:
+    """Return what is asked, and the first picture."""
+    current, project = served().session(request.args.get("annotator")), served().project
+    classes = [
+        {"name": name, "key": TAG_KEYS[index] if index < len(TAG_KEYS) else None}
+        for index, name in enumerate(project.class_names)
+    ]
+    grids = {name: list(shape) for name, shape in GRIDS.items()}
+    return jsonify(classes=classes, grids=grids, last=project.pictures.ids[-1], **_place(current, current.first()))
+
+
+@page.get("/api/picture")
+def place() -> Any:
+    """Return what stands about a picture."""
+    return jsonify(_place(served().session(request.args.get("annotator")), request.args.get("image", "")))
+
+
+@page.post("/api/tags")
+def tags() -> Any:
+    """Store the classes of a picture."""
+    current, given = answer(Tagged)
+    current.tag(given.image, given.present, given.seconds, given.grid)
+    return jsonify(_place(current, given.image))
+
+
+@page.post("/api/size")
+def size() -> Any:
+    """Store a size, and return the exact one where it may be shown."""
+    current, given = answer(Sized)
+    current.size(
+        given.image,
+        given.name,
+        given.size,
+        seconds=given.seconds,
+        grid=given.grid,
+        method=given.method,
+        unsure=given.unsure,
+    )
+    exact = current.exact(given.image, given.name)
+    error = None if not exact else (given.size - exact) / exact
+    return jsonify(exact=exact, error=error, **_place(current, given.image))
+
+
+@page.post("/api/skip")
+def skip() -> Any:
+    """Put a picture off."""
+    current, given = answer(Skipped)
+    current.skip(given.image, given.seconds)
+    return jsonify(_place(current, given.image))
+
+
+@page.post("/api/undo")
+def undo() -> Any:
+    """Take the last answer back."""
+    current, _ = answer(Given)
+    image_id = current.undo()
+    return jsonify(undone=image_id is not None, **_place(current, image_id))
 
 
 def _place(session: Session, image_id: str | None) -> dict[str, Any]:

@@ -10,24 +10,22 @@ import os
 import re
 import zipfile
 from collections.abc import Mapping, Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Protocol
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image
 
 from pipeline.conventions import VOID
-from pipeline.datasets.base import DatasetError, read_mask
+from pipeline.datasets.base import DatasetError, decode_photo, file_id, picture_formats, read_mask
 from pipeline.datasets.prepared import PreparedArchive
 from pipeline.targets.annotations import BACKGROUND
 from pipeline.targets.sizes import class_sizes
 
 LONGEST_SIDE_PX = 1600
 """Larger pictures are shown scaled down to this."""
-UNSAFE_FORMATS = {"EPS"}
-"""Formats that Pillow hands to another program."""
-ALPHA_GROUND = (128, 128, 128)
-"""Grey behind transparent parts."""
+MASKS_TRIED = 20
+"""So many masks are looked at before anybody annotates."""
 
 
 class Pictures(Protocol):
@@ -43,7 +41,7 @@ class Pictures(Protocol):
 
 
 class FolderPictures:
-    """The pictures in a folder (not in its subfolders), in natural order; the id is the file name without suffix.
+    """The pictures in a folder (not in its subfolders), in natural order; the id is the file name without suffix, in NFC.
 
     Args:
         folder: holds the pictures.
@@ -51,8 +49,13 @@ class FolderPictures:
         masks: folder of palette or grey PNGs `<id>.png`, or None.
         mask_values: class name -> pixel value in the masks. None: 1, 2, ... in the order of the classes.
 
+    Attributes:
+        ids: of the pictures.
+        left_out: reason -> names of files that are no pictures of this project.
+
     Raises:
         ValueError: no such folder, no picture in it, or two pictures with one id.
+        DatasetError: a picture whose name cannot stand in a table.
     """
 
     def __init__(
@@ -62,11 +65,12 @@ class FolderPictures:
         masks: Path | None = None,
         mask_values: Mapping[str, int] | None = None,
     ) -> None:
-        self._paths = _pictures_in(folder)
+        self._paths, self.left_out = _pictures_in(folder)
         self.ids = sorted(self._paths, key=natural_order)
         if masks is not None and not masks.is_dir():
             raise ValueError(f"{masks}: is no folder; give the folder that holds the masks <id>.png")
-        self._masks = masks
+        self._masks = {} if masks is None else _masks_in(masks)
+        self._counted = mask_values is None
         self._values = dict(mask_values or {name: value for value, name in enumerate(class_names, start=1)})
         self._class_names = list(class_names)
 
@@ -82,19 +86,48 @@ class FolderPictures:
             raise DatasetError(f"{self._paths[image_id]}: {error.strerror}; restore the file or skip the picture") from error
 
     def exact_sizes(self, image_id: str) -> np.ndarray | None:
-        """Return (C,) exact sizes, background first, or None if there is no mask; values of other classes are background.
+        """Return (C,) exact sizes, background first, or None if there is no mask.
+
+        Where values were given for the classes, all others but void are background.
 
         Raises:
-            DatasetError: the mask cannot be read.
+            DatasetError: the mask cannot be read, or has other values than those of the classes.
+            ValueError: all of it is void.
         """
-        path = self._masks / f"{image_id}.png" if self._masks is not None else None
-        if path is None or not path.is_file():
+        path = self._masks.get(image_id)
+        if path is None:
             return None
+        labels = read_mask(path, VOID)
+        self._check_values(path, labels)
         lookup = np.zeros(256, np.uint8)
         lookup[VOID] = VOID
         for index, name in enumerate(self._class_names, start=1):
             lookup[self._values[name]] = index
-        return class_sizes(lookup[read_mask(path, VOID)], len(self._class_names) + 1)
+        return class_sizes(lookup[labels], len(self._class_names) + 1)
+
+    def check_masks(self) -> None:
+        """Raise DatasetError if the first masks fit the classes so badly that no exact size could be shown."""
+        problems, tried = [], [image_id for image_id in self.ids if image_id in self._masks][:MASKS_TRIED]
+        for image_id in tried:
+            try:
+                self.exact_sizes(image_id)
+            except (DatasetError, ValueError) as error:
+                problems.append(str(error))
+        if tried and len(problems) == len(tried):
+            raise DatasetError(problems[0])
+
+    def _check_values(self, path: Path, labels: np.ndarray) -> None:
+        present = set(np.flatnonzero(np.bincount(labels.ravel(), minlength=256)).tolist()) - {0, *self._values.values()}
+        if present == {VOID} and labels.max(initial=0, where=labels != VOID) == 0:
+            raise DatasetError(
+                f"{path}: holds the values 0 and {VOID} alone, and {VOID} is void, no class; if it is the object here, say so: "
+                f"--mask-values {self._class_names[0]}={VOID}"
+            )
+        if self._counted and present - {VOID}:
+            raise DatasetError(
+                f"{path}: holds the value {max(present - {VOID})}, and the classes have 1 to {len(self._class_names)}; "
+                "say which values they have with --mask-values"
+            )
 
 
 class ArchivePictures:
@@ -109,21 +142,22 @@ class ArchivePictures:
 
     def __init__(self, archive: PreparedArchive) -> None:
         self._archive = archive
-        self.ids = list(archive.ids)
+        self._stored = {file_id(image_id, str(archive.path)): image_id for image_id in archive.ids}
+        self.ids = list(self._stored)
         self.class_names = list(archive.class_names[1:])
         if archive.class_names[0] != BACKGROUND:
             raise ValueError(f"{archive.path}: class 0 is {archive.class_names[0]!r}, not background; sizes need a background")
         with zipfile.ZipFile(archive.path) as file:
-            self._entries = {Path(name).stem: name for name in file.namelist() if name.startswith("images/")}
+            self._entries = {PurePosixPath(name).stem: name for name in file.namelist() if name.startswith("images/")}
 
     def content(self, image_id: str) -> bytes:
         """Return the picture's file."""
         with zipfile.ZipFile(self._archive.path) as file:
-            return file.read(self._entries[image_id])
+            return file.read(self._entries[self._stored[image_id]])
 
     def exact_sizes(self, image_id: str) -> np.ndarray | None:
         """Return (C,) exact sizes, background first."""
-        return class_sizes(self._archive.labels(image_id), self._archive.num_classes)
+        return class_sizes(self._archive.labels(self._stored[image_id]), self._archive.num_classes)
 
 
 def natural_order(name: str) -> tuple[tuple[int, str], ...]:
@@ -132,66 +166,59 @@ def natural_order(name: str) -> tuple[tuple[int, str], ...]:
     >>> sorted(["b10", "b9", "a"], key=natural_order)
     ['a', 'b9', 'b10']
     """
-    return tuple((int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", name))
+    parts = re.split(r"([0-9]+)", name)  # every second part is digits; other alphabets' and raised ones are letters here
+    return tuple((int(part), "") if place % 2 else (-1, part) for place, part in enumerate(parts))
 
 
-def _pictures_in(folder: Path) -> dict[str, Path]:
+def _masks_in(folder: Path) -> dict[str, Path]:
+    files = [path for path in sorted(folder.iterdir()) if path.suffix.lower() == ".png" and not path.name.startswith(".")]
+    return {file_id(path.stem, str(path)): path for path in files if path.is_file()}
+
+
+def _pictures_in(folder: Path) -> tuple[dict[str, Path], dict[str, list[str]]]:
     if not folder.is_dir():
         raise ValueError(f"{folder}: is no folder; give the folder that holds the pictures")
     root = folder.resolve()
-    suffixes = {suffix for suffix, kind in Image.registered_extensions().items() if kind in set(Image.OPEN) - UNSAFE_FORMATS}
+    suffixes = picture_formats()
     found: dict[str, Path] = {}
+    left_out: dict[str, list[str]] = {}
     with os.scandir(folder) as entries:
         for entry in entries:
             stem, suffix = os.path.splitext(entry.name)
-            if suffix.lower() not in suffixes or stem.startswith(".") or not entry.is_file():
-                continue
             path = folder / entry.name
-            if entry.is_symlink() and not path.resolve().is_relative_to(root):
+            if stem.startswith("."):
                 continue
-            if stem in found:
-                raise ValueError(
-                    f"{folder}: {found[stem].name} and {entry.name} have the same name; rename or remove one of them"
-                )
-            found[stem] = path
+            if not entry.is_file():
+                left_out.setdefault("folders, or links to nothing", []).append(entry.name)
+            elif suffix.lower() not in suffixes:
+                left_out.setdefault("of no format that can be read", []).append(entry.name)
+            elif entry.is_symlink() and not path.resolve().is_relative_to(root):
+                left_out.setdefault("links that lead outside", []).append(entry.name)
+            else:
+                image_id = file_id(stem, ascii(str(path)))
+                if image_id in found:
+                    raise ValueError(
+                        f"{folder}: {found[image_id].name} and {entry.name} have the same name; rename or remove one of them"
+                    )
+                found[image_id] = path
     if not found:
         raise ValueError(f"{folder}: holds no picture that can be read; known suffixes are {', '.join(sorted(suffixes))}")
-    return found
+    return found, left_out
 
 
-def render(content: bytes, name: str) -> bytes:
-    """Return a picture as a browser shows it: upright by its EXIF rotation, 8-bit RGB, at most 1600 px, as JPEG.
+def render(content: bytes, name: str, longest_px: int = LONGEST_SIDE_PX) -> bytes:
+    """Return a picture as the network sees it (`decode_photo`), as JPEG.
 
     Args:
         content: file in any format that Pillow reads; of several frames the first is taken.
         name: stands in errors.
+        longest_px: larger pictures are scaled down until no side is longer.
 
     Raises:
         DatasetError: it is not an image, or a damaged one.
     """
-    try:
-        with Image.open(io.BytesIO(content), formats=sorted(set(Image.OPEN) - UNSAFE_FORMATS)) as image:
-            image.draft("RGB", (LONGEST_SIDE_PX, LONGEST_SIDE_PX))
-            upright = ImageOps.exif_transpose(image)
-            shown = _as_rgb(upright)
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise DatasetError(f"{name}: cannot be read as an image ({error}); restore the file or skip the picture") from error
-    shown.thumbnail((LONGEST_SIDE_PX, LONGEST_SIDE_PX))
+    shown = Image.fromarray(decode_photo(content, name, longest_px))
+    shown.thumbnail((longest_px, longest_px))
     buffer = io.BytesIO()
     shown.save(buffer, format="JPEG", quality=88)
     return buffer.getvalue()
-
-
-def _as_rgb(image: Image.Image) -> Image.Image:
-    """Convert any mode; more than 8 bits per pixel are stretched from the darkest to the brightest value."""
-    if image.mode.startswith(("I", "F")):
-        values = np.asarray(image, np.float64)
-        low, high = float(values.min()), float(values.max())
-        scaled = (values - low) / (high - low or 1.0) * 255
-        return Image.fromarray(scaled.round().astype(np.uint8)).convert("RGB")
-    if image.has_transparency_data:
-        layered = image.convert("RGBA")
-        ground = Image.new("RGB", image.size, ALPHA_GROUND)
-        ground.paste(layered, mask=layered.getchannel("A"))
-        return ground
-    return image.convert("RGB")

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-import math
+import sys
 import threading
-from collections.abc import Sequence
+import unicodedata
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from typing import Any, Generic, Protocol
 
 import numpy as np
 
 from pipeline.annotate.pictures import Pictures
-from pipeline.annotate.store import AnnotationStore
+from pipeline.annotate.store import AnnotationStore, Log, State, StrokeStore
 from pipeline.datasets.base import DatasetError
 from pipeline.targets.annotations import (
     BACKGROUND,
@@ -32,6 +34,8 @@ LONGEST_ANSWER_S = 3600.0
 PACE_IMAGES = 20
 """The pace is that of the last so many pictures."""
 UNDO_DEPTH = 200
+LARGEST_FLOAT = sys.float_info.max
+"""Whole numbers may be larger than this in JSON, and cannot be made floats."""
 
 
 @dataclass(frozen=True)
@@ -43,12 +47,31 @@ class Project:
         store: the annotation file.
         class_names: foreground classes, in the order in which they are asked.
         feedback: show the exact size after each answer, where a mask is known.
+        strokes: the file of scribbles; None: none are drawn.
+        asks_sizes: whether sizes are asked.
+        predictions: what a network makes of the pictures, shown to those who draw; None: nothing does.
     """
 
     pictures: Pictures
     store: AnnotationStore
     class_names: Sequence[str]
     feedback: bool = False
+    strokes: StrokeStore | None = None
+    asks_sizes: bool = True
+    predictions: Predictions | None = None
+
+
+class Predictions(Protocol):
+    """Masks that a network predicts while people draw."""
+
+    version: int
+    """Grows with each new network; 0 before the first."""
+
+    def labels(self, image_id: str) -> np.ndarray | None:
+        """Return (h, w) uint8 class indices or `VOID` at any size with the picture's aspect, or None if there are none yet."""
+
+    def order(self, ids: Sequence[str]) -> Sequence[str]:
+        """Return the pictures in the order in which they should be asked, such as the most uncertain first."""
 
 
 def check_annotator(name: object) -> str:
@@ -57,7 +80,7 @@ def check_annotator(name: object) -> str:
     Raises:
         ValueError: empty, too long, with control characters, or the name reserved for simulations.
     """
-    text = name.strip() if isinstance(name, str) else ""
+    text = unicodedata.normalize("NFC", name.strip()) if isinstance(name, str) else ""
     if not 0 < len(text) <= LONGEST_NAME or not text.isprintable():
         raise ValueError(f"annotator: give a name of 1 to {LONGEST_NAME} visible characters")
     if text.casefold().startswith(SIMULATED):
@@ -65,22 +88,22 @@ def check_annotator(name: object) -> str:
     return text
 
 
-class Session:
-    """One annotator at work on a project. All methods may be called from several threads.
+class Queue(Generic[State]):
+    """The pictures that one annotator has before and behind, in one of the tasks.
 
     Args:
         project: what is annotated.
         annotator: a name that passed `check_annotator`.
+        log: file of the task.
+        ids: all pictures, in the order in which they are asked. None: that of the project.
     """
 
-    def __init__(self, project: Project, annotator: str) -> None:
+    def __init__(self, project: Project, annotator: str, log: Log[Any, State], ids: Sequence[str] | None = None) -> None:
         self.project = project
         self.annotator = annotator
-        self._position = {image_id: index for index, image_id in enumerate(project.pictures.ids)}
-        self._undo: list[tuple[str, Answer]] = []
-        self._guard = threading.RLock()
-
-    # --- what to show ---
+        self._log = log
+        self._ids = project.pictures.ids if ids is None else list(ids)
+        self._position = {image_id: index for index, image_id in enumerate(self._ids)}
 
     def progress(self) -> dict[str, object]:
         """Return counts, seconds per picture (None before the first) and seconds left at this pace."""
@@ -107,11 +130,41 @@ class Session:
         Pictures put off are taken up again when nothing else is left.
         """
         answers = self._answers()
-        ids = self.project.pictures.ids
         start = 0 if image_id is None else self._index(image_id) + 1
-        queue = [one for one in (*ids[start:], *ids[:start]) if not answers.get(one, Answer()).complete]
-        fresh = next((one for one in queue if not answers.get(one, Answer()).skipped), None)
+        queue = [one for one in (*self._ids[start:], *self._ids[:start]) if one not in answers or not answers[one].complete]
+        fresh = next((one for one in queue if one not in answers or not answers[one].skipped), None)
         return fresh if fresh is not None else next(iter(queue), None)
+
+    def _answers(self) -> dict[str, State]:
+        """Return what stands about pictures of this project."""
+        answers = self._log.answers(self.annotator)
+        return {image_id: answer for image_id, answer in list(answers.items()) if image_id in self._position}
+
+    def _index(self, image_id: str) -> int:
+        if not isinstance(image_id, str) or image_id not in self._position:
+            raise ValueError(f"image: {image_id!r} is not among the {len(self._position)} pictures")
+        return self._position[image_id]
+
+    def _seconds(self, seconds: float) -> float:
+        if not (_is_number(seconds) and seconds >= 0):
+            raise ValueError(f"seconds: expected a number >= 0, got {seconds!r}")
+        return min(float(seconds), LONGEST_ANSWER_S)
+
+
+class Session(Queue[Answer]):
+    """One annotator who gives sizes. All methods may be called from several threads.
+
+    Args:
+        project: what is annotated.
+        annotator: a name that passed `check_annotator`.
+    """
+
+    def __init__(self, project: Project, annotator: str) -> None:
+        super().__init__(project, annotator, project.store)
+        self._undo: list[tuple[str, Answer]] = []
+        self._guard = threading.RLock()
+
+    # --- what to show ---
 
     def picture(self, image_id: str) -> dict[str, object]:
         """Return everything the page needs about one picture.
@@ -154,7 +207,7 @@ class Session:
         unknown = [name for name in present if name not in list(self.project.class_names)]
         if unknown:
             raise ValueError(f"class: expected some of {', '.join(self.project.class_names)}, got {unknown[0]!r}")
-        with self._guard:
+        with self._deciding():
             before = self._answer(image_id)
             after = Answer(
                 {name: before.sizes.get(name) for name in self.project.class_names if name in present}, empty=not present
@@ -171,7 +224,7 @@ class Session:
                 value out of range.
             OSError: not saved.
         """
-        with self._guard:
+        with self._deciding():
             before = self._answer(image_id)
             if not isinstance(name, str) or name not in before.sizes:
                 raise ValueError(f"class: {name!r} is not tagged in {image_id}")
@@ -183,7 +236,8 @@ class Session:
             others = before.total - (0.0 if current is None else current.size or 0.0)
             if others + size > 1 + SUM_TOLERANCE:
                 raise ValueError(
-                    f"size: {size:.1%} and the other classes' {others:.1%} exceed the picture; at most {1 - others:.1%} is left"
+                    f"size: {100 * size:.9g} % and the other classes' {100 * others:.9g} % exceed the picture; "
+                    f"at most {100 * (1 - others):.9g} % is left"
                 )
             flags = ("unsure",) if unsure else ()
             row = self._row(image_id, name, float(size), self._seconds(seconds), grid, method, flags)
@@ -196,7 +250,7 @@ class Session:
             ValueError: unknown picture, or seconds out of range.
             OSError: not saved.
         """
-        with self._guard:
+        with self._deciding():
             before = self._answer(image_id)
             row = self._row(image_id, "", None, self._seconds(seconds), "none", "tag", ("skipped",))
             self._append([row], image_id, before)
@@ -210,7 +264,7 @@ class Session:
         Raises:
             OSError: not saved.
         """
-        with self._guard:
+        with self._deciding():
             if not self._undo:
                 return None
             image_id, before = self._undo[-1]
@@ -227,26 +281,17 @@ class Session:
 
     # --- inside ---
 
-    def _answers(self) -> dict[str, Answer]:
-        """Return what stands about pictures of this project."""
-        answers = self.project.store.answers(self.annotator)
-        return {image_id: answer for image_id, answer in list(answers.items()) if image_id in self._position}
+    @contextmanager
+    def _deciding(self) -> Iterator[None]:
+        """Keep answers of this person from other tabs and other servers out until what is decided here is written."""
+        with self._guard, self.project.store.transaction():
+            yield
 
     def _answer(self, image_id: str) -> Answer:
         self._index(image_id)
         answer = self.project.store.answer(self.annotator, image_id)
         # A copy, because the store goes on changing its own; rows themselves are frozen.
         return dataclasses.replace(answer, sizes=dict(answer.sizes), shown=set(answer.shown))
-
-    def _index(self, image_id: str) -> int:
-        if not isinstance(image_id, str) or image_id not in self._position:
-            raise ValueError(f"image: {image_id!r} is not among the {len(self._position)} pictures")
-        return self._position[image_id]
-
-    def _seconds(self, seconds: float) -> float:
-        if not (_is_number(seconds) and seconds >= 0):
-            raise ValueError(f"seconds: expected a number >= 0, got {seconds!r}")
-        return min(float(seconds), LONGEST_ANSWER_S)
 
     def _row(
         self, image_id: str, name: str, size: float | None, seconds: float, grid: str, method: str, flags: tuple[str, ...] = ()
@@ -258,7 +303,7 @@ class Session:
             flags = (*flags, "informed")
         elif size is not None and method != "tag" and self.project.feedback and self._exact_sizes(image_id) is not None:
             flags = (*flags, "feedback")
-        now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        now = self.project.store.timestamp()
         mark = fingerprint(self.project.pictures.content(image_id))
         return Annotation(image_id, name, size, round(seconds, 2), grid, self.annotator, now, method, flags, mark)
 
@@ -305,4 +350,4 @@ class Session:
 
 
 def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= LARGEST_FLOAT

@@ -87,14 +87,14 @@ def read_params(profile: str | None) -> Params:
 def solver_label(terms: Mapping[str, Any]) -> str:
     """Return what a table calls the solver of an objective, "" where there is none.
 
-    >>> solver_label({"self_labeling": {"neighborhood": "grid4", "solver": {"kind": "gradient", "steps": 200}}})
+    >>> solver_label({"self_labeling": {"solver": {"kind": "gradient", "steps": 200}}})
     'gradient, 200 steps'
     """
     labeling = terms.get("self_labeling")
     if labeling is None:
         return ""
     solver = labeling["solver"]
-    kind = "dense gradient" if labeling["neighborhood"] == "dense" else solver["kind"].replace("_", " ")
+    kind = "dense gradient" if solver["kind"] == "dense" else solver["kind"].replace("_", " ")
     return f"{kind}, {solver['steps']} steps" if solver.get("steps") else kind
 
 
@@ -112,8 +112,13 @@ def variants(terms: Mapping[str, Any], *fast: Mapping[str, Any]) -> dict[str, di
     """Return an objective by the label of each solver that it is measured with, its own first, those of `fast` last."""
     found = {solver_label(terms): dict(terms)}
     if "self_labeling" in terms:
-        dense = terms["self_labeling"]["neighborhood"] == "dense"
-        for solver in SOLVERS[:1] if dense else (*SOLVERS, *fast):
+        labeling = terms["self_labeling"]
+        others: Iterable[Mapping[str, Any]] = (*SOLVERS, *fast)
+        if labeling["neighborhood"] == "dense":
+            others = ({**SOLVERS[0], "kind": "dense"},)
+        elif (labeling["cross_entropy"], labeling["relaxation"]) == ("quadratic", "q"):
+            others = (SOLVERS[0], {"kind": "conjugate_gradient"})  # in place of the fast one
+        for solver in others:
             other = {**terms, "self_labeling": {**terms["self_labeling"], "solver": dict(solver)}}
             found.setdefault(solver_label(other), other)
     return found

@@ -26,6 +26,7 @@ from pipeline.launch.plan import Durations, all_tasks, changed_addresses, descri
 from pipeline.launch.ray_cluster import RayEngine
 from pipeline.launch.schedule import run_all
 from pipeline.launch.slurm_cluster import SlurmEngine, parse_options
+from pipeline.params import ParamsError
 
 PACKAGES = {"ray": "ray", "slurm": "submitit"}
 """Executor -> the optional package it needs."""
@@ -126,12 +127,28 @@ def main() -> None:
         sys.exit("stopped; the same command goes on from here")
 
 
+def find_dvc() -> None:
+    """Let DVC and its stages be found in the environment of this interpreter, which need not be activated.
+
+    Raises:
+        RuntimeError: DVC is not there either.
+    """
+    if shutil.which("dvc") is None:
+        os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
+    if shutil.which("dvc") is None:
+        raise RuntimeError(f"dvc: not found on PATH nor beside {sys.executable}; `make setup` installs it")
+
+
 def launch(options: argparse.Namespace) -> str | int:
     """Plan and run, and return the exit status, or why nothing was run or what was left when it was stopped."""
-    durations = Durations.read()
-    if options.dry_run:
-        print(dry_run(options, durations))
-        return 0
+    try:
+        durations = Durations.read()
+        find_dvc()
+        if options.dry_run:
+            print(dry_run(options, durations))
+            return 0
+    except (RuntimeError, ParamsError) as error:
+        return str(error)
     started = time.monotonic()
     lanes = [local_lane(options.jobs, options.gpus, durations, options.send)]
     if options.send:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 import statistics
 import subprocess
 from collections.abc import Iterable, Mapping, Sequence
@@ -11,9 +12,8 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-import yaml
-
 from pipeline import paths
+from pipeline.params import read_yaml
 
 DURATIONS = paths.SCRATCH / "durations.csv"
 """How long stages took on this repository's workers: profile, address, seconds."""
@@ -112,13 +112,13 @@ class Durations:
     @classmethod
     def read(cls, path: Path = DURATIONS, params: Path = paths.PARAMS) -> Durations:
         """Read what earlier launches recorded for the profile that params.yaml names."""
-        settings = yaml.safe_load(params.read_text()) if params.exists() else {}
-        durations = cls(str((settings or {}).get("profile", "")), path=path)
+        settings = read_yaml(params) if params.exists() else {}
+        durations = cls(str(settings.get("profile", "")) if isinstance(settings, dict) else "", path=path)
         if path.exists():
             with path.open(newline="") as lines:
-                for profile, address, seconds in csv.reader(lines):
-                    if profile == durations.profile:
-                        durations.seconds[address] = max(float(seconds), durations.seconds.get(address, 0.0))
+                for cells in csv.reader(lines):
+                    if len(cells) == 3 and cells[0] == durations.profile and re.fullmatch(r"\d+\.\d", cells[2]):  # not cut off
+                        durations.seconds[cells[1]] = max(float(cells[2]), durations.seconds.get(cells[1], 0.0))
         return durations
 
     def record(self, address: str, seconds: float) -> None:

@@ -123,6 +123,18 @@ def simulated_annotations(path: Path, seed: int) -> list[Annotation]:
     return simulate(whole.sizes, whole.archive.class_names, whole.archive.ids, generator)
 
 
+def read_whole(path: Path) -> list[Annotation]:
+    """Return the rows of a file of annotations, none of them damaged.
+
+    Raises:
+        ValueError: no such file, or a line that is no annotation (named, with the remedy).
+    """
+    rows, damaged = read_annotations(path)
+    if damaged:
+        raise ValueError(f"{path}, {damaged[0]}; remove the line, or open the file once with `python -m pipeline.annotate`")
+    return rows
+
+
 def annotated_sizes(truth: Truth, variant: str, spec: SizeTargets, seed: int) -> tuple[np.ndarray, dict[str, Any]]:
     """Return size targets of a file of annotations, or of a simulated annotator, and write the error of every answer.
 
@@ -131,7 +143,7 @@ def annotated_sizes(truth: Truth, variant: str, spec: SizeTargets, seed: int) ->
     """
     names, ids = truth.archive.class_names, truth.archive.ids
     whole = PreparedArchive(truth.archive.path)  # answers may cover more images and classes than this part of the data set
-    given = simulated_annotations(whole.path, seed) if spec.file is None else read_annotations(Path(spec.file)).rows
+    given = simulated_annotations(whole.path, seed) if spec.file is None else read_whole(Path(spec.file))
     left_out = set(whole.ids) - set(ids)
     rows = [row for row in given if row.image_id not in left_out]
     all_names = whole.class_names

@@ -1,6 +1,6 @@
 """Sizes given by people ([SIZE] section 3.4): their file, checks, the size targets they become, their errors, and a model of one.
 
-The file is a log: a line is appended for every answer and never changed. Its columns are
+The file is a log: a line is appended for every answer and never changed. Its columns, in composed Unicode (NFC), are
 
     image_id        file name without suffix
     class           class name; `background` with size 1: none of the classes is in the picture; empty: the picture is skipped
@@ -8,21 +8,25 @@ The file is a log: a line is appended for every answer and never changed. Its co
     seconds         time spent on this answer
     grid            grid on screen: 5x4, 3x3 or none
     annotator       name of the person, or `simulated annotator`
-    timestamp       UTC, 2025-01-31T12:00:00Z
+    timestamp       UTC, 2025-01-31T12:00:00.250000Z; later than that of every line before
     method          tag, or how the size was given: cells, percent, slider
     flags           words separated by spaces, see `FLAGS`
     picture         fingerprint of the picture's file (`fingerprint`), or empty
 
-The last line of an annotator about a picture and class stands. `combine` makes size targets of what stands, `annotation_errors`
-compares it with exact sizes, and `simulate` writes what a stated model of an annotator would have answered.
+The latest line of an annotator about a picture and class stands, wherever a spreadsheet has moved it. `combine` makes size
+targets of what stands, `annotation_errors` compares it with exact sizes, and `simulate` writes what a stated model of an
+annotator would have answered.
 """
 
 from __future__ import annotations
 
+import codecs
 import csv
 import hashlib
 import io
 import math
+import re
+import unicodedata
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -52,6 +56,12 @@ FLAGS = {
 """Meaning of each flag."""
 SUM_TOLERANCE = 1e-6
 """How far the sizes of one picture may exceed 1: sizes are written with nine digits."""
+NUMBER = re.compile(r"(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
+"""What counts as a number; Python would also take `1_0`, `nan` and the digits of other alphabets."""
+MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,6})?Z", re.ASCII)
+LONGEST_S = 1e6
+"""More seconds than this are no time that anybody spent."""
+FINGERPRINT = re.compile(r"([0-9a-f]{12})?")
 
 
 @dataclass(frozen=True)
@@ -113,6 +123,8 @@ def write_annotations(path: Path, rows: Iterable[Annotation]) -> None:
 def read_annotations(path: Path) -> AnnotationFile:
     """Return the rows of a file and the damaged last line, which a crash or a full disk may leave.
 
+    A byte order mark, and a last line that lacks nothing but its line break, are what editors make of the file: both are taken.
+
     Raises:
         ValueError: no such file, another header, or a line before the last that is no annotation; names file, line, remedy.
     """
@@ -129,35 +141,47 @@ def parse_annotations(content: bytes, name: str, first_line: int = 1) -> Annotat
         name: stands in errors.
         first_line: number of the first line of `content`; 1 means that it is the header.
     """
-    lines = content.split(b"\n")
+    lines = (content.removeprefix(codecs.BOM_UTF8) if first_line == 1 else content).split(b"\n")
     rows: list[Annotation] = []
     last = len(lines) - 1 if lines[-1] else len(lines) - 2
     for index, raw in enumerate(lines[: last + 1]):
         number = index + first_line
+        cut = index == last and last == len(lines) - 1
         try:
-            if index == last and last == len(lines) - 1:
-                raise ValueError("the line is cut off")
             cells = next(csv.reader([raw.decode("utf-8").rstrip("\r")], strict=True), [])
             if number == 1:
-                if tuple(cells) != FIELDS:
-                    raise ValueError(f"expected the header {','.join(FIELDS)}, got {','.join(cells)!r}")
-                continue
-            if cells:
+                _check_header(cells)
+            elif any(cell.strip() for cell in cells):
                 rows.append(_parse(cells))
         except (ValueError, csv.Error) as error:
             if number > 1 and index == last:
-                return AnnotationFile(rows, [f"line {number}: {error}: {raw.decode('utf-8', 'replace')}"])
+                problem = "the line is cut off" if cut else str(error)
+                return AnnotationFile(rows, [f"line {number}: {problem}: {raw.decode('utf-8', 'replace')}"])
             raise ValueError(f"{name}, line {number}: {error}; correct the line or remove it") from error
     return AnnotationFile(rows, [])
+
+
+def _check_header(cells: Sequence[str]) -> None:
+    if tuple(cells) != FIELDS:
+        raise ValueError(
+            f"expected the header {','.join(FIELDS)}, got {','.join(cells)[:200]!r}; a spreadsheet must save the table as UTF-8 "
+            "with commas between the columns and a line break after each line"
+        )
 
 
 def _parse(cells: Sequence[str]) -> Annotation:
     if len(cells) != len(FIELDS):
         raise ValueError(f"expected {len(FIELDS)} columns, got {len(cells)}")
+    cells = [unicodedata.normalize("NFC", cell) for cell in cells]
     image_id, class_name, size_text, seconds_text, grid, annotator, timestamp, method, flags_text, picture = cells
+    annotator = annotator.strip()
+    if unfit := next((cell for cell in cells if any(unicodedata.category(one) in ("Cc", "Cs") for one in cell)), ""):
+        raise ValueError(f"texts must not hold control characters, got {unfit!r}")
     size = None if size_text == "" else _number("size_fraction", size_text)
     seconds = _number("seconds", seconds_text)
     flags = tuple(flags_text.split())
+    if seconds > LONGEST_S:
+        raise ValueError(f"seconds: expected at most {LONGEST_S:.0f}, got {seconds_text}")
     if size is not None and size > 1:
         raise ValueError(f"size_fraction: expected a fraction of the picture, 0 to 1, got {size_text}")
     if not image_id or not annotator:
@@ -168,6 +192,9 @@ def _parse(cells: Sequence[str]) -> Annotation:
         raise ValueError(f"method: expected one of {', '.join(METHODS)}, got {method!r}")
     if unknown := set(flags) - set(FLAGS):
         raise ValueError(f"flags: expected words of {', '.join(FLAGS)}, got {' '.join(sorted(unknown))!r}")
+    if not FINGERPRINT.fullmatch(picture):
+        raise ValueError(f"picture: expected 12 hexadecimal digits or nothing, got {picture!r}")
+    check_timestamp(timestamp)
     if (class_name == "") != ("skipped" in flags):
         raise ValueError("class: is empty for a skipped picture and only there")
     if class_name == BACKGROUND and size != 1 and "withdrawn" not in flags:
@@ -175,12 +202,23 @@ def _parse(cells: Sequence[str]) -> Annotation:
     return Annotation(image_id, class_name, size, seconds, grid, annotator, timestamp, method, flags, picture)
 
 
-def _number(name: str, text: str) -> float:
+def check_timestamp(text: str) -> datetime:
+    """Return the time that a row's timestamp says.
+
+    Raises:
+        ValueError: it has another form, or is no time.
+    """
     try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not (math.isfinite(value) and value >= 0):
+        if MOMENT.fullmatch(text):
+            return datetime.fromisoformat(text)
+    except ValueError:  # such as 30 February
+        pass
+    raise ValueError(f"timestamp: expected UTC such as 2025-01-31T12:00:00.250000Z, got {text!r}")
+
+
+def _number(name: str, text: str) -> float:
+    value = float(text) if NUMBER.fullmatch(text) else math.nan
+    if not math.isfinite(value):
         raise ValueError(f"{name}: expected a number >= 0, got {text!r}")
     return value
 
@@ -232,11 +270,48 @@ class Answer:
 
 
 def standing(rows: Iterable[Annotation]) -> dict[str, dict[str, Answer]]:
-    """Return what stands after all rows: annotator -> image id -> `Answer`."""
+    """Return what stands after all rows: annotator -> image id -> `Answer`.
+
+    Raises:
+        ValueError: rows were moved, and the time does not tell which came later.
+    """
     answers: dict[str, dict[str, Answer]] = {}
-    for row in rows:
+    for row in in_order(rows):
         answers.setdefault(row.annotator, {}).setdefault(row.image_id, Answer()).apply(row)
     return answers
+
+
+def moment(row: Annotation) -> str:
+    """Return what sorts rows by time, whether their timestamps have fractions of a second or not."""
+    return row.timestamp.removesuffix("Z")
+
+
+def in_order(rows: Iterable[Annotation]) -> list[Annotation]:
+    """Return rows in the order in which they were given; those of one moment stay in that of the file.
+
+    Raises:
+        ValueError: rows of an annotator are not in that order in the file, as a spreadsheet leaves them, and two of the same
+            second (files from before timestamps had fractions) contradict each other.
+    """
+    rows = list(rows)
+    latest: dict[str, str] = {}
+    moved = set()
+    for row in rows:
+        if moment(row) < latest.setdefault(row.annotator, moment(row)):
+            moved.add(row.annotator)
+        latest[row.annotator] = moment(row)
+    together: dict[tuple[str, str, str], set[Annotation]] = {}
+    for row in rows:
+        if row.annotator in moved:
+            together.setdefault((row.annotator, row.image_id, row.timestamp), set()).add(row)
+    for (annotator, image_id, timestamp), found in together.items():
+        about = [row.class_name for row in found]
+        if len(found) > 1 and (len(set(about)) < len(about) or {BACKGROUND, ""} & set(about)):
+            raise ValueError(
+                f"annotations: image {image_id}, annotator {annotator}: {len(found)} different lines of {timestamp}, and the "
+                "lines of the file were moved; restore a copy from before it was sorted, or remove the line that was corrected"
+            )
+    return sorted(rows, key=moment)
 
 
 class Combined(NamedTuple):
@@ -383,8 +458,8 @@ def check_annotations(
         for image_id, answer in answers.items():
             if answer.total > 1 + SUM_TOLERANCE:
                 raise ValueError(
-                    f"annotations: image {image_id}, annotator {annotator}: sizes sum to {answer.total:.4g}, more than the whole "
-                    "picture; correct one of them"
+                    f"annotations: image {image_id}, annotator {annotator}: sizes exceed the whole picture by "
+                    f"{answer.total - 1:.2g}; correct one of them"
                 )
 
 

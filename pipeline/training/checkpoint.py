@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import pickle
 from pathlib import Path
 from typing import Any
 
@@ -30,8 +29,11 @@ def load_state(path: Path, device: torch.device | str = "cpu") -> dict[str, Any]
         ValueError: the file is not a complete checkpoint; names it.
     """
     try:
-        return torch.load(path, map_location=device, weights_only=True)
-    except (RuntimeError, EOFError, OSError, ValueError, pickle.UnpicklingError) as error:
-        if isinstance(error, FileNotFoundError):
-            raise
+        state = torch.load(path, map_location=device, weights_only=True)
+        if not isinstance(state, dict):
+            raise TypeError(f"expected a dictionary, got {type(state).__name__}")
+        return state
+    except FileNotFoundError:
+        raise
+    except Exception as error:  # damaged files raise whatever torch and pickle stumble over
         raise ValueError(f"{path}: not a complete checkpoint ({type(error).__name__}); delete it and run again") from error

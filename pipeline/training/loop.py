@@ -137,8 +137,8 @@ def train(
         show_progress: draw a progress bar with loss, images per second and time left.
 
     Raises:
-        TrainingError: the loss or its gradient is not finite (names the images of the batch), the GPU ran out of memory, or a
-            loader process died.
+        TrainingError: the loss or its gradient is not finite (names the images of the batch), nor are the weights after a step
+            (they are not saved), the GPU ran out of memory, or a loader process died.
         Interrupted: SIGINT or SIGTERM arrived; the step was finished and a checkpoint written.
     """
     optimizer = make_optimizer(
@@ -161,6 +161,7 @@ def train(
 
     def save() -> None:
         nonlocal last_saved
+        _check_weights(network, state.step, label)
         state.seconds = time.monotonic() - started
         if checkpoint is not None and parallel.rank() == 0:
             save_state(checkpoint, {**{name: part.state_dict() for name, part in parts.items()}, "state": dict(vars(state))})
@@ -179,6 +180,7 @@ def train(
             bar.update(settings.batch_size)
             bar.set_postfix(loss=f"{values['loss']:.3f}", refresh=False)
             if state.step % plan.steps_per_epoch == 0:
+                _check_weights(network, state.step, label)
                 _finish_epoch(state, plan, optimizer, network, settings, validate)
             finished = state.step == plan.total_steps
             stopped = parallel.on_any_rank(stop()) and not finished
@@ -187,6 +189,7 @@ def train(
             if stopped:
                 where = f"; step {state.step} of {plan.total_steps} is saved" if checkpoint is not None else ""
                 raise Interrupted(f"{label}: stopped on request{where}; run the same command again to go on")
+    _check_weights(network, state.step, label)
     parallel.share_buffers(network)
     network.eval()
     state.seconds = time.monotonic() - started
@@ -273,7 +276,7 @@ def _step(
     kept = [one.to(device, non_blocking=True).float() for one in on_device.pop("features", [])]
     on_device["image"] = on_device["image"].contiguous(memory_format=torch.channels_last)
     mixed = precision == "bf16" and device.type == "cuda"
-    with torch.autocast(device.type, dtype=torch.bfloat16, enabled=mixed):
+    with torch.autocast(device.type, dtype=torch.bfloat16, enabled=mixed), _too_few_for_statistics(batch, label):
         logits = forward(on_device["image"], kept) if kept else forward(on_device["image"])
     loss, parts = objective(logits, on_device)
     values = dict(zip(parts, parallel.mean_over_ranks(torch.stack(list(parts.values()))).tolist()))
@@ -321,6 +324,17 @@ def _check_gradients(network: Network, batch: Batch, step: int, label: str) -> N
             f"{label}: the loss is finite, but not its gradient at step {step} ({len(broken)} of {len(gradients)} parameters, "
             f"such as {broken[-1]}); images: {', '.join(batch['image_id'])}. "
             "Look at these images and their supervision, or lower training.<name>.learning_rate"
+        )
+
+
+def _check_weights(network: Network, step: int, label: str) -> None:
+    """Raise TrainingError unless all weights are finite: the loss shows only those before the step."""
+    state = network.state_dict()
+    broken = [name for name, value in state.items() if not value.isfinite().all()]
+    if broken:
+        raise TrainingError(
+            f"{label}: {len(broken)} of {len(state)} tensors of weights are not finite after step {step}, such as {broken[0]}; "
+            "nothing of this is saved. Lower training.<name>.learning_rate"
         )
 
 
@@ -376,6 +390,21 @@ def _stop_requests() -> Iterator[Callable[[], bool]]:
     finally:
         for number, handler in previous.items():
             signal.signal(number, handler)
+
+
+@contextmanager
+def _too_few_for_statistics(batch: Batch, label: str) -> Iterator[None]:
+    """Explain why batch normalisation refuses a single value per channel."""
+    try:
+        yield
+    except ValueError as error:
+        if not str(error).startswith("Expected more than 1 value per channel"):
+            raise
+        count, size = len(batch["image_id"]), "x".join(str(side) for side in batch["image"].shape[-2:])
+        raise TrainingError(
+            f"{label}: batch normalisation cannot be trained on batches of {count} image of {size} px; take two images or more, "
+            "training.<name>.batch_size of at least 2, or a network with `freeze_batch_norm: true`"
+        ) from error
 
 
 @contextmanager

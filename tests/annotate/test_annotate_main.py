@@ -144,9 +144,9 @@ def test_mask_values_of_a_known_kind():
     assert tool.parse_mask_values("voc", ["dog", "cat"]) == {"dog": 12, "cat": 8}
 
 
-@pytest.mark.parametrize("text", ["cat=8", "cat=8,dog=x", "cat=8,dog=255", "cat=8,dog=-1"])
+@pytest.mark.parametrize("text", ["cat=8", "cat=8,dog=x", "cat=8,dog=256", "cat=8,dog=-1", "cat=8,dog=²"])
 def test_bad_mask_value_is_refused(text):
-    with pytest.raises(ValueError, match="--mask-values: 'dog' needs a value between 0 and 254"):
+    with pytest.raises(ValueError, match="--mask-values: 'dog' needs a value between 0 and 255"):
         tool.parse_mask_values(text, ["cat", "dog"])
 
 
@@ -157,7 +157,7 @@ def test_unknown_kind_of_mask_values_is_refused():
 
 def test_file_with_other_classes_is_refused(folder):
     append(folder, name="horse")
-    with pytest.raises(ValueError, match="holds sizes of horse, which --classes does not name"):
+    with pytest.raises(ValueError, match="holds annotations of horse, which --classes does not name"):
         tool.check_file(AnnotationStore(folder / "sizes.csv"), ["cat", "dog"], ["00"])
 
 

@@ -3,6 +3,7 @@
 import csv
 import io
 import re
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -87,6 +88,50 @@ def test_picture_is_converted(folder):
     assert Image.open(io.BytesIO(answer.data)).size == (8, 6)
 
 
+def test_picture_that_was_replaced_is_shown_anew(folder):
+    page = client(folder)
+    first = page.get("/picture?id=a")
+    unchanged = page.get("/picture?id=a", headers={"If-None-Match": first.headers["ETag"]})
+    assert unchanged.status_code == 304
+    Image.new("RGB", (9, 9)).save(folder / "images/a.tif")
+    again = page.get("/picture?id=a", headers={"If-None-Match": first.headers["ETag"]})
+    assert Image.open(io.BytesIO(again.data)).size == (9, 9)
+
+
+def test_one_annotator_on_two_servers_cannot_exceed_the_picture(folder):
+    pages = [client(folder), client(folder)]
+    post(pages[0], "/api/tags", present=["cat", "dog"])
+    gate, statuses = threading.Barrier(2), []
+
+    def give(page, name):
+        gate.wait()
+        statuses.append(sized(page, 0.6, **{"class": name}).status_code)
+
+    threads = [threading.Thread(target=give, args=pair) for pair in zip(pages, ("cat", "dog"))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    assert sorted(statuses) == [200, 400]
+
+
+@pytest.mark.parametrize(
+    "body", [b"[" * 30000, b'{"annotator":' * 5000, b"", b"null", b"[]", b'{"annotator":"\xff"}', b"\xef\xbb\xbf{}"]
+)
+def test_body_that_is_no_answer_is_refused(folder, body):
+    answer = client(folder).post("/api/tags", data=body, content_type="application/json")
+    assert answer.status_code == 400
+    assert "answer" in answer.json["error"] or "annotator" in answer.json["error"]
+
+
+@pytest.mark.parametrize("number", ["1" + "0" * 400, "1e400", "NaN", "-Infinity", "true"])
+def test_number_that_is_no_time_is_refused(folder, number):
+    body = f'{{"annotator": "Ada", "image": "a", "present": [], "grid": "none", "seconds": {number}}}'
+    answer = client(folder).post("/api/tags", data=body, content_type="application/json")
+    assert answer.status_code == 400
+    assert "seconds" in answer.json["error"]
+
+
 def test_broken_picture_is_explained(folder):
     answer = client(folder).get("/picture?id=broken")
     assert answer.status_code == 422
@@ -119,13 +164,14 @@ def test_nothing_but_known_pictures_can_be_reached(folder, address):
     [
         ("/api/size", {"size": 0.2, "method": "cells", "class": "dog"}, "not tagged"),
         ("/api/size", {"size": 2, "method": "cells", "class": "cat"}, "at most 1"),
-        ("/api/size", {"size": 0.2, "method": "cells"}, "lacks 'class'"),
-        ("/api/tags", {"present": "cat"}, "expected a list"),
-        ("/api/tags", {"present": [["cat"]]}, "expected some of cat, dog"),
+        ("/api/size", {"size": 0.2, "method": "cells"}, "class: Field required"),
+        ("/api/tags", {"present": "cat"}, "present: Input should be a valid array"),
+        ("/api/tags", {"present": [["cat"]]}, "present.0: Input should be a valid string"),
+        ("/api/tags", {"present": ["cow"]}, "expected some of cat, dog"),
         ("/api/tags", {"present": ["cat"], "image": ["a"]}, "image:"),
         ("/api/tags", {"present": ["cat"], "annotator": ""}, "give a name"),
-        ("/api/tags", {"present": ["cat"], "annotator": 5}, "give a name"),
-        ("/api/tags", {"present": ["cat"], "seconds": "1"}, "seconds: expected a number"),
+        ("/api/tags", {"present": ["cat"], "annotator": 5}, "annotator: Input should be a valid string"),
+        ("/api/tags", {"present": ["cat"], "seconds": "1"}, "seconds: Input should be a valid number"),
         ("/api/skip", {"image": "zz"}, "not among the 4 pictures"),
     ],
 )

@@ -104,7 +104,7 @@ def test_sizes_may_not_exceed_the_picture(tmp_path):
     one = session(tmp_path)
     one.tag("a", ["cat", "dog"], 1.0)
     give(one, "a", "cat", 0.7)
-    with pytest.raises(ValueError, match=r"at most 30\.0% is left"):
+    with pytest.raises(ValueError, match=r"31 % and the other classes' 70 % exceed the picture; at most 30 % is left"):
         give(one, "a", "dog", 0.31)
     give(one, "a", "dog", 0.3)
 

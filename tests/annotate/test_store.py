@@ -1,7 +1,9 @@
 """The annotation file while people work: nothing is lost, whatever happens in between."""
 
+import dataclasses
 import multiprocessing
 import os
+import threading
 
 import pytest
 
@@ -66,7 +68,7 @@ def test_two_processes_lose_no_row(tmp_path):
         assert [one.image_id for one in rows if one.annotator == who] == [str(number) for number in range(40)]
 
 
-@pytest.mark.parametrize("kept", [1, 5, 20, -1])
+@pytest.mark.parametrize("kept", [1, 5, 20, -3])
 def test_damaged_last_line_is_moved_aside_and_work_goes_on(tmp_path, kept):
     path = tmp_path / "s.csv"
     AnnotationStore(path).append([row(), row("b")])
@@ -79,6 +81,46 @@ def test_damaged_last_line_is_moved_aside_and_work_goes_on(tmp_path, kept):
     assert store.aside.read_text() == cut + "\n"
     assert path.read_text() == whole[:start] + format_rows([row("c")])
     assert "line 3" in store.damaged[0]
+
+
+def test_last_line_that_lacks_its_line_break_alone_is_kept(tmp_path):
+    path = tmp_path / "s.csv"
+    AnnotationStore(path).append([row(), row("b")])
+    path.write_bytes(path.read_bytes()[:-1])
+    store = AnnotationStore(path)
+    store.append([row("c")])
+    assert images(AnnotationStore(path)) == images(store) == ["a", "b", "c"]
+    assert store.damaged == []
+
+
+def test_rows_moved_by_a_spreadsheet_count_by_their_time(tmp_path):
+    path = tmp_path / "s.csv"
+    store = AnnotationStore(path)
+    for size in (0.5, 0.1):
+        with store.transaction():
+            store.append([dataclasses.replace(row(size=size), timestamp=store.timestamp())])
+    header, *lines = path.read_text().splitlines()
+    path.write_text("\n".join([header, *lines[::-1]]) + "\n")
+    assert AnnotationStore(path).answer("Ada", "a").total == 0.1
+
+
+def test_timestamps_grow_though_the_clock_goes_back(tmp_path):
+    path = tmp_path / "s.csv"
+    AnnotationStore(path).append([dataclasses.replace(row(), timestamp="2200-01-01T00:00:00Z")])
+    store = AnnotationStore(path)
+    with store.transaction():
+        assert [store.timestamp(), store.timestamp()] == ["2200-01-01T00:00:00.000001Z", "2200-01-01T00:00:00.000002Z"]
+
+
+def test_others_wait_until_a_transaction_has_ended(tmp_path):
+    first, second = AnnotationStore(tmp_path / "s.csv"), AnnotationStore(tmp_path / "s.csv")
+    with first.transaction():
+        waiting = threading.Thread(target=second.append, args=([row("b")],))
+        waiting.start()
+        waiting.join(0.2)
+        first.append([row("a")])
+    waiting.join(30)
+    assert images(AnnotationStore(tmp_path / "s.csv")) == ["a", "b"]
 
 
 def test_line_damaged_while_the_tool_runs_is_moved_aside_too(tmp_path):

@@ -1,6 +1,7 @@
 """The launcher: what is stale, in which order, what may share a process, and what is left out after a failure."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,7 +14,7 @@ import pytest
 from launch_repository import REPOSITORY, make_repository
 
 from pipeline.launch import head
-from pipeline.launch.__main__ import parse
+from pipeline.launch.__main__ import find_dvc, launch, parse
 from pipeline.launch.head import BUSY, local_batch_size, local_lane
 from pipeline.launch.plan import Durations, Task, describe, longest_chain, selected_tasks, stale_tasks
 from pipeline.launch.schedule import Failure, Lane, Report, next_batch, run_all
@@ -194,6 +195,19 @@ def test_launcher_that_is_stopped_while_it_trains_leaves_no_process(tmp_path, ti
     assert "stopped, 0 of 1 stages finished" in said
     assert processes_in(tmp_path) == []
     assert not (tmp_path / "models/slow.txt").exists()
+
+
+def test_dvc_is_found_beside_an_interpreter_that_is_not_on_the_path(monkeypatch, tmp_path):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    find_dvc()
+    assert shutil.which("dvc") == str(Path(sys.executable).parent / "dvc")
+    assert shutil.which("python") == str(Path(sys.executable).parent / "python")
+
+
+def test_dvc_that_is_nowhere_is_told_with_a_remedy(monkeypatch, tmp_path):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))
+    assert "`make setup` installs it" in launch(parse(["--dry-run"]))
 
 
 def test_many_ready_stages_share_a_process():

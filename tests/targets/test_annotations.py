@@ -1,5 +1,9 @@
 """Sizes given by people: file, checks, combination, errors, and the simulated annotator."""
 
+import codecs
+import csv
+import dataclasses
+import itertools
 import math
 
 import numpy as np
@@ -81,9 +85,58 @@ def test_last_line_cut_anywhere_is_set_aside_and_the_rest_read(kept):
     assert whole[start : start + kept].decode() in back.damaged[0]
 
 
-def test_last_line_without_its_line_break_counts_as_cut_off():
+def test_last_line_that_lacks_its_line_break_alone_is_kept():
     whole = (",".join(FIELDS) + "\n" + format_rows([row(), row("b")])).encode()
-    assert "cut off" in parse_annotations(whole[:-1], "s.csv").damaged[0]
+    assert parse_annotations(whole[:-1], "s.csv") == parse_annotations(whole, "s.csv")
+    assert "cut off" in parse_annotations(whole[:-2], "s.csv").damaged[0]
+
+
+def sized(image_id, size, when):
+    return dataclasses.replace(row(image_id, size=size), timestamp=f"2025-01-31T12:00:{when}Z")
+
+
+def test_the_latest_answer_stands_wherever_its_line_is():
+    rows = [sized("a", 0.5, "03"), sized("b", 0.3, "04"), sized("a", 0.1, "09")]
+    for moved in itertools.permutations(rows):
+        assert combine(moved, ["background", "cat"], ["a", "b"]).sizes[:, 1].tolist() == [0.1, 0.3]
+
+
+def test_fractions_of_a_second_tell_the_order():
+    rows = [sized("a", 0.1, "03.000002"), sized("a", 0.5, "03"), sized("a", 0.2, "03.000001")]
+    assert standing(rows)["Ada"]["a"].total == 0.1
+
+
+def test_answers_of_one_second_stay_in_the_order_of_the_file_unless_lines_were_moved():
+    rows = [sized("a", 0.5, "03"), sized("a", 0.1, "03"), sized("b", 0.3, "04")]
+    assert standing(rows)["Ada"]["a"].total == 0.1
+    with pytest.raises(ValueError, match=r"image a, annotator Ada: 2 different lines of 2025-01-31T12:00:03Z"):
+        standing(rows[::-1])
+    assert standing([*rows[1:], rows[1]])["Ada"]["a"].total == 0.1  # the same line twice contradicts nothing
+
+
+@pytest.mark.parametrize(
+    ("column", "text", "message"),
+    [
+        ("size_fraction", "0_25", "expected a number"),
+        ("size_fraction", "\N{ARABIC-INDIC DIGIT ONE}", "expected a number"),
+        ("seconds", "1e300", "at most"),
+        ("timestamp", "31/01/2025 12:00", "expected UTC"),
+        ("timestamp", "2025-02-30T12:00:00Z", "expected UTC"),
+        ("picture", "abc", "12 hexadecimal digits"),
+        ("class", "c\x00at", "control characters"),
+    ],
+)
+def test_cells_that_only_python_would_take_are_refused(column, text, message):
+    cells = dict(zip(FIELDS, next(csv.reader([format_rows([row()])])))) | {column: text}
+    lines = f"{','.join(FIELDS)}\n{','.join(cells.values())}\n{format_rows([row()])}"
+    with pytest.raises(ValueError, match=rf"s\.csv, line 2: .*{message}"):
+        parse_annotations(lines.encode(), "s.csv")
+
+
+def test_byte_order_mark_blank_lines_and_decomposed_names_are_taken():
+    text = ",".join(FIELDS) + "\r\n" + format_rows([row("Ku\u0308he", who="Ada ")]).replace("\n", "\r\n") + ",,,,,,,,,\r\n"
+    (one,) = parse_annotations(codecs.BOM_UTF8 + text.encode(), "s.csv").rows
+    assert (one.image_id, one.annotator) == ("K\u00fche", "Ada")
 
 
 def test_damaged_line_before_the_last_is_named():
@@ -238,7 +291,7 @@ def test_exchanged_picture_is_recognised():
 
 
 def test_sizes_of_more_than_the_picture_are_refused():
-    with pytest.raises(ValueError, match=r"image a, annotator Ada: sizes sum to 1\.1, more than"):
+    with pytest.raises(ValueError, match=r"image a, annotator Ada: sizes exceed the whole picture by 0\.1"):
         targets([row(size=0.6), row(class_name=HEART, size=0.5)])
 
 

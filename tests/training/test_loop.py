@@ -170,6 +170,34 @@ def test_gradient_that_is_not_finite_names_the_images_and_leaves_the_weights():
     assert all(torch.equal(value, before[name]) for name, value in network.named_parameters())
 
 
+class Diverging(SmallNetwork):
+    """A network whose first step ends at infinity though loss and gradient are finite."""
+
+    def __init__(self, num_classes, *, width):
+        super().__init__(num_classes, width=width)
+        self.register_buffer("statistics", torch.zeros(3))
+
+    def forward(self, image):
+        self.statistics = self.statistics + torch.inf
+        return super().forward(image)
+
+
+@pytest.mark.parametrize("epochs", [1, 3])
+def test_weights_that_are_not_finite_are_not_handed_out(monkeypatch, tmp_path, epochs):
+    monkeypatch.setitem(globals(), "SmallNetwork", Diverging)
+    monkeypatch.setattr(loop, "CHECKPOINT_EVERY_S", 0.0)
+    with pytest.raises(TrainingError, match=r"1 of \d+ tensors of weights are not finite after step 1, such as statistics"):
+        run(replace(SETTINGS, epochs=epochs, validate_every_epochs=0), checkpoint=tmp_path / "checkpoint.pt")
+    assert not (tmp_path / "checkpoint.pt").exists()
+
+
+def test_single_image_that_batch_normalisation_refuses_is_explained():
+    pooled = torch.nn.Sequential(torch.nn.AdaptiveAvgPool2d(1), torch.nn.BatchNorm2d(3))
+    batch = {"image": torch.rand(1, 3, 32, 32), "image_id": ["a"]}
+    with pytest.raises(TrainingError, match=r"batches of 1 image of 32x32 px; take two images or more"):
+        loop._step(pooled, pooled, None, None, "float32", CPU, 0, "run", batch)
+
+
 def train_with_memory_for(images, monkeypatch):
     """Train on batches of eight with an objective that runs out of memory beyond `images`."""
     objective = loop.Objective.__call__

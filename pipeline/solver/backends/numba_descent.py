@@ -8,12 +8,15 @@ of arrays that might overlap. It has no such instructions for exp and ln: these 
 of float32 or so.
 
 The formulas are those of `pipeline.losses.relaxations.EDGE_TERMS` and `pipeline.solver.descent.UNARIES`; tests compare the two.
+
+numba keeps what it compiled until this file changes, and does not see what comes from others. So numbers of other files are
+arguments (`Floors`, and what a `Schedule` gives), and the codes of names stand here.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from enum import IntEnum
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -24,14 +27,11 @@ from pipeline.crf.neighborhoods import Offsets
 from pipeline.losses.cross_entropy import LABEL_FLOOR
 from pipeline.losses.relaxations import PRODUCT_FLOOR, quadratic_floor
 from pipeline.solver.descent import SMALLEST_PRODUCT
+from pipeline.solver.pace import MOMENTUM, PATIENCE, SQUARE_MEMORY, Schedule
 
 BLOCK = 1024
 """Pixels visited together: 4 KiB of each class and array."""
 
-FLOOR = np.float32(PRODUCT_FLOOR)
-SMALLEST_LABEL = np.float32(LABEL_FLOOR)
-SMALLEST_TOTAL = np.float32(SMALLEST_PRODUCT)
-SMALLEST_ARGUMENT = np.float32(quadratic_floor(torch.float32))
 ONE, TWO, HALF, ZERO = np.float32(1), np.float32(2), np.float32(0.5), np.float32(0)
 
 SMALLEST_GRADIENT = np.float32(1e-18)
@@ -94,8 +94,77 @@ def weighted_log_sum(values: np.ndarray, weights: np.ndarray) -> float:
     return float(total)
 
 
+class Relaxation(IntEnum):
+    """P by number; names as in `RELAXATIONS`."""
+
+    bl = 0
+    nq = 1
+    q = 2
+    cce = 3
+    cd = 4
+    lq = 5
+
+
+class CrossEntropy(IntEnum):
+    """H by number; names as in `CROSS_ENTROPIES`."""
+
+    ce = 0
+    rce = 1
+    cce = 2
+    quadratic = 3
+
+
+def knows(cross_entropy: str, relaxation: str) -> bool:
+    """Return whether there is compiled code for the energy."""
+    return cross_entropy in CrossEntropy.__members__ and relaxation in Relaxation.__members__
+
+
+class Floors(NamedTuple):
+    """Smallest arguments of logarithms and divisors, float32.
+
+    Attributes:
+        product: of p.q and |p|^2 in relaxations.
+        argument: of 1 - 1/2 |p - q|^2.
+        label: of pseudo-labels in cross-entropies.
+        total: of y.sigma.
+    """
+
+    product: np.float32
+    argument: np.float32
+    label: np.float32
+    total: np.float32
+
+
+FLOORS = Floors(
+    np.float32(PRODUCT_FLOOR),
+    np.float32(quadratic_floor(torch.float32)),
+    np.float32(LABEL_FLOOR),
+    np.float32(SMALLEST_PRODUCT),
+)
+
+
+class Steps(NamedTuple):
+    """How far, and until when, an image descends.
+
+    Attributes:
+        rates: (steps,) float32.
+        momentum: memory of the gradients' mean, float32.
+        memory: of the mean of their squares, float32.
+        smallest: size of gradients below which steps shrink, float32 > 0.
+        patience: number of steps over which energies are compared.
+        tolerance: relative decrease per step at which an image stops.
+    """
+
+    rates: np.ndarray
+    momentum: np.float32
+    memory: np.float32
+    smallest: np.float32
+    patience: int
+    tolerance: float
+
+
 class Image(NamedTuple):
-    """The problem of one image; N pixels in rows.
+    """The problem of one image; N pixels in rows. Also of a batch, (B, ...), with pixels in a picture, (..., H, W).
 
     Attributes:
         log_probs: (C, N) float32.
@@ -137,8 +206,8 @@ class State(NamedTuple):
 
 
 @njit(**COMPILED)
-def _soften(state: State, low: int, high: int) -> None:
-    """Write the soft-max of the logits of pixels `low` to `high` to their labels, and |y|^2 and its inverse."""
+def _soften(state: State, low: int, high: int, floor: float) -> None:
+    """Write the soft-max of the logits of pixels `low` to `high` to their labels, and |y|^2 and its inverse, above `floor`."""
     count = high - low
     top, total, norm = state.scratch[0, :count], state.scratch[1, :count], state.norm[low:high]
     top[:] = -np.inf
@@ -163,11 +232,11 @@ def _soften(state: State, low: int, high: int) -> None:
             norm[i] += label[i] * label[i]
     inverse = state.inverse[low:high]
     for i in range(count):
-        inverse[i] = ONE / max(norm[i], FLOOR)
+        inverse[i] = ONE / max(norm[i], floor)
 
 
 @njit(**COMPILED)
-def _follow_edges(state: State, weights: np.ndarray, low: int, high: int, shift: int, relaxation: int) -> float:
+def _follow_edges(state: State, weights: np.ndarray, low: int, high: int, shift: int, relaxation: int, floors: Floors) -> float:
     """Return the energy of the edges of one displacement that start at pixels `low` to `high`, and add their gradient.
 
     The other ends lie `shift` >= 0 pixels further on in memory; beyond the end of a row that is the next one, at a weight of 0.
@@ -182,11 +251,11 @@ def _follow_edges(state: State, weights: np.ndarray, low: int, high: int, shift:
         _add_product(product, state.labels[c, low:high], state.labels[c, near:far])
 
     total = ZERO
-    if relaxation == 0:
+    if relaxation == Relaxation.bl:  # P_BL = 1 - p.q
         for i in range(count):
             total += weight[i] * (ONE - product[i])
             slope[i] = -weight[i]
-    elif relaxation == 1:
+    elif relaxation == Relaxation.nq:  # P_NQ = 1 - p.q / (|p| |q|)
         for i in range(count):
             scale = np.sqrt(inverse_p[i] * inverse_q[i])
             cosine = product[i] * scale
@@ -195,39 +264,40 @@ def _follow_edges(state: State, weights: np.ndarray, low: int, high: int, shift:
             product[i] = weight[i] * cosine
         _add_product(own_p, product, inverse_p)
         _add_product(own_q, product, inverse_q)
-    elif relaxation == 2:
+    elif relaxation == Relaxation.q:  # P_Q = 1/2 (|p|^2 + |q|^2) - p.q
         for i in range(count):
             total += weight[i] * (HALF * (norm_p[i] + norm_q[i]) - product[i])
             slope[i] = -weight[i]
         _add(own_p, weight)
         _add(own_q, weight)
-    elif relaxation == 3:
+    elif relaxation == Relaxation.cce:  # P_CCE = -ln p.q
         for i in range(count):
-            values[i] = max(product[i], FLOOR)
-            kept = weight[i] if values[i] > FLOOR else ZERO
+            values[i] = max(product[i], floors.product)
+            kept = weight[i] if values[i] > floors.product else ZERO
             slope[i] = -kept / values[i]
         total = -weighted_log_sum(values, weight)
-    elif relaxation == 4:
+    elif relaxation == Relaxation.cd:  # P_CD = -ln (p.q / (|p| |q|))
         for i in range(count):
-            values[i] = max(product[i] * np.sqrt(inverse_p[i] * inverse_q[i]), FLOOR)
+            values[i] = max(product[i] * np.sqrt(inverse_p[i] * inverse_q[i]), floors.product)
         for i in range(count):
-            kept = weight[i] if values[i] > FLOOR else ZERO
-            slope[i] = -kept / max(product[i], SMALLEST_TOTAL)
+            kept = weight[i] if values[i] > floors.product else ZERO
+            slope[i] = -kept / max(product[i], floors.total)
             product[i] = kept
         _add_product(own_p, product, inverse_p)
         _add_product(own_q, product, inverse_q)
         total = -weighted_log_sum(values, weight)
-    else:
+    else:  # P_LQ = -ln (1 - 1/2 |p - q|^2)
         for i in range(count):
-            values[i] = max(ONE - HALF * (norm_p[i] + norm_q[i]) + product[i], SMALLEST_ARGUMENT)
+            values[i] = max(ONE - HALF * (norm_p[i] + norm_q[i]) + product[i], floors.argument)
         for i in range(count):
-            kept = weight[i] if values[i] > SMALLEST_ARGUMENT else ZERO
+            kept = weight[i] if values[i] > floors.argument else ZERO
             product[i] = kept / values[i]
             slope[i] = -product[i]
         _add(own_p, product)
         _add(own_q, product)
         total = -weighted_log_sum(values, weight)
 
+    # dE/dp = slope q, dE/dq = slope p, and what multiplies a pixel's own label is in `own`
     for c in range(len(state.labels)):
         p, q, g = state.labels[c, low:high], state.labels[c, near:far], state.gradient[c]
         _add_product(g[low:high], slope, q)
@@ -248,7 +318,7 @@ def _add_product(target: np.ndarray, factor: np.ndarray, values: np.ndarray) -> 
 
 
 @njit(**COMPILED)
-def _through_softmax(state: State, image: Image, low: int, high: int, unary: int, floor: float) -> float:
+def _through_softmax(state: State, image: Image, low: int, high: int, unary: int, floor: float, floors: Floors) -> float:
     """Return the unary energy of pixels `low` to `high`; turn their gradient into that of both terms in the logits.
 
     Labels of H_CCE are raised to `floor`: 0 gives what the gradient belongs to, `LABEL_FLOOR` the published energy.
@@ -256,6 +326,7 @@ def _through_softmax(state: State, image: Image, low: int, high: int, unary: int
     count, labels, gradient = high - low, state.labels, state.gradient
     scale, slope = image.scale[low:high], state.own[low:high]
     inner, total, values = state.scratch[0, :count], state.scratch[1, :count], state.scratch[2, :count]
+    # g <- y (g - y.g), the second part of which waits for the unary term
     inner[:] = ZERO
     for c in range(len(labels)):
         y, g = labels[c, low:high], gradient[c, low:high]
@@ -265,7 +336,7 @@ def _through_softmax(state: State, image: Image, low: int, high: int, unary: int
 
     energy = ZERO
     total[:] = ZERO
-    if unary == 0:
+    if unary == CrossEntropy.ce:  # H = -y.ln sigma;  dH/dl = y (y.ln sigma - ln sigma)
         for c in range(len(labels)):
             _add_product(total, labels[c, low:high], image.log_probs[c, low:high])
         for i in range(count):
@@ -274,29 +345,29 @@ def _through_softmax(state: State, image: Image, low: int, high: int, unary: int
             y, g, log_prob = labels[c, low:high], gradient[c, low:high], image.log_probs[c, low:high]
             for i in range(count):
                 g[i] += y[i] * (scale[i] * (total[i] - log_prob[i]) - inner[i])
-    elif unary == 1:
+    elif unary == CrossEntropy.rce:  # H = -sigma.ln y;  dH/dl = y - sigma
         for c in range(len(labels)):
             y, g, prob = labels[c, low:high], gradient[c, low:high], image.probs[c, low:high]
             for i in range(count):
-                values[i] = max(y[i], SMALLEST_LABEL)
+                values[i] = max(y[i], floors.label)
                 total[i] = scale[i] * prob[i]
             for i in range(count):
                 g[i] += scale[i] * (y[i] - prob[i]) - y[i] * inner[i]
             energy -= weighted_log_sum(values, total)
-    elif unary == 2:
+    elif unary == CrossEntropy.cce:  # H = -ln y.sigma;  dH/dl = y (1 - sigma / y.sigma)
         for c in range(len(labels)):
             y, prob = labels[c, low:high], image.probs[c, low:high]
             for i in range(count):
                 total[i] += max(y[i], floor) * prob[i]
         for i in range(count):
-            values[i] = max(total[i], SMALLEST_TOTAL)
+            values[i] = max(total[i], floors.total)
             total[i] = ONE / values[i]
         energy = -weighted_log_sum(values, scale)
         for c in range(len(labels)):
             y, g, prob = labels[c, low:high], gradient[c, low:high], image.probs[c, low:high]
             for i in range(count):
                 g[i] += y[i] * (scale[i] * (ONE - prob[i] * total[i]) - inner[i])
-    else:
+    else:  # H = 1/2 |y - sigma|^2;  dH/dl = y (y - sigma - y.(y - sigma))
         for c in range(len(labels)):
             y, prob = labels[c, low:high], image.probs[c, low:high]
             for i in range(count):
@@ -311,12 +382,14 @@ def _through_softmax(state: State, image: Image, low: int, high: int, unary: int
 
 
 @njit(**COMPILED)
-def _move(state: State, low: int, high: int, rate: float, momentum: float, memory: float, smallest: float) -> None:
+def _move(state: State, low: int, high: int, rate: float, steps: Steps) -> None:
     """Take Adam's step at pixels `low` to `high`, and forget their gradient."""
+    momentum, memory, smallest = steps.momentum, steps.memory, steps.smallest
     for c in range(len(state.logits)):
         logit, gradient = state.logits[c, low:high], state.gradient[c, low:high]
         mean, square = state.mean[c, low:high], state.square[c, low:high]
         for i in range(high - low):
+            # m <- momentum m + (1 - momentum) g;  s <- memory s + (1 - memory) g^2;  l <- l - rate m / (sqrt(s) + smallest)
             g = ZERO if abs(gradient[i]) < SMALLEST_GRADIENT else gradient[i]
             mean[i] += (ONE - momentum) * (g - mean[i])
             square[i] = memory * square[i] + (ONE - memory) * g * g
@@ -327,14 +400,7 @@ def _move(state: State, low: int, high: int, rate: float, momentum: float, memor
 
 @njit(**COMPILED)
 def _descend(
-    state: State,
-    image: Image,
-    shifts: np.ndarray,
-    names: tuple[int, int],
-    rates: np.ndarray,
-    memories: tuple[float, float, float],
-    rest: tuple[int, float],
-    energies: np.ndarray,
+    state: State, image: Image, shifts: np.ndarray, names: tuple[int, int], steps: Steps, floors: Floors, energies: np.ndarray
 ) -> tuple[int, bool]:
     """Descend on one image; see `descend`. The gradient is 0 at first; `energies` is (steps + 1,).
 
@@ -343,26 +409,26 @@ def _descend(
     """
     pixels = state.logits.shape[1]
     relaxation, unary = names
-    momentum, memory, smallest = memories
-    patience, tolerance = rest
+    patience, tolerance = steps.patience, steps.tolerance
     for low in range(0, pixels, BLOCK):
-        _soften(state, low, min(low + BLOCK, pixels))
+        _soften(state, low, min(low + BLOCK, pixels), floors.product)
     rests = False
     step = 0
     while True:
-        last = rests or step == len(rates)
-        floor = SMALLEST_LABEL if last else ZERO
+        last = rests or step == len(steps.rates)
+        floor = floors.label if last else ZERO
         energy = 0.0
         for low in range(0, pixels, BLOCK):
             high = min(low + BLOCK, pixels)
             for e in range(len(shifts)):
                 stop = min(high, pixels - shifts[e])
                 if stop > low:
-                    energy += _follow_edges(state, image.edges[e], low, stop, shifts[e], relaxation)
-            energy += _through_softmax(state, image, low, high, unary, floor)
+                    energy += _follow_edges(state, image.edges[e], low, stop, shifts[e], relaxation, floors)
+            # Edges of earlier blocks have led here, and those of this block are done: its gradient is complete.
+            energy += _through_softmax(state, image, low, high, unary, floor, floors)
             if not last:
-                _move(state, low, high, rates[step], momentum, memory, smallest)
-                _soften(state, low, high)
+                _move(state, low, high, steps.rates[step], steps)
+                _soften(state, low, high, floors.product)
         if last:
             break
         energies[step] = energy
@@ -378,6 +444,20 @@ def _rest(energies: np.ndarray, tolerance: float) -> bool:
     return energies.max() - energies.min() <= (len(energies) - 1) * tolerance * abs(energies[-1])
 
 
+class Found(NamedTuple):
+    """What a descent writes of each image.
+
+    Attributes:
+        energies: (B, steps + 1) float64, before each step and after the last.
+        taken: (B,) int64, steps.
+        resting: (B,) bool, whether the energy rests.
+    """
+
+    energies: np.ndarray
+    taken: np.ndarray
+    resting: np.ndarray
+
+
 @njit(**COMPILED)
 def _descend_all(
     logits: np.ndarray,
@@ -385,12 +465,9 @@ def _descend_all(
     images: Image,
     shifts: np.ndarray,
     names: tuple[int, int],
-    rates: np.ndarray,
-    memories: tuple[float, float, float],
-    rest: tuple[int, float],
-    energies: np.ndarray,
-    taken: np.ndarray,
-    resting: np.ndarray,
+    steps: Steps,
+    floors: Floors,
+    found: Found,
 ) -> None:
     """Descend on one image after the other; see `descend`."""
     scratch = np.empty((3, BLOCK), np.float32)
@@ -401,34 +478,20 @@ def _descend_all(
         rows[:] = ZERO
         state = State(logits[b], labels[b], fields[0], rows[0], rows[1], rows[2], fields[1], fields[2], scratch)
         image = Image(images.log_probs[b], images.probs[b], images.scale[b], images.edges[b])
-        taken[b], resting[b] = _descend(state, image, shifts, names, rates, memories, rest, energies[b])
+        found.taken[b], found.resting[b] = _descend(state, image, shifts, names, steps, floors, found.energies[b])
 
 
 def descend(
-    log_probs: np.ndarray,
-    probs: np.ndarray,
-    logits: np.ndarray,
-    scale: np.ndarray,
-    edges: np.ndarray,
-    offsets: Offsets,
-    codes: tuple[int, int],
-    rates: Sequence[float],
-    memories: tuple[float, float, float],
-    rest: tuple[int, float],
+    image: Image, offsets: Offsets, names: tuple[str, str], logits: np.ndarray, schedule: Schedule
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Take the steps of `pipeline.solver.fast.descend_adaptively`, each image until its energy rests.
 
     Args:
-        log_probs: (B, C, H, W) float32, contiguous as all arrays here, ln sigma.
-        probs: (B, C, H, W) float32, sigma.
-        logits: (B, C, H, W) float32: the start, which is overwritten.
-        scale: (B, H, W) float32, eta at free pixels, 0 elsewhere.
-        edges: (B, E, H, W) float32 >= 0, lambda included; 0 where an edge leads out of the image.
+        image: (B, C, H, W), (B, H, W) and (B, E, H, W) float32, contiguous.
         offsets: E pairs (dy, dx).
-        codes: values of `RELAXATION_CODES` and of `UNARY_CODES`.
-        rates: length of each step.
-        memories: of the gradients' mean, of that of their squares, and the size of gradients below which steps shrink, > 0.
-        rest: over how many steps an image's energy is compared, and by which part it falls per step when the image stops.
+        names: H and P that this backend `knows`.
+        logits: (B, C, H, W) float32, contiguous: the start, which is overwritten.
+        schedule: of the steps, those on coarser problems aside.
 
     Returns:
         The labels, (B, C, H, W); all energies, (steps taken + 1, B), the last as `self_labeling_energy` has it, with its floor
@@ -436,14 +499,14 @@ def descend(
     """
     batch, _, _, width = logits.shape
     labels = np.empty_like(logits)
-    energies = np.empty((batch, len(rates) + 1))
-    taken, resting = np.empty(batch, np.int64), np.empty(batch, np.bool_)
-    weights, shifts = _forward(_flat(edges, 2), [dy * width + dx for dy, dx in offsets])
-    images = Image(_flat(log_probs, 2), _flat(probs, 2), _flat(scale, 1), weights)
-    fields = (_flat(logits, 2), _flat(labels, 2), images, shifts)
-    lengths, sizes = np.array(rates, np.float32), (np.float32(memories[0]), np.float32(memories[1]), np.float32(memories[2]))
-    _descend_all(*fields, codes, lengths, sizes, rest, energies, taken, resting)
-    return labels, energies[:, : taken.max() + 1].T, resting
+    found = Found(np.empty((batch, len(schedule.lengths) + 1)), np.empty(batch, np.int64), np.empty(batch, np.bool_))
+    edges, shifts = _forward(_flat(image.edges, 2), [dy * width + dx for dy, dx in offsets])
+    images = Image(_flat(image.log_probs, 2), _flat(image.probs, 2), _flat(image.scale, 1), edges)
+    codes = (int(Relaxation[names[1]]), int(CrossEntropy[names[0]]))
+    memories = (np.float32(MOMENTUM), np.float32(SQUARE_MEMORY), np.float32(schedule.smallest))
+    steps = Steps(np.array(schedule.lengths, np.float32), *memories, PATIENCE, float(schedule.tolerance))
+    _descend_all(_flat(logits, 2), _flat(labels, 2), images, shifts, codes, steps, FLOORS, found)
+    return labels, found.energies[:, : found.taken.max() + 1].T, found.resting
 
 
 def _forward(edges: np.ndarray, shifts: list[int]) -> tuple[np.ndarray, np.ndarray]:

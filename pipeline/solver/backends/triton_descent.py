@@ -10,16 +10,24 @@ in Triton's interpreter, which needs no GPU.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import torch
 import triton
 import triton.language as tl
 from torch import Tensor
 
-from pipeline.crf.neighborhoods import Offsets
 from pipeline.losses.cross_entropy import LABEL_FLOOR
 from pipeline.losses.relaxations import PRODUCT_FLOOR, quadratic_floor
-from pipeline.solver.codes import RELAXATION_CODES, UNARY_CODES
 from pipeline.solver.descent import SMALLEST_PRODUCT
+
+if TYPE_CHECKING:
+    from pipeline.solver.fast import Level
+
+RELAXATIONS = ("bl", "nq", "q", "cce", "cd", "lq")
+"""P that `_terms` has a formula for; names as in `pipeline.losses.relaxations`."""
+CROSS_ENTROPIES = ("ce", "rce", "cce", "quadratic")
+"""H that `_step` has a formula for."""
 
 PIXELS_AT_ONCE = 64
 """Pixels per program: with 21 classes a tile of 32 x 64 numbers, of which about ten are held at a time."""
@@ -30,25 +38,25 @@ def _terms(  # type: ignore[no-untyped-def]
     product, square_p, square_q, relaxation: tl.constexpr, product_floor: tl.constexpr, quadratic_floor: tl.constexpr
 ):
     """Return value, product slope and slope in |p|^2 of one relaxation."""
-    if relaxation == 0:
+    if relaxation == "bl":  # P_BL = 1 - p.q
         value, slope, own = 1 - product, product * 0 - 1, product * 0
-    elif relaxation == 1:
+    elif relaxation == "nq":  # P_NQ = 1 - p.q / (|p| |q|)
         square_p, square_q = tl.maximum(square_p, product_floor), tl.maximum(square_q, product_floor)
         scale = 1 / tl.sqrt(square_p * square_q)
         value, slope, own = 1 - product * scale, -scale, 0.5 * product * scale / square_p
-    elif relaxation == 2:
+    elif relaxation == "q":  # P_Q = 1/2 (|p|^2 + |q|^2) - p.q
         value, slope, own = 0.5 * (square_p + square_q) - product, product * 0 - 1, product * 0 + 0.5
-    elif relaxation == 3:
+    elif relaxation == "cce":  # P_CCE = -ln p.q
         bounded = tl.maximum(product, product_floor)
         value, slope, own = -tl.log(bounded), tl.where(product < product_floor, 0.0, -1 / bounded), product * 0
-    elif relaxation == 4:
+    elif relaxation == "cd":  # P_CD = -ln (p.q / (|p| |q|))
         square_p, square_q = tl.maximum(square_p, product_floor), tl.maximum(square_q, product_floor)
         cosine = product / tl.sqrt(square_p * square_q)
         below = cosine < product_floor
         value = -tl.log(tl.maximum(cosine, product_floor))
         slope = tl.where(below, 0.0, -1 / tl.where(below, 1.0, product))
         own = tl.where(below, 0.0, 0.5 / square_p)
-    else:
+    else:  # P_LQ = -ln (1 - 1/2 |p - q|^2)
         argument = 1 - 0.5 * (square_p + square_q) + product
         bounded = tl.maximum(argument, quadratic_floor)
         own = tl.where(argument < quadratic_floor, 0.0, 0.5 / bounded)
@@ -118,24 +126,25 @@ def _step(  # type: ignore[no-untyped-def]
             energy += tl.where(joined & (side == 0), weight * value, 0.0)
             gradient += tl.where(joined, weight * slope, 0.0)[None, :] * other
             own += tl.where(joined, 2 * weight * square_slope, 0.0)
+    # From dE/dy to dE/dl: g <- y (g - y.g)
     gradient = labels * (gradient + own[None, :] * labels)
     gradient -= labels * tl.sum(gradient, axis=0)[None, :]
 
     scale = tl.load(scale_ptr + image * pixels + pixel, mask=inside, other=0.0)
     log_probs = tl.load(log_probs_ptr + place, mask=known, other=0.0)
     probs = tl.where(known, tl.exp(log_probs), 0.0)
-    if unary == 0:
+    if unary == "ce":  # H = -y.ln sigma;  dH/dl = y (y.ln sigma - ln sigma)
         agreement = tl.sum(labels * log_probs, axis=0)
         energy -= scale * agreement
         gradient += scale[None, :] * labels * (agreement[None, :] - log_probs)
-    elif unary == 1:
+    elif unary == "rce":  # H = -sigma.ln y;  dH/dl = y - sigma
         energy -= scale * tl.sum(probs * tl.log(tl.maximum(labels, label_floor)), axis=0)
         gradient += scale[None, :] * (labels - probs)
-    elif unary == 2:
+    elif unary == "cce":  # H = -ln y.sigma;  dH/dl = y - y sigma / y.sigma
         total = tl.maximum(tl.sum(labels * probs, axis=0), smallest_product)
         energy -= scale * tl.log(total)
         gradient += scale[None, :] * (labels - labels * probs / total[None, :])
-    else:
+    else:  # H = 1/2 |y - sigma|^2;  dH/dl = y (y - sigma - y.(y - sigma))
         apart = labels - probs
         energy += 0.5 * scale * tl.sum(apart * apart, axis=0)
         gradient += scale[None, :] * labels * (apart - tl.sum(apart * labels, axis=0)[None, :])
@@ -145,6 +154,7 @@ def _step(  # type: ignore[no-untyped-def]
         moving = tl.load(moving_ptr + image)
         mean = tl.load(mean_ptr + place, mask=known, other=0.0).to(tl.float32)
         root = tl.load(root_ptr + place, mask=known, other=0.0).to(tl.float32)
+        # m <- momentum m + (1 - momentum) g;  s <- memory s + (1 - memory) g^2;  l <- l - rate m / (sqrt(s) + smallest)
         mean = (mean + (1 - momentum) * (gradient - mean)) * moving
         root = tl.sqrt(memory * root * root + (1 - memory) * gradient * gradient)
         logits = tl.load(logits_ptr + place, mask=known, other=float("-inf"))
@@ -157,6 +167,11 @@ def _step(  # type: ignore[no-untyped-def]
         tl.store(next_ptr + place, powers.to(next_ptr.dtype.element_ty), mask=known)
 
 
+def knows(cross_entropy: str, relaxation: str) -> bool:
+    """Return whether the kernel has the formulas of the energy."""
+    return cross_entropy in CROSS_ENTROPIES and relaxation in RELAXATIONS
+
+
 class FusedAdam:
     """`Adam` of `pipeline.solver.fast`: one problem and the state of a descent on it.
 
@@ -164,38 +179,25 @@ class FusedAdam:
         labels: (B, C, H, W), y of the current logits.
     """
 
-    def __init__(
-        self,
-        log_probs: Tensor,
-        logits: Tensor,
-        unary_scale: Tensor,
-        edges: Tensor,
-        offsets: Offsets,
-        cross_entropy: str,
-        relaxation: str,
-        state: torch.dtype = torch.float32,
-    ) -> None:
+    def __init__(self, level: Level, logits: Tensor, state: torch.dtype = torch.float32) -> None:
         """Keep the problem and start at `logits`, which are overwritten.
 
         Args:
-            log_probs: (B, C, H, W) float32.
+            level: float32 fields, of an energy that this backend `knows`.
             logits: (B, C, H, W) float32, contiguous.
-            unary_scale: (B, 1, H, W), eta at free pixels, 0 elsewhere.
-            edges: (B, E, H, W) >= 0, lambda included.
-            offsets: E pairs (dy, dx).
-            cross_entropy: H, a key of `UNARY_CODES`.
-            relaxation: P, a key of `RELAXATION_CODES`.
             state: type in which labels and Adam's state are kept.
 
         Raises:
-            ValueError: if `logits` is not contiguous.
+            ValueError: if `logits` is not contiguous, or the energy is not known.
         """
         if not logits.is_contiguous():
             raise ValueError(f"logits: expected contiguous memory, got strides {logits.stride()}")
-        self.log_probs, self.logits = log_probs.contiguous(), logits
-        self.unary_scale, self.edges = unary_scale.contiguous(), edges.contiguous()
-        self.offsets = torch.tensor(offsets, dtype=torch.int32, device=logits.device)
-        self.codes = (RELAXATION_CODES[relaxation], UNARY_CODES[cross_entropy])
+        if not knows(*level.names):
+            raise ValueError(f"names: expected some of {CROSS_ENTROPIES} and of {RELAXATIONS}, got {level.names}")
+        self.names, self.logits = level.names, logits
+        self.log_probs = level.log_probs.contiguous()
+        self.unary_scale, self.edges = level.unary_scale.contiguous(), level.edges.contiguous()
+        self.offsets = torch.tensor(level.offsets, dtype=torch.int32, device=logits.device)
         self.labels = logits.softmax(1).to(state)
         self.spare = torch.empty_like(self.labels)
         self.mean, self.root = torch.zeros_like(self.labels), torch.zeros_like(self.labels)
@@ -215,7 +217,7 @@ class FusedAdam:
         moves = torch.ones(batch, device=self.labels.device) if moving is None else moving.float()
         blocks = triton.cdiv(height * width, PIXELS_AT_ONCE)
         energy = torch.empty(batch, blocks, device=self.labels.device)
-        relaxation, unary = self.codes
+        unary, relaxation = self.names
         _step[(blocks, batch)](
             self.labels,
             self.spare,
