@@ -856,6 +856,11 @@ def tracked_keys(params: Params, family: str) -> list[str]:
     return [*keys, "solver"] if "self_labeling" in terms else keys
 
 
+def left_out(family: str, start: str) -> str:
+    """Return the line that says why a family is not trained."""
+    return f"left out: {family}, whose runs start from those of {start}, which is not there"
+
+
 def out_of_date(params: Params) -> list[str]:
     """Return the families whose pipeline has other runs or settings than it should; `python -m pipeline.wiring` mends that."""
     found = []
@@ -917,7 +922,7 @@ def main() -> None:
         raise SystemExit(f"{', '.join(stale)}: the pipelines are out of date with their runs; run python -m pipeline.wiring")
     for family in params.runs:
         if (start := params.lacks_start(family)) is not None:
-            print(f"left out: {family}, whose runs start from those of {start}, which is not there")
+            print(left_out(family, start))
     count = sum(len(runs) for runs in params.runs.values())
     print(f"{paths.PARAMS} is valid: profile {params.profile}, {count} runs in {len(params.runs)} families")
 

@@ -131,7 +131,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m pipeline.profile", description=__doc__)
     parser.add_argument("name", choices=profiles(), help="which scale")
     name = parser.parse_args().name
-    from pipeline.wiring import write_pipelines
+    from pipeline.wiring import write_families
 
     with clear_errors():
         tree = YAML().load(paths.PARAMS.read_text(encoding="utf-8"))
@@ -141,7 +141,7 @@ def main() -> None:
         load_params(trial)
         write_atomically(paths.PARAMS, dump(tree))
         print(f"{paths.PARAMS} now holds the profile {name}")
-        write_pipelines()
+        write_families()
 
 
 if __name__ == "__main__":

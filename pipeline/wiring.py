@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Iterable, Mapping
+from functools import cache
 from typing import Any
 
 from pipeline import paths
@@ -18,7 +19,7 @@ from pipeline.errors import clear_errors
 from pipeline.expand import LEVELS
 from pipeline.files import write_atomically
 from pipeline.import_graph import reached_files
-from pipeline.params import Params, declared_runs, load_params, read_families, tracked_keys
+from pipeline.params import Params, declared_runs, left_out, load_params, read_families, tracked_keys
 from pipeline.profile import profiles, read_profile
 
 TEMPLATE = """\
@@ -107,13 +108,13 @@ SUBMISSION = """\
 """
 
 
-def network_kinds(params: Params) -> dict[str, set[str]]:
-    """Return the kinds a network name stands for in params.yaml and in any profile."""
-    kinds = {name: {network.kind} for name, network in params.networks.items()}
+@cache
+def kinds_of_profiles() -> dict[str, set[str]]:
+    """Return the kinds a network name stands for in any profile."""
+    kinds: dict[str, set[str]] = {}
     for profile in profiles():
         for name, network in read_profile(profile).get("networks", {}).items():
-            if "kind" in network:
-                kinds.setdefault(name, set()).add(network["kind"])
+            kinds.setdefault(name, set()).update({network["kind"]} if "kind" in network else ())
     return kinds
 
 
@@ -124,9 +125,10 @@ def executed_functions(params: Params, family: str) -> dict[str, set[str]]:
 
     runs = params.runs[family].values()
     terms = {term for run in runs for term in params.objectives[run.objective].terms}
-    kinds, builders = network_kinds(params), {**NETWORKS, **CLASSIFIERS}
-    called: list[Callable[..., Any]] = [TERMS[term] for term in terms]
-    called += [builders[kind] for run in runs for kind in kinds[run.network]]
+    kinds = {kind for run in runs for kind in kinds_of_profiles().get(run.network, ())}
+    kinds |= {params.networks[run.network].kind for run in runs}
+    builders = {**NETWORKS, **CLASSIFIERS}
+    called: list[Callable[..., Any]] = [TERMS[term] for term in terms] + [builders[kind] for kind in kinds]
     called += [proposer] if "proposals" in terms else []
     functions: dict[str, set[str]] = {"pipeline.networks": set(), "pipeline.training.objectives": set()}
     for function in called:
@@ -205,26 +207,23 @@ def _lines(entries: Iterable[Any], indent: int = 6) -> str:
     return "\n".join(f"{' ' * indent}- {entry}" for entry in entries)
 
 
-def write_pipelines() -> str:
-    """Write all pipeline files; return what was written and left out.
+def write_families() -> str:
+    """Write the pipeline files of all families; return how many there are and what was left out.
 
     Raises:
         ParamsError: settings or runs are wrong.
         OSError: a file cannot be written.
     """
     params = load_params()
-    left_out = {family: start for family in params.runs if (start := params.lacks_start(family)) is not None}
+    lines = []
     for family in params.runs:
         place = paths.family_pipeline(family)
-        if family in left_out:
+        if (start := params.lacks_start(family)) is not None:
             place.unlink(missing_ok=True)
+            lines.append(left_out(family, start))
         else:
             write_atomically(place, family_pipeline(params, family).encode())
-    write_atomically(paths.ARTEFACTS_PIPELINE, artefacts_pipeline().encode())
-    notes = [
-        f"\nleft out: {family}, whose runs start from those of {start}, which is not there" for family, start in left_out.items()
-    ]
-    return f"{len(params.runs) - len(left_out)} families and all artefacts are wired" + "".join(notes)
+    return "\n".join([f"{len(params.runs) - len(lines)} families are wired", *lines])
 
 
 def main() -> None:
@@ -234,7 +233,8 @@ def main() -> None:
     )
     parser.parse_args()
     with clear_errors():
-        print(write_pipelines())
+        print(write_families())
+        write_atomically(paths.ARTEFACTS_PIPELINE, artefacts_pipeline().encode())
 
 
 if __name__ == "__main__":

@@ -6,10 +6,10 @@ import io
 import pytest
 from ruamel.yaml import YAML
 
+from pipeline import paths
 from pipeline.crf.dense import DENSE_FILTERS
 from pipeline.crf.neighborhoods import NEIGHBORHOODS
 from pipeline.datasets.registry import DATASETS
-from pipeline import paths
 from pipeline.import_graph import REPOSITORY
 from pipeline.losses.cross_entropy import CROSS_ENTROPIES
 from pipeline.losses.relaxations import RELAXATIONS
