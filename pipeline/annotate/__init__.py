@@ -1,5 +1,6 @@
-"""The annotation tool of [SIZE] section 3.4: a local web page on which people say how large each object is.
+"""The annotation tool: a local web page on which people say how large each object is, or draw scribbles.
 
-`python -m pipeline.annotate` opens the page and appends every answer to a CSV file; `python -m pipeline.annotate.export` checks
-that file and makes a table of size targets of it. The file and its meaning are in `pipeline.targets.annotations`.
+`python -m pipeline.annotate` opens the page and appends every size ([SIZE] section 3.4) and every stroke ([SSL]) to a file;
+`python -m pipeline.annotate.export` checks these files and makes supervision of them. Their meaning is in
+`pipeline.targets.annotations` and `pipeline.targets.strokes`.
 """

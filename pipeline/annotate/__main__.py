@@ -1,7 +1,8 @@
 """Open the annotation page: `python -m pipeline.annotate --images DIR --classes cat,dog,bird --out annotations.csv`.
 
-Pictures come from a folder or, with `--dataset`, from a prepared data set of params.yaml. Answers are appended to the CSV at
-once; the same command continues where it stopped.
+Pictures come from a folder or, with `--dataset`, from a prepared data set of params.yaml. Sizes are appended to the CSV at
+once, scribbles (`--task scribbles` or `both`) to annotations.strokes.jsonl beside it; the same command continues where it
+stopped.
 """
 
 from __future__ import annotations
@@ -19,13 +20,14 @@ from pathlib import Path
 from pipeline import paths
 from pipeline.annotate.pictures import ArchivePictures, FolderPictures, Pictures
 from pipeline.annotate.session import Project
-from pipeline.annotate.store import AnnotationStore
+from pipeline.annotate.store import AnnotationStore, StrokeStore
 from pipeline.conventions import VOID
 from pipeline.datasets.base import DatasetError
 from pipeline.datasets.prepared import PreparedArchive
 from pipeline.targets.annotations import BACKGROUND
 
 PORT = 8765
+TASKS = ("sizes", "scribbles", "both")
 
 
 def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespace:
@@ -34,6 +36,7 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
         prog="python -m pipeline.annotate", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     add_source_arguments(parser)
+    parser.add_argument("--task", choices=TASKS, default="sizes", help="what is annotated (default: sizes)")
     parser.add_argument("--out", type=Path, required=True, metavar="CSV", help="annotation file; made, or continued")
     parser.add_argument("--no-feedback", action="store_true", help="keep exact sizes for the page of results, also where known")
     parser.add_argument("--host", default="127.0.0.1", help="address to bind; other than this machine's needs the printed token")
@@ -110,11 +113,20 @@ def parse_mask_values(text: str, class_names: Sequence[str]) -> dict[str, int]:
     return {name: values[name] for name in class_names}
 
 
+def strokes_file(annotations: Path) -> Path:
+    """Return where the scribbles lie that belong to a file of sizes.
+
+    >>> str(strokes_file(Path("annotations.csv")))
+    'annotations.strokes.jsonl'
+    """
+    return annotations.with_suffix(".strokes.jsonl")
+
+
 def _name(word: str) -> str:
     return unicodedata.normalize("NFC", word.strip())
 
 
-def check_file(store: AnnotationStore, class_names: Sequence[str], ids: Sequence[str]) -> list[str]:
+def check_file(store: AnnotationStore | StrokeStore, class_names: Sequence[str], ids: Sequence[str]) -> list[str]:
     """Return what a person should know about an existing file: lines set aside, pictures that are not there any more.
 
     Raises:
@@ -124,7 +136,7 @@ def check_file(store: AnnotationStore, class_names: Sequence[str], ids: Sequence
     foreign = {row.class_name for row in store.rows} - {*class_names, BACKGROUND, ""}
     if foreign:
         raise ValueError(
-            f"{store.path}: holds sizes of {', '.join(sorted(foreign))}, which --classes does not name; "
+            f"{store.path}: holds annotations of {', '.join(sorted(foreign))}, which --classes does not name; "
             "name all classes of the file, or give another --out"
         )
     gone = sorted({row.image_id for row in store.rows} - set(ids))
@@ -139,12 +151,17 @@ def main() -> None:
     try:
         pictures, class_names = open_pictures(arguments)
         store = AnnotationStore(arguments.out)
+        strokes = None if arguments.task == "sizes" else StrokeStore(strokes_file(arguments.out))
         left_out = pictures.left_out if isinstance(pictures, FolderPictures) else {}
         for reason, names in left_out.items():
             print(f"note: left out: {len(names)} {reason}, the first is {names[0]!a}", flush=True)
-        for note in check_file(store, class_names, pictures.ids):
-            print(f"note: {note}", flush=True)
-        serve(Project(pictures, store, class_names, feedback=not arguments.no_feedback), arguments)
+        logs: list[AnnotationStore | StrokeStore] = [store] if strokes is None else [store, strokes]
+        for log in logs:
+            for note in check_file(log, class_names, pictures.ids):
+                print(f"note: {note}", flush=True)
+        asks_sizes = arguments.task != "scribbles"
+        project = Project(pictures, store, class_names, not arguments.no_feedback, strokes, asks_sizes)
+        serve(project, arguments)
     except (DatasetError, ValueError, OSError) as error:
         raise SystemExit(f"error: {error}") from None
 
@@ -171,7 +188,9 @@ def serve(project: Project, arguments: argparse.Namespace) -> None:
     if not arguments.no_browser:
         threading.Timer(0.3, webbrowser.open, [address]).start()
     server.serve_forever()  # returns at Ctrl-C, which it catches itself
-    print(f"\nall answers are in {project.store.path}", flush=True)
+    files = [project.store.path] if project.asks_sizes else []
+    files += [project.strokes.path] if project.strokes is not None else []
+    print(f"\nall answers are in {' and '.join(map(str, files))}", flush=True)
 
 
 def _is_free(host: str, port: int) -> bool:

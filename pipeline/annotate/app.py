@@ -19,6 +19,7 @@ from werkzeug.exceptions import HTTPException
 
 from pipeline.annotate.pictures import render
 from pipeline.annotate.results import SIZE_EDGES, summarise
+from pipeline.annotate.scribbles import ScribbleSession
 from pipeline.annotate.session import Project, Session, check_annotator
 from pipeline.datasets.base import DatasetError
 from pipeline.targets.annotations import BACKGROUND, GRIDS, agreement, annotation_errors, fingerprint
@@ -135,6 +136,10 @@ def create_app(project: Project, token: str | None = None) -> Flask:
     app.config.update(MAX_CONTENT_LENGTH=64 * 1024)
     app.extensions["served"] = Served(project, token)
     app.register_blueprint(page)
+    if project.strokes is not None:
+        from pipeline.annotate.scribble_views import scribble_page  # it needs this module
+
+        app.register_blueprint(scribble_page)
     return app
 
 
@@ -229,13 +234,19 @@ def home() -> str:
     project = served().project
     project.store.refresh()
     people = [(name, Session(project, name).progress()) for name in project.store.annotators()]
-    return render_template("home.html", people=people, agreement=agreement(project.store.rows), project=project)
+    drawing: list[tuple[str, dict[str, object]]] = []
+    if project.strokes is not None:
+        project.strokes.refresh()
+        drawing = [(name, ScribbleSession(project, name).progress()) for name in project.strokes.annotators()]
+    shown = agreement(project.store.rows)
+    return render_template("home.html", people=people, drawing=drawing, agreement=shown, project=project)
 
 
 @page.get("/annotate")
 def annotate() -> str:
     """Show the tool; its script asks for the rest."""
-    return render_template("annotate.html", annotator=check_annotator(request.args.get("annotator")))
+    annotator = check_annotator(request.args.get("annotator"))
+    return render_template("annotate.html", annotator=annotator, project=served().project)
 
 
 @page.get("/results")

@@ -1,7 +1,8 @@
-"""Check answers and make size targets of them: `python -m pipeline.annotate.export annotations.csv --images DIR --classes cat`.
+"""Check answers and make supervision of them: `python -m pipeline.annotate.export annotations.csv --images DIR --classes cat`.
 
-Prints who annotated what, how people agree and, where masks are known, their errors as in [SIZE] Table 1. The table written has a
-line per picture and a column per class, as every other size target in the pipeline.
+Prints who annotated what, how people agree and, where masks are known, their errors as in [SIZE] Table 1. The table written
+(`--out`) has a line per picture and a column per class, as every other size target in the pipeline. Scribbles (`--scribbles`), of
+annotations.strokes.jsonl, become <id>.png, 255 where nothing is drawn, and ScribbleSup's <id>.xml.
 """
 
 from __future__ import annotations
@@ -13,11 +14,13 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline.annotate.__main__ import add_source_arguments, open_pictures
+from pipeline.annotate.__main__ import add_source_arguments, open_pictures, strokes_file
 from pipeline.annotate.pictures import Pictures
 from pipeline.annotate.results import ClassResult, summarise
-from pipeline.datasets.base import DatasetError
-from pipeline.stages.common import clear_errors
+from pipeline.datasets.base import DatasetError, color_map, upright_size, write_mask
+from pipeline.datasets.voc import scribble_xml
+from pipeline.errors import clear_errors
+from pipeline.files import write_atomically
 from pipeline.targets.annotations import (
     BACKGROUND,
     COMBINATIONS,
@@ -32,6 +35,8 @@ from pipeline.targets.annotations import (
     standing,
 )
 from pipeline.targets.sizes import write_size_targets
+from pipeline.targets.strokes import Draw, check_strokes, draw_seeds, read_strokes, to_scribbles
+from pipeline.targets.strokes import standing as strokes_standing
 
 
 def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespace:
@@ -42,6 +47,7 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
     parser.add_argument("annotations", type=Path, metavar="CSV", help="file of `python -m pipeline.annotate`")
     add_source_arguments(parser)
     parser.add_argument("--out", type=Path, metavar="CSV", help="table of size targets to write; without it, only the report")
+    parser.add_argument("--scribbles", type=Path, metavar="DIR", help="folder to write scribbles to, one PNG and XML per picture")
     parser.add_argument("--how", choices=sorted(COMBINATIONS), default="median", help="over annotators (default: median)")
     parser.add_argument(
         "--leave-out", action="store_true", help="leave pictures out that nobody has finished, instead of stopping"
@@ -95,37 +101,87 @@ def _line(annotator: str, result: ClassResult) -> str:
     return f"{annotator}, {result.name}: {errors}{pace} ({result.answers} answers)"
 
 
+def export_sizes(arguments: argparse.Namespace, pictures: Pictures, class_names: Sequence[str]) -> None:
+    """Report on sizes, and write them where the command line asks for it."""
+    names = [BACKGROUND, *class_names]
+    rows, damaged = read_annotations(arguments.annotations)
+    for line in damaged:
+        print(f"note: set aside, {line}")
+    errors = by_annotator(annotation_errors(rows, exact_sizes(pictures, rows), names))
+    calibrations = {name: summarise(own, class_names).calibration for name, own in errors.items()}
+    if arguments.calibrate and not any(fit != Calibration() for fit in calibrations.values()):
+        raise ValueError("--calibrate: needs ten answers of an annotator on pictures whose masks are known; give --masks")
+    print("\n".join(report(rows, errors, class_names)))
+    combined = combine(
+        rows,
+        names,
+        pictures.ids,
+        how=arguments.how,
+        missing="leave_out" if arguments.leave_out else "error",
+        unsure="leave_out" if arguments.leave_out_unsure else "keep",
+        calibrations=calibrations if arguments.calibrate else None,
+        pictures={image_id: fingerprint(pictures.content(image_id)) for image_id in pictures.ids},
+    )
+    if combined.left_out:
+        print(f"left out: {len(combined.left_out)} pictures that nobody has finished, the first is {combined.left_out[0]}")
+    if combined.normalised:
+        print(f"scaled to sum 1: {len(combined.normalised)} pictures, the first is {combined.normalised[0]}")
+    if arguments.out:
+        write_size_targets(arguments.out, combined.ids, combined.sizes, names)
+        print(f"{arguments.out}: size targets of {len(combined.ids)} pictures, {arguments.how} over annotators")
+
+
+def export_scribbles(source: Path, folder: Path | None, pictures: Pictures, class_names: Sequence[str]) -> None:
+    """Report on scribbles, and write them into a folder, if there is one.
+
+    Raises:
+        ValueError: the file is damaged, or holds an unknown class, an unknown picture or one that was exchanged since.
+        DatasetError: a picture that was drawn on cannot be read.
+    """
+    names = [BACKGROUND, *class_names]
+    rows, damaged = read_strokes(source)
+    for line in damaged:
+        print(f"note: set aside, {line}")
+    known = {row.image_id for row in rows if isinstance(row, Draw)} & set(pictures.ids)
+    marks = {image_id: fingerprint(pictures.content(image_id)) for image_id in pictures.ids if image_id in known}
+    check_strokes(rows, names, known_ids=pictures.ids, pictures=marks)
+    people = strokes_standing(rows)
+    for name, drawings in people.items():
+        done = [drawing for drawing in drawings.values() if drawing.complete]
+        pace = f", {np.mean([drawing.seconds for drawing in done]):.1f} s per picture" if done else ""
+        print(f"{name}: {sum(len(drawing.strokes) for drawing in done)} strokes on {len(done)} pictures{pace}")
+    if folder is None:
+        return
+    written, disputed = 0, []
+    for image_id in marks:
+        drawn = [drawings[image_id].strokes for drawings in people.values() if image_id in drawings]
+        files = [folder / f"{image_id}.png", folder / f"{image_id}.xml"]
+        if not any(drawn):
+            for path in filter(Path.exists, files):
+                print(f"note: {path} is there, but nothing is drawn on {image_id} any more; remove it")
+            continue
+        size = upright_size(pictures.content(image_id), image_id)
+        seeds, clash = draw_seeds(drawn, size, names)
+        disputed += [image_id] if clash else []
+        write_mask(files[0], seeds, color_map(len(names)))
+        lines = to_scribbles([stroke for strokes in drawn for stroke in strokes], names)
+        write_atomically(files[1], scribble_xml(image_id, lines, size, names))
+        written += 1
+    if disputed:
+        print(f"left undrawn where people disagree (in PNG): {len(disputed)} pictures, the first is {disputed[0]}")
+    print(f"{folder}: scribbles of {written} pictures")
+
+
 def main() -> None:
     """Run the command line."""
     arguments = parse_arguments()
     with clear_errors(DatasetError):
         pictures, class_names = open_pictures(arguments)
-        names = [BACKGROUND, *class_names]
-        rows, damaged = read_annotations(arguments.annotations)
-        for line in damaged:
-            print(f"note: set aside, {line}")
-        errors = by_annotator(annotation_errors(rows, exact_sizes(pictures, rows), names))
-        calibrations = {name: summarise(own, class_names).calibration for name, own in errors.items()}
-        if arguments.calibrate and not any(fit != Calibration() for fit in calibrations.values()):
-            raise ValueError("--calibrate: needs ten answers of an annotator on pictures whose masks are known; give --masks")
-        print("\n".join(report(rows, errors, class_names)))
-        combined = combine(
-            rows,
-            names,
-            pictures.ids,
-            how=arguments.how,
-            missing="leave_out" if arguments.leave_out else "error",
-            unsure="leave_out" if arguments.leave_out_unsure else "keep",
-            calibrations=calibrations if arguments.calibrate else None,
-            pictures={image_id: fingerprint(pictures.content(image_id)) for image_id in pictures.ids},
-        )
-        if combined.left_out:
-            print(f"left out: {len(combined.left_out)} pictures that nobody has finished, the first is {combined.left_out[0]}")
-        if combined.normalised:
-            print(f"scaled to sum 1: {len(combined.normalised)} pictures, the first is {combined.normalised[0]}")
-        if arguments.out:
-            write_size_targets(arguments.out, combined.ids, combined.sizes, names)
-            print(f"{arguments.out}: size targets of {len(combined.ids)} pictures, {arguments.how} over annotators")
+        strokes = strokes_file(arguments.annotations)
+        if arguments.scribbles or strokes.exists():
+            export_scribbles(strokes, arguments.scribbles, pictures, class_names)
+        if arguments.out or (not arguments.scribbles and (arguments.annotations.exists() or not strokes.exists())):
+            export_sizes(arguments, pictures, class_names)
 
 
 if __name__ == "__main__":

@@ -10,11 +10,12 @@ import unicodedata
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any, Generic, Protocol
 
 import numpy as np
 
 from pipeline.annotate.pictures import Pictures
-from pipeline.annotate.store import AnnotationStore
+from pipeline.annotate.store import AnnotationStore, Log, State, StrokeStore
 from pipeline.datasets.base import DatasetError
 from pipeline.targets.annotations import (
     BACKGROUND,
@@ -46,12 +47,31 @@ class Project:
         store: the annotation file.
         class_names: foreground classes, in the order in which they are asked.
         feedback: show the exact size after each answer, where a mask is known.
+        strokes: the file of scribbles; None: none are drawn.
+        asks_sizes: whether sizes are asked.
+        predictions: what a network makes of the pictures, shown to those who draw; None: nothing does.
     """
 
     pictures: Pictures
     store: AnnotationStore
     class_names: Sequence[str]
     feedback: bool = False
+    strokes: StrokeStore | None = None
+    asks_sizes: bool = True
+    predictions: Predictions | None = None
+
+
+class Predictions(Protocol):
+    """Masks that a network predicts while people draw."""
+
+    version: int
+    """Grows with each new network; 0 before the first."""
+
+    def labels(self, image_id: str) -> np.ndarray | None:
+        """Return (h, w) uint8 class indices or `VOID` at any size with the picture's aspect, or None if there are none yet."""
+
+    def order(self, ids: Sequence[str]) -> Sequence[str]:
+        """Return the pictures in the order in which they should be asked, such as the most uncertain first."""
 
 
 def check_annotator(name: object) -> str:
@@ -68,22 +88,22 @@ def check_annotator(name: object) -> str:
     return text
 
 
-class Session:
-    """One annotator at work on a project. All methods may be called from several threads.
+class Queue(Generic[State]):
+    """The pictures that one annotator has before and behind, in one of the tasks.
 
     Args:
         project: what is annotated.
         annotator: a name that passed `check_annotator`.
+        log: file of the task.
+        ids: all pictures, in the order in which they are asked. None: that of the project.
     """
 
-    def __init__(self, project: Project, annotator: str) -> None:
+    def __init__(self, project: Project, annotator: str, log: Log[Any, State], ids: Sequence[str] | None = None) -> None:
         self.project = project
         self.annotator = annotator
-        self._position = {image_id: index for index, image_id in enumerate(project.pictures.ids)}
-        self._undo: list[tuple[str, Answer]] = []
-        self._guard = threading.RLock()
-
-    # --- what to show ---
+        self._log = log
+        self._ids = project.pictures.ids if ids is None else list(ids)
+        self._position = {image_id: index for index, image_id in enumerate(self._ids)}
 
     def progress(self) -> dict[str, object]:
         """Return counts, seconds per picture (None before the first) and seconds left at this pace."""
@@ -110,11 +130,41 @@ class Session:
         Pictures put off are taken up again when nothing else is left.
         """
         answers = self._answers()
-        ids = self.project.pictures.ids
         start = 0 if image_id is None else self._index(image_id) + 1
-        queue = [one for one in (*ids[start:], *ids[:start]) if not answers.get(one, Answer()).complete]
-        fresh = next((one for one in queue if not answers.get(one, Answer()).skipped), None)
+        queue = [one for one in (*self._ids[start:], *self._ids[:start]) if one not in answers or not answers[one].complete]
+        fresh = next((one for one in queue if one not in answers or not answers[one].skipped), None)
         return fresh if fresh is not None else next(iter(queue), None)
+
+    def _answers(self) -> dict[str, State]:
+        """Return what stands about pictures of this project."""
+        answers = self._log.answers(self.annotator)
+        return {image_id: answer for image_id, answer in list(answers.items()) if image_id in self._position}
+
+    def _index(self, image_id: str) -> int:
+        if not isinstance(image_id, str) or image_id not in self._position:
+            raise ValueError(f"image: {image_id!r} is not among the {len(self._position)} pictures")
+        return self._position[image_id]
+
+    def _seconds(self, seconds: float) -> float:
+        if not (_is_number(seconds) and seconds >= 0):
+            raise ValueError(f"seconds: expected a number >= 0, got {seconds!r}")
+        return min(float(seconds), LONGEST_ANSWER_S)
+
+
+class Session(Queue[Answer]):
+    """One annotator who gives sizes. All methods may be called from several threads.
+
+    Args:
+        project: what is annotated.
+        annotator: a name that passed `check_annotator`.
+    """
+
+    def __init__(self, project: Project, annotator: str) -> None:
+        super().__init__(project, annotator, project.store)
+        self._undo: list[tuple[str, Answer]] = []
+        self._guard = threading.RLock()
+
+    # --- what to show ---
 
     def picture(self, image_id: str) -> dict[str, object]:
         """Return everything the page needs about one picture.
@@ -237,26 +287,11 @@ class Session:
         with self._guard, self.project.store.transaction():
             yield
 
-    def _answers(self) -> dict[str, Answer]:
-        """Return what stands about pictures of this project."""
-        answers = self.project.store.answers(self.annotator)
-        return {image_id: answer for image_id, answer in list(answers.items()) if image_id in self._position}
-
     def _answer(self, image_id: str) -> Answer:
         self._index(image_id)
         answer = self.project.store.answer(self.annotator, image_id)
         # A copy, because the store goes on changing its own; rows themselves are frozen.
         return dataclasses.replace(answer, sizes=dict(answer.sizes), shown=set(answer.shown))
-
-    def _index(self, image_id: str) -> int:
-        if not isinstance(image_id, str) or image_id not in self._position:
-            raise ValueError(f"image: {image_id!r} is not among the {len(self._position)} pictures")
-        return self._position[image_id]
-
-    def _seconds(self, seconds: float) -> float:
-        if not (_is_number(seconds) and seconds >= 0):
-            raise ValueError(f"seconds: expected a number >= 0, got {seconds!r}")
-        return min(float(seconds), LONGEST_ANSWER_S)
 
     def _row(
         self, image_id: str, name: str, size: float | None, seconds: float, grid: str, method: str, flags: tuple[str, ...] = ()

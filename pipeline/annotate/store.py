@@ -1,4 +1,4 @@
-"""The annotation file while people work: rows are appended and flushed to disk at once, and nothing is ever rewritten.
+"""The files of annotations while people work: rows are appended and flushed to disk at once, and nothing is ever rewritten.
 
 Several servers may append to one file: whoever decides and writes holds a lock all the while (`transaction`), and rows of others
 are read before. A last line that a crash cut off is moved to `<file>.damaged` before the next row is written.
@@ -9,18 +9,20 @@ from __future__ import annotations
 import fcntl
 import os
 import threading
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
+from pipeline.targets import strokes
 from pipeline.targets.annotations import (
     FIELDS,
     Annotation,
     Answer,
     check_timestamp,
     format_rows,
-    moment,
     parse_annotations,
     standing,
 )
@@ -28,8 +30,42 @@ from pipeline.targets.annotations import (
 HEADER = ",".join(FIELDS) + "\n"
 
 
-class AnnotationStore:
-    """Append-only annotations in one CSV file, and what stands after all of its rows.
+class LogRow(Protocol):
+    """A row says who did something, and on which picture."""
+
+    @property
+    def annotator(self) -> str:
+        """Name of the person."""
+
+    @property
+    def image_id(self) -> str:
+        """Picture."""
+
+    @property
+    def timestamp(self) -> str:
+        """When, UTC."""
+
+
+class Standing(Protocol):
+    """What stands of one annotator about one picture after all rows."""
+
+    skipped: bool
+    seconds: float
+
+    @property
+    def complete(self) -> bool:
+        """Whether the picture is done."""
+
+    def apply(self, row: Any) -> None:
+        """Take the next row into account."""
+
+
+Row = TypeVar("Row", bound=LogRow)
+State = TypeVar("State", bound=Standing)
+
+
+class Log(ABC, Generic[Row, State]):
+    """Append-only rows in one text file, and what stands after all of them; a subclass says what a row looks like.
 
     Args:
         path: the file; made on the first answer, with its folder.
@@ -43,11 +79,30 @@ class AnnotationStore:
         OSError: it cannot be read or written.
     """
 
+    header: ClassVar[str]
+    """First line of the file."""
+
+    @abstractmethod
+    def _parse(self, content: bytes, first_line: int) -> tuple[list[Row], list[str]]:
+        """Return the rows of whole lines, and the damaged last one if it is."""
+
+    @abstractmethod
+    def _format(self, rows: Sequence[Row]) -> str:
+        """Return rows as lines."""
+
+    @abstractmethod
+    def _standing(self, rows: Sequence[Row]) -> dict[str, dict[str, State]]:
+        """Return what stands after all rows, in whatever order they lie in the file: annotator -> image id -> state."""
+
+    @abstractmethod
+    def _nothing(self) -> State:
+        """Return what stands before the first row."""
+
     def __init__(self, path: Path) -> None:
         self.path = Path(path)
-        self.rows: list[Annotation] = []
+        self.rows: list[Row] = []
         self.damaged: list[str] = []
-        self._answers: dict[str, dict[str, Answer]] = {}
+        self._answers: dict[str, dict[str, State]] = {}
         self._offset = 0
         self._lines = 0
         self._inode = 0
@@ -65,13 +120,13 @@ class AnnotationStore:
         """Return the names found in the file, in order of appearance."""
         return list(self._answers)
 
-    def answers(self, annotator: str) -> dict[str, Answer]:
+    def answers(self, annotator: str) -> dict[str, State]:
         """Return what stands of one annotator: image id -> answer. Not to be changed."""
         return self._answers.get(annotator, {})
 
-    def answer(self, annotator: str, image_id: str) -> Answer:
+    def answer(self, annotator: str, image_id: str) -> State:
         """Return what stands of one annotator about one picture."""
-        return self.answers(annotator).get(image_id, Answer())
+        return self.answers(annotator).get(image_id, self._nothing())
 
     def refresh(self) -> None:
         """Read what was appended since the last time, by this or another process."""
@@ -80,20 +135,20 @@ class AnnotationStore:
                 with self.transaction():
                     pass
 
-    def append(self, rows: Sequence[Annotation]) -> None:
+    def append(self, rows: Sequence[Row]) -> None:
         """Write rows, all or none, and return when they are on disk.
 
         Raises:
             ValueError: a row that could not be read back.
             OSError: the disk is full or the file cannot be written; the file is as before.
         """
-        content = format_rows(rows).encode()
+        content = self._format(rows).encode()
         if not content:
             return
         with self.transaction() as handle:
             end = os.lseek(handle, 0, os.SEEK_END)
             try:
-                _write(handle, (b"" if end else HEADER.encode()) + content)
+                _write(handle, (b"" if end else self.header.encode()) + content)
                 os.fsync(handle)
             except OSError as error:
                 os.ftruncate(handle, end)
@@ -150,12 +205,12 @@ class AnnotationStore:
             self._latest = ""
             self._inode = status.st_ino
         fresh = os.pread(handle, status.st_size - self._offset, self._offset)
-        if not self._offset and HEADER.encode().startswith(fresh) and len(fresh) < len(HEADER):
+        if not self._offset and self.header.encode().startswith(fresh) and len(fresh) < len(self.header):
             os.ftruncate(handle, 0)  # the very first write was cut off within the header
             return
         if not fresh:
             return
-        rows, damaged = parse_annotations(fresh, str(self.path), first_line=self._lines + 1)
+        rows, damaged = self._parse(fresh, self._lines + 1)
         if damaged:
             intact = fresh[: fresh.rindex(b"\n", 0, len(fresh) - 1) + 1] if b"\n" in fresh[:-1] else b""
             self._set_aside(handle, fresh[len(intact) :], self._offset + len(intact))
@@ -164,12 +219,12 @@ class AnnotationStore:
         elif not fresh.endswith(b"\n"):
             _write(handle, b"\n")
             fresh += b"\n"
-        moments = [self._latest, *map(moment, rows)]
+        moments = [self._latest, *(row.timestamp.removesuffix("Z") for row in rows)]
         if moments == sorted(moments):
             for row in rows:
-                self._answers.setdefault(row.annotator, {}).setdefault(row.image_id, Answer()).apply(row)
+                self._answers.setdefault(row.annotator, {}).setdefault(row.image_id, self._nothing()).apply(row)
         else:  # moved by a spreadsheet
-            self._answers = standing([*self.rows, *rows])
+            self._answers = self._standing([*self.rows, *rows])
         self.rows += rows
         self._latest = max(moments)
         self._offset += len(fresh)
@@ -186,6 +241,42 @@ class AnnotationStore:
         _sync_folder(self.path.parent)
         os.ftruncate(handle, end)
         os.fsync(handle)
+
+
+class AnnotationStore(Log[Annotation, Answer]):
+    """Sizes in a CSV file, see `pipeline.targets.annotations`."""
+
+    header = HEADER
+
+    def _parse(self, content: bytes, first_line: int) -> tuple[list[Annotation], list[str]]:
+        return parse_annotations(content, str(self.path), first_line)
+
+    def _format(self, rows: Sequence[Annotation]) -> str:
+        return format_rows(rows)
+
+    def _standing(self, rows: Sequence[Annotation]) -> dict[str, dict[str, Answer]]:
+        return standing(rows)
+
+    def _nothing(self) -> Answer:
+        return Answer()
+
+
+class StrokeStore(Log[strokes.Action, strokes.Drawing]):
+    """Scribbles in a file of JSON lines, see `pipeline.targets.strokes`."""
+
+    header = strokes.HEADER
+
+    def _parse(self, content: bytes, first_line: int) -> tuple[list[strokes.Action], list[str]]:
+        return strokes.parse_strokes(content, str(self.path), first_line)
+
+    def _format(self, rows: Sequence[strokes.Action]) -> str:
+        return strokes.format_rows(rows)
+
+    def _standing(self, rows: Sequence[strokes.Action]) -> dict[str, dict[str, strokes.Drawing]]:
+        return strokes.standing(rows)
+
+    def _nothing(self) -> strokes.Drawing:
+        return strokes.Drawing()
 
 
 def _write(handle: int, content: bytes) -> None:

@@ -12,8 +12,9 @@ from pipeline import paths
 from pipeline.datasets.base import DatasetError
 from pipeline.datasets.prepared import write_prepared
 from pipeline.datasets.registry import open_raw
+from pipeline.errors import clear_errors
 from pipeline.params import load_params
-from pipeline.stages.common import clear_errors, lookup, stage_arguments
+from pipeline.stages.common import lookup, stage_arguments
 
 
 def main() -> None:

@@ -157,7 +157,7 @@ def test_unknown_kind_of_mask_values_is_refused():
 
 def test_file_with_other_classes_is_refused(folder):
     append(folder, name="horse")
-    with pytest.raises(ValueError, match="holds sizes of horse, which --classes does not name"):
+    with pytest.raises(ValueError, match="holds annotations of horse, which --classes does not name"):
         tool.check_file(AnnotationStore(folder / "sizes.csv"), ["cat", "dog"], ["00"])
 
 

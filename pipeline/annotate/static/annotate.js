@@ -1,13 +1,12 @@
 // The annotation page: one picture at a time, first its classes, then the size of each. The server keeps all state that
 // matters; this script holds only the answer being given.
 
+import { at, attempt, call, elapsed, query, say, short, showProgress, startWatch } from "./page.js";
+
 const FINE = "5x4";
 const COARSE = "3x3";
 const AMOUNT_NAMES = { 0.25: "¼", 0.5: "½", 0.75: "¾", 1: "1" };
 const MARKS = 8;
-
-const at = (id) => document.getElementById(id);
-const annotator = at("tool").dataset.annotator;
 
 const state = {
   classes: [],
@@ -22,7 +21,6 @@ const state = {
   preferred: { mode: "cells", grid: FINE }, // what was chosen last, for answers that are still open
   size: null, // share of the picture, or null
   marks: [], // cell amounts
-  busy: false,
 };
 
 // --- numbers ---
@@ -39,80 +37,9 @@ export function parseAmount(text) {
   return Number.isFinite(sum) ? sum : NaN;
 }
 
-const short = (value, digits) => String(Number(value.toFixed(digits)));
 const percent = (share) => `${short(100 * share, 2)}\u00a0%`;
 
-function duration(seconds) {
-  if (seconds < 90) return `${Math.round(seconds)} s`;
-  if (seconds < 5400) return `${Math.round(seconds / 60)} min`;
-  return `${short(seconds / 3600, 1)} h`;
-}
-
 const cellCount = () => (state.grid === "none" ? 0 : state.grids[state.grid][0] * state.grids[state.grid][1]);
-
-// --- time, paused while the page is hidden ---
-
-const watch = { total: 0, since: null };
-
-/** Start at 0, or at seconds already spent on this picture without an answer. */
-function startWatch(carry) {
-  watch.total = 1000 * carry;
-  watch.since = document.hidden ? null : performance.now();
-}
-
-function elapsed() {
-  return (watch.total + (watch.since === null ? 0 : performance.now() - watch.since)) / 1000;
-}
-
-document.addEventListener("visibilitychange", () => {
-  if (document.hidden && watch.since !== null) {
-    watch.total += performance.now() - watch.since;
-    watch.since = null;
-  } else if (!document.hidden && watch.since === null) {
-    watch.since = performance.now();
-  }
-});
-
-// --- server ---
-
-async function call(path, body) {
-  const options = body && {
-    method: "POST",
-    headers: { "Content-Type": "application/json" },
-    body: JSON.stringify({ annotator, ...body }),
-  };
-  let answer;
-  try {
-    answer = await fetch(path, options);
-  } catch {
-    throw new Error("Not saved: the server does not answer. Start it again, then press Enter.");
-  }
-  const result = await answer.json().catch(() => ({ error: `the server answered ${answer.status}` }));
-  if (!answer.ok) throw new Error(result.error);
-  return result;
-}
-
-const query = (path, more = {}) => `${path}?${new URLSearchParams({ annotator, ...more })}`;
-
-/** Run one request at a time; show its failure and stay where we are. */
-async function attempt(work) {
-  if (state.busy) return;
-  state.busy = true;
-  try {
-    say("");
-    await work();
-  } catch (problem) {
-    say(problem.message);
-  } finally {
-    state.busy = false;
-    at("tool").dataset.ready = String(Number(at("tool").dataset.ready || 0) + 1);
-  }
-}
-
-function say(text, calm = false) {
-  at("message").textContent = text;
-  at("message").classList.toggle("calm", calm);
-}
 
 // --- moving on ---
 
@@ -275,17 +202,6 @@ function fit() {
   const scale = Math.min(width / image.naturalWidth, height / image.naturalHeight, 6);
   image.style.width = `${Math.round(image.naturalWidth * scale)}px`;
   image.style.height = `${Math.round(image.naturalHeight * scale)}px`;
-}
-
-function showProgress(progress) {
-  at("progress").max = progress.total;
-  at("progress").value = progress.done;
-  const parts = [`${progress.done.toLocaleString("en")} of ${progress.total.toLocaleString("en")}`];
-  if (progress.skipped) parts.push(`${progress.skipped} put off`);
-  if (progress.pace_s !== null && progress.done < progress.total) {
-    parts.push(`${short(progress.pace_s, 1)} s per picture`, `about ${duration(progress.left_s)} left`);
-  }
-  at("pace").textContent = parts.join(" · ");
 }
 
 function showTags() {
