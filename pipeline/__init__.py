@@ -6,6 +6,7 @@
 
 PAPER_MAP: dict[str, str] = {
     "[SIZE] Eq. 1, mean prediction": "pipeline.losses.size:mean_probs",
+    "[SIZE] Eq. 1, its logarithm": "pipeline.losses.size:log_mean_probs",
     "[SIZE] Eq. 2, size-target loss (forward KL)": "pipeline.losses.size:forward_kl",
     "[SIZE] Fig. 3, reverse KL": "pipeline.losses.size:reverse_kl",
     "[SIZE] Eq. 3, dense CRF loss": "pipeline.crf.dense:dense_crf_loss",
@@ -44,10 +45,10 @@ PAPER_MAP: dict[str, str] = {
     "[SSL] Table 4, robust loss": "pipeline.losses.robust:trust_region_loss",
     "[SSL] Table 6, block labels": "pipeline.targets.blocks:block_labels",
     "[SSL] Fig. 3(d), corrupted class labels": "pipeline.targets.corruption:corrupt_labels",
-    "[SSL] Fig. 3(d), soft targets": "pipeline.targets.corruption:soften",
+    "[SSL] Fig. 3(d), soft targets": "pipeline.targets.class_labels:soften",
     "[SSL] section 3.1, closed form of H_Q + P_Q": "pipeline.solver.random_walker:solve_random_walker",
     "[SSL] appendix B, soft Jaccard": "pipeline.metrics.soft_jaccard:soft_jaccard",
     "scribble lengths of both papers": "pipeline.targets.scribbles:shorten",
-    "claims of both papers": "pipeline.report.claims:claims_table",
+    "claims of both papers": "pipeline.report.claims:PaperClaims",
     "mIoU of both papers": "pipeline.metrics.confusion:mean_iou",
 }

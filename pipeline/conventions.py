@@ -18,6 +18,7 @@ Glossary
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:  # stages without tensors import this module too, and torch takes seconds to load
@@ -68,3 +69,26 @@ def check_shape(name: str, tensor: Tensor, shape: tuple[int | None, ...]) -> Non
     if not matches:
         wanted = ", ".join("any" if want is None else str(want) for want in shape)
         raise ValueError(f"{name}: expected shape ({wanted}), got {tuple(tensor.shape)}")
+
+
+def check_numbers(name: str, tensor: Tensor, least: float = -math.inf, most: float = math.inf) -> None:
+    """Raise ValueError unless `tensor` has elements and all are finite numbers from `least` to `most`.
+
+    What guards every way into compiled code: there a number that is not finite becomes an index, and an index memory of others.
+    One pass without new memory, as min and max of a tensor with a nan are nan.
+
+    >>> import torch
+    >>> check_numbers("weights", torch.tensor([0.5, float("nan")]))
+    Traceback (most recent call last):
+    ...
+    ValueError: weights: expected finite numbers, got nan
+    """
+    import torch
+
+    if tensor.numel() == 0:
+        raise ValueError(f"{name}: expected at least one number, got shape {tuple(tensor.shape)}")
+    low, high = torch.stack(tensor.detach().aminmax()).tolist()
+    if not (math.isfinite(low) and math.isfinite(high)):
+        raise ValueError(f"{name}: expected finite numbers, got {high if math.isfinite(low) else low}")
+    if not least <= low <= high <= most:
+        raise ValueError(f"{name}: expected numbers from {least:g} to {most:g}, got {low:g} to {high:g}")

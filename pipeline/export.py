@@ -23,8 +23,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from pipeline.errors import clear_errors
 from pipeline.predict import Trained, add_model_arguments, model_of
-from pipeline.stages.common import clear_errors
 
 Size = tuple[int, int]
 

@@ -1,4 +1,4 @@
-"""Files that are either whole or absent, written under a temporary name and renamed; how tables, texts and folders are read."""
+"""Files written whole or not at all: under a temporary name, then renamed. Also how texts, tables and folders are read."""
 
 from __future__ import annotations
 
@@ -121,7 +121,8 @@ def read_table(path: Path) -> tuple[list[str], list[Line]]:
             raise ValueError(f"{path}, line 1: columns are separated by {other!r}; save the table with commas")
         twice = next((name for name in header if header.count(name) > 1), None)
         if twice is not None:
-            raise ValueError(f"{path}, line 1: expected the header to name each column once, got '{twice}' twice; rename one")
+            names = ",".join(dict.fromkeys(header))
+            raise ValueError(f"{path}, line 1: expected the header {names}, each column once, got '{twice}' twice; rename one")
         for cells in reader:
             where = f"{path}, line {reader.line_num}"
             if cells and len(cells) != len(header):

@@ -6,18 +6,25 @@ DVC does not follow Python imports: pipelines list these files as dependencies, 
 from __future__ import annotations
 
 import ast
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import cache
 from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
-REGISTRIES = ("pipeline.training.objectives", "pipeline.networks", "pipeline.networks.weights", "pipeline.stages.figure")
+REGISTRIES = ("pipeline.training.objectives", "pipeline.networks", "pipeline.networks.encoders")
 """Modules whose functions each import one variant: only the functions asked for are followed."""
 
-ENTRY = {"pipeline/__init__.py", "pipeline/params.py", "pipeline/paths.py", "pipeline/stages/common.py"}
-"""Files at a stage's entry that cannot change its result: values are tracked as params (a test pins the defaults), places and
-messages are not results."""
+ENTRY = {
+    "pipeline/__init__.py",
+    "pipeline/errors.py",
+    "pipeline/expand.py",
+    "pipeline/params.py",
+    "pipeline/paths.py",
+    "pipeline/stages/common.py",
+}
+"""Files at a stage's entry that, with what they import, cannot change its result: values are tracked as params (tests pin the
+defaults and what products stand for), places and messages are not results."""
 
 
 @cache
@@ -35,25 +42,82 @@ def _parsed(path: Path) -> ast.Module:
     return ast.parse((REPOSITORY / path).read_text(encoding="utf-8"))
 
 
+def called_functions(path: Path, functions: Iterable[str]) -> set[str]:
+    """Return top-level functions of a file with all top-level functions of the same file that they name.
+
+    Raises:
+        ValueError: one of them is not there, so that what it imports would be missed.
+    """
+    defined = {node.name: node for node in _parsed(path).body if isinstance(node, ast.FunctionDef)}
+    reached: set[str] = set()
+    waiting = list(functions)
+    while waiting:
+        name = waiting.pop()
+        if name not in defined:
+            raise ValueError(f"{path}: expected the function {name} at top level, where its imports can be read")
+        if name not in reached:
+            reached.add(name)
+            waiting += [node.id for node in ast.walk(defined[name]) if isinstance(node, ast.Name) and node.id in defined]
+    return reached
+
+
+@cache
+def reexported(path: Path) -> dict[str, str] | None:
+    """Return name -> module of what a package's `__init__` only passes on; None for a file that holds more, or is none.
+
+    Importing such a package executes all of its files, but none of them changes anything: what a result depends on is where the
+    names that are used come from.
+    """
+    names: dict[str, str] = {}
+    for node in _parsed(path).body if path.name == "__init__.py" else ():
+        if isinstance(node, ast.ImportFrom) and node.module is not None:
+            names.update({alias.asname or alias.name: node.module for alias in node.names if node.module != "__future__"})
+        elif isinstance(node, ast.Assign) and [ast.unparse(target) for target in node.targets] == ["__all__"]:
+            continue
+        elif not (isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)):
+            return None
+    return names or None
+
+
+def _passed_on(module: str) -> dict[str, str] | None:
+    path = module_file(module)
+    return reexported(path) if path is not None else None
+
+
+def _named(module: str, name: str | None = None) -> set[str]:
+    """Return the modules behind `import module`, or `from module import name`; dotted names outside the package do no harm."""
+    if name is not None:
+        names = _passed_on(module)
+        if names is not None and name in names:
+            return {names[name]}
+        return {*(() if names is not None else (module,)), *_named(f"{module}.{name}")}
+    names = _passed_on(module)
+    return {module} if names is None else set(names.values())
+
+
 @cache
 def imported_modules(path: Path, functions: frozenset[str] | None = None) -> frozenset[str]:
     """Return the package's modules that `path` imports, type-checking blocks aside.
 
-    `functions` limits imports inside functions to these top-level functions; None follows all of them.
+    `functions` limits imports inside functions to these top-level functions and those of the file that they call; None follows
+    all of them.
+
+    Raises:
+        ValueError: one of `functions` is not in the file.
     """
     found: set[str] = set()
+    followed = None if functions is None else called_functions(path, functions)
 
     def visit(node: ast.AST, depth: int) -> None:
         for child in ast.iter_child_nodes(node):
             if isinstance(child, ast.If) and isinstance(child.test, ast.Name) and child.test.id == "TYPE_CHECKING":
                 continue
-            if depth == 0 and isinstance(child, ast.FunctionDef) and functions is not None and child.name not in functions:
+            if depth == 0 and isinstance(child, ast.FunctionDef) and followed is not None and child.name not in followed:
                 continue
             if isinstance(child, ast.Import):
-                found.update(alias.name for alias in child.names)
+                found.update(*(_named(alias.name) for alias in child.names))
             elif isinstance(child, ast.ImportFrom) and child.module is not None:
-                found.add(child.module)
-                found.update(f"{child.module}.{alias.name}" for alias in child.names)
+                found.update(*(_named(child.module, alias.name) for alias in child.names))
             visit(child, depth + 1)
 
     visit(_parsed(path), 0)
@@ -85,9 +149,11 @@ def reached_files(module: str, selected: Mapping[str, set[str]] | None = None) -
         parents = [".".join(name.split(".")[:depth]) for depth in range(1, name.count(".") + 1)]
         waiting += [parent for parent in parents if module_file(parent) is not None]
         path = module_file(name)
-        if path is None or not has_code(path):
+        if path is None or not has_code(path) or reexported(path) is not None:
             continue
-        files |= {str(path)} - ENTRY
+        if str(path) in ENTRY:
+            continue
+        files.add(str(path))
         narrowed = selected is not None and name in REGISTRIES
         waiting += imported_modules(path, frozenset(selected.get(name, ())) if narrowed and selected is not None else None)
     return files

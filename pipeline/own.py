@@ -2,8 +2,8 @@
 
 PHOTOS is a folder as described in docs/data.md: classes.yaml, images/, sizes.csv (of `python -m pipeline.annotate.export`) and
 perhaps masks/ for a few images to validate with. Nothing is written into it. MODEL gets its own params.yaml, a copy of this
-repository's with the photos as one more data set and one more run, so that every setting stays visible. The same command goes on
-after an interruption; other photos or settings need another MODEL.
+repository's with the photos as one more data set, and a family of one run, so that every setting stays visible. The same command
+goes on after an interruption; other photos or settings need another MODEL.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ from pipeline import paths
 from pipeline.datasets.base import DatasetError
 from pipeline.datasets.folder import Folder
 from pipeline.datasets.prepared import PreparedArchive, write_prepared
+from pipeline.errors import clear_errors
 from pipeline.files import read_json, write_atomically, write_json
-from pipeline.params import load_params, read_yaml
-from pipeline.stages.common import clear_errors
+from pipeline.params import Params, Training, read_yaml, resolve
 
 NAME = "own"
 RUN = f"{NAME}/model"
@@ -67,34 +67,37 @@ def check_photos(photos: Path) -> None:
 
 
 def own_params(base: dict[str, Any], photos: Path, class_names: tuple[str, ...], arguments: argparse.Namespace) -> dict[str, Any]:
-    """Return `base` with the photos as data set, supervision and run of the name `NAME`."""
-    tree = dict(base)
+    """Return `base` with the photos as data set and supervision and with training settings of the name `NAME`."""
     training = dict(base["training"][arguments.training], cache_images=False)
-    training.update({key: value for key, value in vars(arguments).items() if key in training and value is not None})
+    training.update({key: value for key, value in vars(arguments).items() if key in Training.model_fields and value is not None})
     subset = {"classes": list(class_names[1:]), "images": "containing"}
-    run = {
-        "method": arguments.objective.replace("-", "_"),
-        "dataset": NAME,
-        "supervision": NAME,
-        "network": arguments.network,
-        "objective": arguments.objective,
-        "training": NAME,
-    }
+    tree = dict(base)
     for section, entry in (
         ("datasets", {"kind": "folder", "source": str(photos)}),
         ("supervision", {"dataset": NAME, "subset": subset, "sizes": {"source": "given"}}),
         ("training", training),
-        ("runs", {"model": run}),
     ):
         tree[section] = {**base[section], NAME: entry}
     return tree
 
 
-def fingerprint(tree: dict[str, Any], photos: Path) -> str:
+def own_runs(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Return the content of runs.yaml of the family `NAME`: one run."""
+    run = {
+        "method": arguments.objective.replace("-", "_"),
+        "supervision": NAME,
+        "network": arguments.network,
+        "objective": arguments.objective,
+        "training": NAME,
+    }
+    return {"runs": {RUN.split("/")[1]: run}}
+
+
+def fingerprint(params: Params, photos: Path) -> str:
     """Return what identifies a model: the settings of its run and every file of the photos, wherever the folder lies."""
-    run = tree["runs"][NAME]["model"]
-    settings = [tree["seed"], tree["repetitions"], tree["solver"], tree["supervision"][NAME], tree["training"][NAME], run]
-    settings += [tree["networks"][run["network"]], tree["objectives"][run["objective"]]]
+    run = params.run(*RUN.split("/"))
+    parts = [run, params.supervision[NAME], params.training[NAME], params.networks[run.network], params.objectives[run.objective]]
+    settings = [params.seed, params.repetitions, *(part.model_dump() for part in [*parts, *params.solver.values()])]
     digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
     read = [photos / "classes.yaml", photos / "sizes.csv", photos / "clicks.csv"]
     read += [path for folder in ("images", "masks", "scribbles", "splits") for path in sorted((photos / folder).glob("*"))]
@@ -105,11 +108,11 @@ def fingerprint(tree: dict[str, Any], photos: Path) -> str:
     return digest.hexdigest()[:16]
 
 
-def claim(tree: dict[str, Any], digest: str) -> bool:
-    """Put params.yaml and the note into the working folder; return whether they stood there already.
+def claim(tree: dict[str, Any], runs: dict[str, Any], digest: str) -> bool:
+    """Put params.yaml, runs.yaml and the note into the working folder; return whether they stood there already.
 
     Raises:
-        ValueError: the folder belongs to something else, holds a model of other photos or settings, or settings are wrong.
+        ValueError: the folder belongs to something else, or holds a model of other photos or settings.
     """
     here = Path.cwd()
     if paths.PARAMS.exists() and not NOTE.exists():
@@ -117,16 +120,14 @@ def claim(tree: dict[str, Any], digest: str) -> bool:
     same = NOTE.exists() and read_json(NOTE, "choose another --out, or delete the folder") == {"digest": digest}
     if not same and paths.run_record(*RUN.split("/")).exists():
         raise ValueError(f"{here}: holds a model of other photos or settings; choose another --out, or delete the folder")
-    text = io.StringIO()
-    YAML(typ="safe").dump(tree, text)
-    trial = paths.SCRATCH / "params.yaml"
-    write_atomically(trial, text.getvalue().encode())
-    load_params(trial)
     if not same:  # before the note says that these are of the new photos
         shutil.rmtree(paths.prepared(NAME, "train").parent, ignore_errors=True)
         paths.metrics(*RUN.split("/")).unlink(missing_ok=True)
     write_json(NOTE, {"digest": digest})
-    write_atomically(paths.PARAMS, text.getvalue().encode())
+    for path, content in ((paths.PARAMS, tree), (paths.family_runs(NAME), runs)):
+        text = io.StringIO()
+        YAML(typ="safe").dump(content, text)
+        write_atomically(path, text.getvalue().encode())
     return same
 
 
@@ -221,10 +222,11 @@ def train_own(arguments: argparse.Namespace) -> None:
         if vars(arguments)[option] not in base[section]:
             raise ValueError(f"--{option}: expected one of {', '.join(base[section])}, got {vars(arguments)[option]!r}")
     tree = own_params(base, photos, dataset.class_names, arguments)
-    digest = fingerprint(tree, photos)
+    runs = own_runs(arguments)
+    digest = fingerprint(resolve(tree, {NAME: runs}), photos)
     out.mkdir(parents=True, exist_ok=True)
     os.chdir(out)
-    same = claim(tree, digest)
+    same = claim(tree, runs, digest)
     splits = [split for split in dataset.splits if dataset.ids(split) and prepare(dataset, split, keep=same)]
     model = paths.model(*RUN.split("/"))
     if not paths.run_record(*RUN.split("/")).exists():

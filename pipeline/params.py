@@ -1,7 +1,8 @@
-"""`params.yaml` as one validated tree, read once at the entry of a stage.
+"""`params.yaml` and the families of runs as one validated tree, read once at the entry of a stage.
 
 Unknown keys, wrong types and values out of range stop a stage at once with the key's path, the value and what is allowed.
-`python -m pipeline.params` checks the file, `--schema` rewrites the JSON schema that editors use (`pipeline/params.schema.json`).
+`python -m pipeline.params` checks the files, `--schema` rewrites the JSON schema that editors use, `params.schema.json` here.
+What the files leave unsaid (levels, bases, products) is written out by `pipeline.expand` before.
 Nothing but stages and command-line tools imports this module: mathematics gets plain numbers.
 """
 
@@ -9,7 +10,8 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Collection, Sequence
+import re
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -18,19 +20,20 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from ruamel.yaml import YAML, YAMLError
 
 from pipeline import paths
+from pipeline.expand import BASE, LEVELS, expand_objectives, expand_runs, expand_training, products
 from pipeline.files import read_text
+from pipeline.networks.encoders import ENCODERS, encoder_of
 
 SCHEMA = Path(__file__).with_name("params.schema.json")
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
+Hundredths = Annotated[float, Field(ge=0, multiple_of=0.01)]
 Positive = Annotated[float, Field(gt=0)]
 NonNegative = Annotated[float, Field(ge=0)]
 Count = Annotated[int, Field(ge=1)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
 RunName = Annotated[str, Field(pattern=r"^[a-z0-9_]+/[A-Za-z0-9_.-]+$")]
 """family/run"""
-HEADLINE_FAMILIES = ("size_noise", "acdc", "seeds", "potts")
-"""Families whose runs `figures.headline` may name: dvc.yaml lists their results as dependencies of the summary."""
 
 
 class ParamsError(ValueError):
@@ -170,13 +173,26 @@ class Noise(Section):
     """Standard deviation of the relative error of all size targets that set no mRE of their own."""
 
 
+class Levels(Section):
+    """Values that entries and families of runs stand for where they say `levels`; names hold them in hundredths."""
+
+    length_ratio: Annotated[list[Hundredths], Field(min_length=1)]
+    """Shares of a scribble that are kept."""
+    mre: Annotated[list[Hundredths], Field(min_length=1)]
+    """Mean relative errors of size targets."""
+    corrupted: Annotated[list[Hundredths], Field(min_length=1)]
+    """Shares of training images with a wrong class label."""
+
+
 class Network(Section):
     """A segmentation network or a classifier."""
 
-    kind: Literal["small", "deeplabv3plus", "wideresnet38", "segmenter", "small_segmenter", "classifier", "small_classifier"]
+    kind: Literal[
+        "small", "deeplabv3plus", "light", "wideresnet38", "segmenter", "small_segmenter", "classifier", "small_classifier"
+    ]
     """See `pipeline.networks`; the kinds called small serve the embedded scale."""
-    encoder: Literal["resnet101", "mobilenet_v2", "vit_base_patch16_384"] | None = None
-    """Backbone of deeplabv3plus (the first two) and segmenter (the last)."""
+    encoder: Annotated[str, Field(json_schema_extra={"enum": list(ENCODERS)})] | None = None
+    """Backbone of deeplabv3plus, light and segmenter: a key of `pipeline.networks.encoders`."""
     weights: str | None = None
     """Pre-training of the backbone: a name of `pipeline.stages.weights`, or the path of a state dict. null: random."""
     output_stride: Literal[8, 16] = 16
@@ -185,6 +201,8 @@ class Network(Section):
     """Channels of the first layer of wideresnet38 (64 as published) and of the small kinds."""
     freeze_batch_norm: bool = False
     """Keep the encoder's batch normalisation as it is."""
+    freeze_encoder: bool = False
+    """Keep all of the encoder as it is, so that only the head is trained."""
     freeze_stem: bool = False
     """Keep the first layers of wideresnet38 as they are."""
     drop_path: Fraction = 0.0
@@ -192,9 +210,7 @@ class Network(Section):
 
     @model_validator(mode="after")
     def _encoder_fits_kind(self) -> Network:
-        fitting = {"deeplabv3plus": ("resnet101", "mobilenet_v2"), "segmenter": ("vit_base_patch16_384",)}.get(self.kind, (None,))
-        if self.encoder not in fitting:
-            raise ValueError(f"encoder of {self.kind}: expected {' or '.join(map(str, fitting))}, got {self.encoder}")
+        encoder_of(self.kind, self.encoder)
         return self
 
 
@@ -214,7 +230,7 @@ class Augmentation(Section):
 
 
 class Training(Section):
-    """Optimisation of one kind of run: stochastic gradient descent with a polynomial schedule."""
+    """Optimisation of one kind of run; published: stochastic gradient descent with a polynomial schedule."""
 
     epochs: Count
     """Passes over the training images."""
@@ -224,14 +240,16 @@ class Training(Section):
     """Initial rate of the backbone."""
     head_lr_factor: Positive = 10.0
     """Rate of decoder and classifier relative to the backbone."""
+    optimizer: Literal["sgd", "adamw"] = "sgd"
+    """Optimiser of torch."""
     momentum: Fraction = 0.9
-    """Momentum of SGD."""
+    """Momentum of SGD, decay of AdamW's first moment."""
     weight_decay: NonNegative = 5e-4
-    """L2 penalty."""
+    """L2 penalty; decoupled in AdamW."""
     power: Positive = 0.9
     """Exponent of the polynomial decay, applied at every step."""
-    schedule: Literal["polynomial", "cosine"] = "polynomial"
-    """Decay of the learning rate to zero."""
+    schedule: Literal["polynomial", "cosine", "one_cycle"] = "polynomial"
+    """Course of the learning rate: a decay to zero, or (one_cycle) first up to the initial rate."""
     image_size_px: Annotated[int, Field(ge=32)]
     """Side of the square network input in pixels; a multiple of 16 for segmentation."""
     input: Literal["resize", "crop"] = "resize"
@@ -323,7 +341,7 @@ class SelfLabeling(Section):
     relaxation: Literal["bl", "nq", "q", "cce", "cd", "lq"]
     """P between neighbouring pseudo-labels."""
     neighborhood: Literal["grid4", "grid8", "dense"] = "grid4"
-    """Who is whose neighbour; `dense`: all pairs with bandwidths sigma_rgb and sigma_xy_px (relaxation q only)."""
+    """Who is whose neighbour; `dense`: all pairs with bandwidths sigma_rgb and sigma_xy_px (relaxation q, solver `dense`)."""
     sigma_xy_px: Positive = 100.0
     """`dense`: spatial bandwidth in pixels of the network input."""
     landmarks: Annotated[int, Field(ge=1, le=4096)] = 128
@@ -340,6 +358,23 @@ class SelfLabeling(Section):
     """Key of `solver`."""
     labels: Literal["soft", "hard"] = "soft"
     """hard: one-hot arg max of the soft solution."""
+
+
+class Terms(Section):
+    """Settings of each term of a loss, which objectives share; an objective states which terms it has and what differs."""
+
+    size: Size | None = None
+    """Loss on mean predictions."""
+    barrier: Barrier | None = None
+    """Bounds on mean predictions."""
+    potts: Potts | None = None
+    """Nearest-neighbour or sparse regularisation of predictions."""
+    proposals: Proposals | None = None
+    """Hard proposals by graph cuts."""
+    dense_crf: DenseCrf | None = None
+    """All-pairs regularisation of predictions."""
+    self_labeling: SelfLabeling | None = None
+    """Pseudo-labels solved at every step."""
 
 
 class Objective(Section):
@@ -379,15 +414,17 @@ class Objective(Section):
 class Solver(Section):
     """How pseudo-labels are found."""
 
-    kind: Literal["gradient", "fast", "random_walker", "graph_cut"]
-    """gradient: [SSL] appendix B; fast: this project's own (the optimum for H_Q + P_Q); random_walker: that optimum by a direct
-    solve, for small pictures; graph_cut: hard labels (H_CE + P_BL)."""
+    kind: Literal["gradient", "fast", "conjugate_gradient", "random_walker", "graph_cut", "dense"]
+    """gradient: [SSL] appendix B; fast: this project's own; conjugate_gradient: the optimum of H_Q + P_Q, to the tolerance;
+    random_walker: the same by a direct solve, for small pictures; graph_cut: hard labels (H_CE + P_BL); dense: as gradient, on
+    the dense neighbourhood."""
     steps: Count | None = None
-    """Most steps, or sweeps of graph_cut. null: the solver's own number."""
+    """Most steps, or sweeps of graph_cut. null: the solver's own number. random_walker has none."""
     learning_rate: Positive | None = None
-    """Step size on the energy summed over pixels. null: the solver's own."""
-    tolerance: NonNegative = 1e-4
-    """Relative change of the energy at the last step below which a solve counts as converged."""
+    """Step size on the energy summed over pixels, of gradient, fast and dense. null: the solver's own."""
+    tolerance: NonNegative | None = None
+    """Relative change of the energy at the last step below which a solve counts as converged. null: the solver's own, 1e-4.
+    random_walker and graph_cut have none."""
 
 
 class Run(Section):
@@ -395,8 +432,8 @@ class Run(Section):
 
     method: Name
     """Name of the method in tables and figures."""
-    dataset: Name
-    """Key of `datasets`."""
+    dataset: str
+    """Key of `datasets`: that of the supervision."""
     supervision: Name
     """Key of `supervision`."""
     network: Name
@@ -465,6 +502,8 @@ class Params(Section):
     """Processes that train one run together, each on its share of every batch: one per GPU. Not part of a run's identity."""
     noise: Noise
     """Default corruption of size targets."""
+    levels: Levels
+    """Values that products are made of."""
     datasets: dict[Name, Dataset]
     """Data sets by name."""
     supervision: dict[Name, Supervision]
@@ -475,6 +514,8 @@ class Params(Section):
     """Training settings by name."""
     solver: dict[Name, Solver]
     """Pseudo-label solvers by name."""
+    terms: Terms = Terms()
+    """Settings of loss terms that objectives share."""
     objectives: dict[Name, Objective]
     """Loss combinations by name."""
     runs: dict[Name, dict[Name, Run]]
@@ -489,59 +530,75 @@ class Params(Section):
             raise ValueError("; ".join(problems))
         return self
 
+    def family(self, family: str) -> dict[str, Run]:
+        """Return the runs of a family by name.
+
+        Raises:
+            ParamsError: there is no such family; the message lists those that are there.
+        """
+        if family not in self.runs:
+            raise ParamsError(f"{paths.family_runs(family)}: no such family of runs; there: {', '.join(self.runs)}")
+        return self.runs[family]
+
     def run(self, family: str, name: str) -> Run:
         """Return one run.
 
         Raises:
-            ParamsError: the family or run is not in params.yaml; the message lists what is.
+            ParamsError: there is no such family or run; the message lists what is there.
         """
-        if family not in self.runs:
-            raise ParamsError(f"runs.{family} is not in params.yaml; families: {', '.join(self.runs)}")
-        if name not in self.runs[family]:
-            raise ParamsError(f"runs.{family}.{name} is not in params.yaml; runs: {', '.join(self.runs[family])}")
-        return self.runs[family][name]
+        runs = self.family(family)
+        if name not in runs:
+            raise ParamsError(
+                f"{paths.family_runs(family)}: has no run {name} (there: {_nearest(name, runs)}); "
+                "where a pipeline still names it, run python -m pipeline.wiring"
+            )
+        return runs[name]
+
+    def lacks_start(self, family: str) -> str | None:
+        """Return the family that runs of `family` start from and that is not there, which leaves them out; else None."""
+        starts = (run.start.split("/")[0] for run in self.runs[family].values() if run.start is not None)
+        return next((start for start in starts if start not in self.runs), None)
 
 
-def _missing_references(params: Params) -> list[str]:
-    """Name every reference to a key that does not exist."""
-    wanted: list[tuple[str, str, dict[str, Any], str]] = []
-    wanted += [
-        (f"supervision.{key}.dataset", item.dataset, params.datasets, "datasets") for key, item in params.supervision.items()
-    ]
-    wanted += [
-        (f"objectives.{key}.self_labeling.solver", item.self_labeling.solver, params.solver, "solver")
-        for key, item in params.objectives.items()
-        if item.self_labeling is not None
-    ]
-    wanted.append(("figures.panel_objective", params.figures.panel_objective, params.objectives, "objectives"))
-    wanted.append(("figures.panel_dense_objective", params.figures.panel_dense_objective, params.objectives, "objectives"))
-    known_runs = {f"{family}/{name}" for family, runs in params.runs.items() for name in runs}
-    wanted.append(("figures.panel_run", params.figures.panel_run, dict.fromkeys(known_runs), "runs"))
-    wanted += [("figures.headline", run, dict.fromkeys(known_runs), "runs") for run in params.figures.headline]
-    wanted += [
-        (f"figures.panels.{artefact}.runs", run, dict.fromkeys(known_runs), "runs")
-        for artefact, panels in params.figures.panels.items()
-        for run in panels.runs
-    ]
+def _references(params: Params) -> Iterator[tuple[str, str, str]]:
+    """Yield (key, value, section that the value must be a key of) of every reference."""
+    for key, item in params.supervision.items():
+        yield f"supervision.{key}.dataset", item.dataset, "datasets"
+    for key, objective in params.objectives.items():
+        if objective.self_labeling is not None:
+            yield f"objectives.{key}.self_labeling.solver", objective.self_labeling.solver, "solver"
+    figures = params.figures
+    yield "figures.panel_objective", figures.panel_objective, "objectives"
+    yield "figures.panel_dense_objective", figures.panel_dense_objective, "objectives"
+    yield "figures.panel_run", figures.panel_run, "runs"
+    for run_name in figures.headline:
+        yield "figures.headline", run_name, "runs"
+    for artefact, panels in figures.panels.items():
+        for run_name in panels.runs:
+            yield f"figures.panels.{artefact}.runs", run_name, "runs"
     for family, runs in params.runs.items():
         for name, run in runs.items():
             at = f"runs.{family}.{name}"
-            wanted += [
-                (f"{at}.dataset", run.dataset, params.datasets, "datasets"),
-                (f"{at}.supervision", run.supervision, params.supervision, "supervision"),
-                (f"{at}.network", run.network, params.networks, "networks"),
-                (f"{at}.objective", run.objective, params.objectives, "objectives"),
-                (f"{at}.training", run.training, params.training, "training"),
-            ]
+            yield f"{at}.supervision", run.supervision, "supervision"
+            yield f"{at}.network", run.network, "networks"
+            yield f"{at}.objective", run.objective, "objectives"
+            yield f"{at}.training", run.training, "training"
             if run.start is not None:
-                wanted.append((f"{at}.start", run.start, dict.fromkeys(known_runs), "runs"))
+                yield f"{at}.start", run.start, "runs"
+
+
+def _missing_references(params: Params) -> list[str]:
+    """Name every reference to a key that does not exist; runs of a family that is not there at all are nobody's mistake."""
+    sections = ("datasets", "supervision", "networks", "objectives", "training", "solver")
+    known: dict[str, Collection[str]] = {section: getattr(params, section) for section in sections}
+    known["runs"] = [f"{family}/{name}" for family, runs in params.runs.items() for name in runs]
     missing: dict[tuple[str, str], list[str]] = {}
-    for key, value, known, section in wanted:
-        if value not in known:
+    for key, value, section in _references(params):
+        left_out = section == "runs" and value.split("/")[0] not in params.runs
+        if value not in known[section] and not left_out:
             missing.setdefault((value, section), []).append(key)
-    names = {section: known for _, _, known, section in wanted}
     return [
-        f"{_first(keys)} = {value!r} names nothing in {section} (there: {_nearest(value, names[section])})"
+        f"{_first(keys)} = {value!r} names nothing in {section} (there: {_nearest(value, known[section])})"
         for (value, section), keys in missing.items()
     ]
 
@@ -561,67 +618,71 @@ def _nearest(name: str, known: Collection[str], count: int = 12) -> str:
 
 def _contradictions(params: Params) -> list[str]:
     """Name every run whose objective needs what its supervision does not give, or whose parts do not fit together."""
-    problems = []
-    problems += [
-        f"figures.headline: {run} is not of the families {', '.join(HEADLINE_FAMILIES)}, whose results the summary reads"
-        for run in params.figures.headline
-        if run.split("/")[0] not in HEADLINE_FAMILIES
-    ]
-    panel_run = params.runs.get("seeds", {}).get(params.figures.panel_run.split("/")[1])
-    if panel_run is not None and panel_run.supervision != params.figures.panel_supervision:
-        problems.append(f"figures.panel_supervision: figures.panel_run has supervision {panel_run.supervision!r}")
-    problems += [
-        f"runs.{family}: either all runs have a start or none; its pipeline declares the dependency for all"
-        for family, runs in params.runs.items()
-        if len({run.start is None for run in runs.values()}) > 1
-    ]
-    all_runs = [run for runs in params.runs.values() for run in runs.values() if run.objective in params.objectives]
-    segmenting = {run.training for run in all_runs if "image_labels" not in params.objectives[run.objective].terms}
-    problems += [
-        f"training.{name}.image_size_px: segmentation needs a multiple of 16, got {training.image_size_px}"
-        for name, training in params.training.items()
-        if name in segmenting and training.image_size_px % 16 != 0
-    ]
+    problems = [*_unfit_panels(params), *_mixed_starts(params), *_unfit_sizes(params)]
     for family, runs in params.runs.items():
         for name, run in runs.items():
-            at = f"runs.{family}.{name}"
-            supervision = params.supervision.get(run.supervision)
-            objective = params.objectives.get(run.objective)
-            training = params.training.get(run.training)
-            if supervision is None or objective is None or training is None or run.dataset not in params.datasets:
-                continue
-            if supervision.dataset != run.dataset:
-                problems.append(
-                    f"{at}: supervision {run.supervision!r} belongs to data set {supervision.dataset!r}, not {run.dataset!r}"
-                )
-            gives_sizes = supervision.sizes is not None
-            takes_tags = objective.size is not None and objective.size.loss in ("log_barrier", "flat_barrier")
-            needs = {
-                "masks": supervision.masks,
-                "seeds": supervision.seeds is not None,
-                "proposals": supervision.seeds is not None,
-                "size": gives_sizes or (takes_tags and supervision.tags),
-                "barrier": gives_sizes or supervision.tags,
-                "image_labels": supervision.labels is not None,
-            }
-            problems += [
-                f"{at}: objective {run.objective!r} needs {need}, which supervision {run.supervision!r} does not give"
-                for need, given in needs.items()
-                if need in objective.terms and not given
-            ]
-            if {"size", "barrier"} & set(objective.terms) and training.input == "crop":
-                problems.append(
-                    f"{at}: size targets hold for whole images; training.{run.training}.input must be 'resize', not 'crop'"
-                )
-            chosen = supervision.subset.classes if supervision.subset is not None else params.datasets[run.dataset].classes
-            if objective.proposals is not None and chosen is not None:
-                most = 1 - 1 / (len(chosen) + 1)  # with background
-                if objective.proposals.epsilon >= most:
-                    problems.append(
-                        f"objectives.{run.objective}.proposals.epsilon: expected below {most:.4g} with the {len(chosen) + 1} "
-                        f"classes of {at}, got {objective.proposals.epsilon:g}"
-                    )
+            known = run.objective in params.objectives and run.training in params.training and run.dataset in params.datasets
+            if known and run.supervision in params.supervision:
+                for check in (_lacking_supervision, _cropped_sizes, _unfit_epsilon):
+                    problems += check(params, f"runs.{family}.{name}", run)
     return problems
+
+
+def _unfit_panels(params: Params) -> Iterator[str]:
+    panel_run = params.runs.get("seeds", {}).get(params.figures.panel_run.split("/")[1])
+    if panel_run is not None and panel_run.supervision != params.figures.panel_supervision:
+        yield f"figures.panel_supervision: figures.panel_run has supervision {panel_run.supervision!r}"
+
+
+def _mixed_starts(params: Params) -> Iterator[str]:
+    for family, runs in params.runs.items():
+        if len({run.start is None for run in runs.values()}) > 1:
+            yield f"runs.{family}: either all runs have a start or none; its pipeline declares the dependency for all"
+
+
+def _unfit_sizes(params: Params) -> Iterator[str]:
+    """Yield training blocks of segmentation whose pictures no network takes."""
+    all_runs = [run for runs in params.runs.values() for run in runs.values() if run.objective in params.objectives]
+    segmenting = {run.training for run in all_runs if "image_labels" not in params.objectives[run.objective].terms}
+    for name, training in params.training.items():
+        if name in segmenting and training.image_size_px % 16 != 0:
+            yield f"training.{name}.image_size_px: segmentation needs a multiple of 16, got {training.image_size_px}"
+
+
+def _lacking_supervision(params: Params, at: str, run: Run) -> Iterator[str]:
+    supervision, objective = params.supervision[run.supervision], params.objectives[run.objective]
+    gives_sizes = supervision.sizes is not None
+    takes_tags = objective.size is not None and objective.size.loss in ("log_barrier", "flat_barrier")
+    needs = {
+        "masks": supervision.masks,
+        "seeds": supervision.seeds is not None,
+        "proposals": supervision.seeds is not None,
+        "size": gives_sizes or (takes_tags and supervision.tags),
+        "barrier": gives_sizes or supervision.tags,
+        "image_labels": supervision.labels is not None,
+    }
+    for need, given in needs.items():
+        if need in objective.terms and not given:
+            yield f"{at}: objective {run.objective!r} needs {need}, which supervision {run.supervision!r} does not give"
+
+
+def _cropped_sizes(params: Params, at: str, run: Run) -> Iterator[str]:
+    sized = {"size", "barrier"} & set(params.objectives[run.objective].terms)
+    if sized and params.training[run.training].input == "crop":
+        yield f"{at}: size targets hold for whole images; training.{run.training}.input must be 'resize', not 'crop'"
+
+
+def _unfit_epsilon(params: Params, at: str, run: Run) -> Iterator[str]:
+    """Yield shares of wrong proposals that the robust loss cannot expect with the run's classes."""
+    supervision, proposals = params.supervision[run.supervision], params.objectives[run.objective].proposals
+    chosen = supervision.subset.classes if supervision.subset is not None else params.datasets[run.dataset].classes
+    if proposals is not None and chosen is not None:
+        most = 1 - 1 / (len(chosen) + 1)  # with background
+        if proposals.epsilon >= most:
+            yield (
+                f"objectives.{run.objective}.proposals.epsilon: expected below {most:.4g} with the {len(chosen) + 1} "
+                f"classes of {at}, got {proposals.epsilon:g}"
+            )
 
 
 def read_yaml(path: Path) -> Any:
@@ -644,31 +705,133 @@ def read_yaml(path: Path) -> Any:
         raise ParamsError(f"{path}: not valid YAML: {type(error).__name__}: {error}") from None
 
 
-def load_params(path: Path = paths.PARAMS) -> Params:
-    """Read and validate params.yaml.
+def read_families(folder: Path = paths.EXPERIMENTS) -> dict[str, Any]:
+    """Return the content of every FAMILY/runs.yaml in `folder`, by family."""
+    return {path.parent.name: read_yaml(path) for path in sorted(folder.glob("*/runs.yaml"))}
+
+
+def load_params(path: Path = paths.PARAMS, families: Path = paths.EXPERIMENTS) -> Params:
+    """Read and validate params.yaml and the families of runs.
 
     Raises:
         ParamsError: one line for each problem: the key's path, what is wrong, the value found.
     """
+    return resolve(read_yaml(path), read_families(families), path)
+
+
+def resolve(tree: Any, families: Mapping[str, Any], path: Path = paths.PARAMS) -> Params:
+    """Return the validated settings of a tree and of families of runs, everything that they leave unsaid written out.
+
+    Args:
+        tree: content of params.yaml.
+        families: content of runs.yaml by family.
+        path: of the tree, for messages.
+
+    Raises:
+        ParamsError: as `load_params`.
+    """
+    problems: list[str] = []
+    expanded = tree
     try:
-        return Params.model_validate(read_yaml(path))
+        if isinstance(tree, Mapping):
+            Levels.model_validate(tree.get(LEVELS, {}))  # first, because so much is made of them
+            expanded = _expanded(tree, families, problems)
+        if not problems:
+            return Params.model_validate(expanded)
     except ValidationError as error:
-        lines = [_explain(problem) for problem in error.errors()]
-        raise ParamsError(
-            f"{path}: {len(lines)} problem{'s' if len(lines) > 1 else ''}\n" + "\n".join(f"  {line}" for line in lines)
-        ) from None
+        problems = _explain_all(error, tree)
+    raise ParamsError(
+        f"{path}: {len(problems)} problem{'s' if len(problems) > 1 else ''}\n" + "\n".join(f"  {line}" for line in problems)
+    )
+
+
+RUNS = "runs"
+
+
+def _mapping(tree: Mapping[str, Any], section: str) -> Mapping[str, Any]:
+    """Return a section, empty if it is missing or malformed: validation says so."""
+    found = tree.get(section)
+    return found if isinstance(found, Mapping) else {}
+
+
+def _supervision(tree: Mapping[str, Any]) -> Iterator[tuple[str, str, Any]]:
+    """Yield (name as written, name, entry) of all variants of supervision."""
+    return products(_mapping(tree, "supervision"), _mapping(tree, LEVELS), Supervision.model_fields)
+
+
+def _expanded(tree: Mapping[str, Any], families: Mapping[str, Any], problems: list[str]) -> dict[str, Any]:
+    """Return the tree with products, bases and runs written out; what cannot be goes to `problems`."""
+    expanded = dict(tree)
+    if RUNS in tree:
+        problems.append(f"{RUNS}: unknown key; runs stand in {paths.family_runs('FAMILY')}")
+    try:
+        if isinstance(tree.get("supervision"), Mapping):
+            expanded["supervision"] = {name: entry for _, name, entry in _supervision(tree)}
+    except ValueError as error:
+        problems.append(f"supervision.{error}")
+        return expanded
+    if isinstance(tree.get("training"), Mapping):
+        expanded["training"] = expand_training(tree["training"])
+    if isinstance(tree.get("objectives"), Mapping):
+        expanded["objectives"] = expand_objectives(tree["objectives"], _mapping(tree, "terms"))
+    expanded[RUNS] = {}
+    for family, content in families.items():
+        try:
+            whole = content if isinstance(content, Mapping) else {}
+            supervision = _mapping(expanded, "supervision")
+            expanded[RUNS][family] = expand_runs(whole, _mapping(tree, LEVELS), supervision, Run.model_fields)
+        except ValueError as error:
+            problems.append(f"{paths.family_runs(family)}: {error}")
+    return expanded
+
+
+def _explain_all(error: ValidationError, tree: Any) -> list[str]:
+    """Return one line for each mistake, however many entries it reaches."""
+    above = (LEVELS,) if error.title == Levels.__name__ else ()
+    places: dict[tuple[tuple[Any, ...], str], list[str]] = {}
+    for problem in error.errors():
+        location = _origin((*above, *(part for part in problem["loc"] if part != "[key]")), tree)
+        run = ".".join(map(str, location[:3])) if location[:1] == (RUNS,) and len(location) > 3 else ""
+        place = (RUNS, *location[3:]) if run else location
+        places.setdefault((place, _explain(problem)), []).append(run)
+    return [
+        f"{_first(list(dict.fromkeys(runs)))}.{'.'.join(map(str, place[1:]))}: {text}"
+        if runs[0]
+        else f"{'.'.join(map(str, place)) or '(whole file)'}: {text}"
+        for (place, text), runs in places.items()
+    ]
+
+
+def _origin(location: tuple[Any, ...], tree: Any) -> tuple[Any, ...]:
+    """Return where in params.yaml a value of the expanded tree was written."""
+    if location[:1] == ("supervision",) and len(location) > 1:
+        written = next((written for written, name, _ in _supervision(tree) if name == location[1]), location[1])
+        return (location[0], written, *location[2:])
+    if location[:1] == ("training",) and len(location) > 2 and not _has(tree, location):
+        base = ("training", BASE, *location[2:])
+        return base if _has(tree, base) else location
+    if location[:1] == ("objectives",) and len(location) > 3 and not _has(tree, location):
+        shared = ("terms", *location[2:])
+        return shared if _has(tree, shared) else location
+    return location
+
+
+def _has(tree: Any, location: tuple[Any, ...]) -> bool:
+    """Return whether a tree has a value at a place."""
+    for key in location:
+        if not isinstance(tree, Mapping) or key not in tree:
+            return False
+        tree = tree[key]
+    return True
 
 
 def _explain(problem: Any) -> str:
-    """Say where, what and what was found, for one problem reported by pydantic."""
-    key = ".".join(str(part) for part in problem["loc"] if part != "[key]") or "(whole file)"
+    """Say what is wrong and what was found, for one problem reported by pydantic."""
     if problem["type"] == "extra_forbidden":
-        return f"{key}: unknown key; remove it or correct its spelling (known keys: {_known_keys(problem['loc'])})"
-    message = problem["msg"].removeprefix("Value error, ")
+        return f"unknown key; remove it or correct its spelling (known keys: {_known_keys(problem['loc'])})"
+    message: str = problem["msg"].removeprefix("Value error, ")
     found = problem["input"]
-    if isinstance(found, dict | list):
-        return f"{key}: {message}"
-    return f"{key}: {message}, got {found!r}"
+    return message if isinstance(found, dict | list) else f"{message}, got {found!r}"
 
 
 def _known_keys(location: tuple[str | int, ...]) -> str:
@@ -689,13 +852,71 @@ def _section_in(annotation: Any) -> type[Section] | None:
     return next((part for part in inner if part is not None), None)
 
 
+def declared_runs(params: Params, family: str) -> dict[str, dict[str, str]]:
+    """Return what the pipeline of a family says about each run: the fields that its training's dependencies are named after."""
+    fields = ("dataset", "supervision", "network", "objective", "training", "start")
+    return {
+        name: {field: value for field in fields if (value := getattr(run, field)) is not None}
+        for name, run in params.runs[family].items()
+    }
+
+
+def tracked_keys(params: Params, family: str) -> list[str]:
+    """Return the keys of params.yaml that the trainings of a family depend on, `item` being one of `declared_runs`."""
+    objectives = [params.objectives[run.objective] for run in params.runs[family].values()]
+    terms = sorted({term for objective in objectives for term in objective.terms} & set(Terms.model_fields))
+    keys = ["seed", "repetitions", "networks.${item.network}", f"training.{BASE}", "training.${item.training}"]
+    keys += ["objectives.${item.objective}", *(f"terms.{term}" for term in terms)]
+    return [*keys, "solver"] if "self_labeling" in terms else keys
+
+
+def out_of_date(params: Params) -> list[str]:
+    """Return the families whose pipeline has other runs or settings than it should; `python -m pipeline.wiring` mends that."""
+    found = []
+    for family in params.runs:
+        place = paths.family_pipeline(family)
+        if params.lacks_start(family) is not None:
+            found += [family] if place.exists() else []
+            continue
+        train = read_yaml(place)["stages"]["train"] if place.exists() else {"foreach": {}, "do": {"params": []}}
+        stands = (train["foreach"], train["do"]["params"])
+        if stands != (declared_runs(params, family), tracked_keys(params, family)):
+            found.append(family)
+    return found
+
+
 def json_schema() -> str:
-    """Return the JSON schema of params.yaml, as committed beside this module."""
-    return json.dumps(Params.model_json_schema(), indent=1, sort_keys=True) + "\n"
+    """Return the JSON schema of params.yaml as it is written, as committed beside this module.
+
+    Runs stand elsewhere, blocks may leave out what their base says, and lists of levels stand in place of one value.
+    """
+    schema = Params.model_json_schema()
+    known, properties = schema["$defs"], schema["properties"]
+    del properties[RUNS], known["Run"]
+    schema["required"].remove(RUNS)
+    for block in ("Training", "Size", "Barrier", "DenseCrf", "SelfLabeling"):  # changes of a base, which is whole
+        known[f"Whole{block}"] = dict(known[block])
+        del known[block]["required"]
+    properties["training"] |= {"properties": {BASE: {"$ref": "#/$defs/WholeTraining"}}, "required": [BASE]}
+    known["Terms"] = json.loads(re.sub(r"(Size|Barrier|DenseCrf|SelfLabeling)\"", r'Whole\1"', json.dumps(known["Terms"])))
+    several = [{"const": LEVELS}, {"type": "array", "items": {"type": "number"}}]
+    for block, name in (("Seeds", "length_ratio"), ("SizeTargets", "mre"), ("ClassLabels", "corrupted")):
+        value = known[block]["properties"][name]
+        known[block]["properties"][name] = {"description": value["description"], "anyOf": [value, *several]}
+    # Names in braces are keys of `supervision`, and of its entries.
+    properties["supervision"] = {
+        "description": properties["supervision"]["description"],
+        "additionalProperties": {"$ref": "#/$defs/Supervision"},
+        "type": "object",
+    }
+    known["Supervision"] |= {"additionalProperties": {"type": "array"}}
+    data_set = known["Supervision"]["properties"]["dataset"]
+    known["Supervision"]["properties"]["dataset"] = {"description": data_set["description"], "type": ["string", "array"]}
+    return json.dumps(schema, indent=1, sort_keys=True) + "\n"
 
 
 def main() -> None:
-    """Check params.yaml, or rewrite its JSON schema."""
+    """Check params.yaml and the families of runs, or rewrite the JSON schema."""
     parser = argparse.ArgumentParser(prog="python -m pipeline.params", description=main.__doc__)
     parser.add_argument("--schema", action="store_true", help=f"rewrite {SCHEMA.name} from the models")
     if parser.parse_args().schema:
@@ -703,8 +924,14 @@ def main() -> None:
         return
     try:
         params = load_params()
+        stale = out_of_date(params)
     except ParamsError as error:
         raise SystemExit(str(error)) from None
+    if stale:
+        raise SystemExit(f"{', '.join(stale)}: the pipelines are out of date with their runs; run python -m pipeline.wiring")
+    for family in params.runs:
+        if (start := params.lacks_start(family)) is not None:
+            print(f"left out: {family}, whose runs start from those of {start}, which is not there")
     count = sum(len(runs) for runs in params.runs.values())
     print(f"{paths.PARAMS} is valid: profile {params.profile}, {count} runs in {len(params.runs)} families")
 

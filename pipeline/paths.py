@@ -16,6 +16,8 @@ TEST_SCORES = Path("reports/voc_test_scores.csv")
 """Scores that the evaluation server of PASCAL VOC returned, entered by hand."""
 DATA_STATISTICS = Path("reports/data.json")
 """Images and classes per image of each data set."""
+EXPERIMENTS = Path("pipeline/experiments")
+"""A folder for each family of runs."""
 SUMMARY = Path("reports/metrics.json")
 ARTEFACTS_PIPELINE = Path("reports/dvc.yaml")
 SCRATCH = Path(".scratch")
@@ -66,7 +68,7 @@ def seed_regions(variant: str) -> Path:
 
 
 def class_labels(variant: str) -> Path:
-    """Return the table of soft class labels: one row per image, one column per class."""
+    """Return the table of soft class labels: one row per image."""
     return supervision(variant) / "labels.csv"
 
 
@@ -97,7 +99,12 @@ def model(family: str, run: str) -> Path:
 
 def family_pipeline(family: str) -> Path:
     """Return the DVC pipeline of one family of runs."""
-    return Path("pipeline/experiments") / family / "dvc.yaml"
+    return EXPERIMENTS / family / "dvc.yaml"
+
+
+def family_runs(family: str) -> Path:
+    """Return the file that says which runs a family has."""
+    return EXPERIMENTS / family / "runs.yaml"
 
 
 def code(family: str) -> Path:

@@ -23,22 +23,21 @@ from typing import Annotated, Literal, NamedTuple, cast
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import Image
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
 from tqdm import tqdm
 
-from pipeline import paths
-from pipeline.datasets.base import UNREADABLE, DatasetError, encode_mask, encode_photo, file_id, read_made_from
+from pipeline import paths, runs
+from pipeline.datasets.base import DatasetError, encode_mask, encode_photo, file_id, picture_formats, read_made_from, read_photo
+from pipeline.errors import clear_errors
 from pipeline.evaluation.predict import predict_logits, resized_batch
 from pipeline.files import read_json, walk, write_atomically, write_json
-from pipeline.networks import CLASSIFIERS, NETWORKS
+from pipeline.networks import CLASSIFIERS
 from pipeline.params import Network
 from pipeline.report.overlay import Palette, blend
-from pipeline.stages.common import clear_errors
 from pipeline.targets.sizes import class_sizes, write_size_targets
-from pipeline.training.checkpoint import load_state
 
 Picture = NDArray[np.uint8]
 Which = Literal["last", "best"]
@@ -130,10 +129,9 @@ def load_trained(folder: Path, *, repetition: int = 0, which: Which = "last", de
     if kind in CLASSIFIERS:
         raise ValueError(f"{place}: network {kind!r} gives one class per picture; masks need a segmentation run")
     weights = weights_file(folder, repetition, which)
-    options = record.network.model_dump(exclude={"kind", "weights"})
-    network = NETWORKS[kind](len(names), **options, weights=None).to(device).eval()  # the run's own weights are loaded below
+    run = runs.Trained(record.model_dump())
     try:
-        network.load_state_dict(load_state(weights, device))
+        network = run.network(len(names), weights, device)
     except (RuntimeError, AttributeError, TypeError) as error:
         raise ValueError(f"{weights}: expected weights of the network in {place}, got others") from error
     broken = [name for name, value in network.state_dict().items() if not value.isfinite().all()]
@@ -143,7 +141,7 @@ def load_trained(folder: Path, *, repetition: int = 0, which: Which = "last", de
         network=network,
         class_names=names,
         palette=[(red, green, blue) for red, green, blue in record.palette],
-        resize_px=record.training.image_size_px if record.training.input == "resize" else None,
+        resize_px=run.resize_px,
         digest=hashlib.sha256(weights.read_bytes()).hexdigest()[:16],
     )
 
@@ -205,7 +203,7 @@ class Predictor:
         """Return the most probable class of every pixel, (H, W) uint8, of pictures (H, W, 3) uint8.
 
         Raises:
-            ValueError: the GPU cannot hold a single picture or window.
+            ValueError: the GPU cannot hold a single picture or window, or scores are not finite.
         """
         if self.resize_px is None:
             return [self._in_windows(image) for image in images]
@@ -213,7 +211,7 @@ class Predictor:
         while len(done) < len(images):
             chunk = images[len(done) : len(done) + self.batch_size]
             try:
-                logits = self.network(resized_batch(chunk, self.resize_px, self.device)).float()
+                logits = _finite(self.network(resized_batch(chunk, self.resize_px, self.device)).float())
                 done += [upscaled_labels(one, image.shape[:2]) for one, image in zip(logits, chunk)]
             except torch.cuda.OutOfMemoryError as error:
                 if self.batch_size == 1:
@@ -231,13 +229,19 @@ class Predictor:
             for rows in windows(height, self.window_px):
                 for columns in windows(width, self.window_px):
                     part = image[rows.start : rows.stop, columns.start : columns.stop]
-                    logits = predict_logits(self.network, [part], resize_px=None, device=self.device)[0]
+                    logits = _finite(predict_logits(self.network, [part], resize_px=None, device=self.device)[0])
                     found = logits.argmax(0).to(torch.uint8).cpu().numpy()
                     inner = found[rows.first - rows.start : rows.last - rows.start, columns.first - columns.start :]
                     labels[rows.first : rows.last, columns.first : columns.last] = inner[:, : columns.last - columns.first]
         except torch.cuda.OutOfMemoryError as error:
             raise ValueError(f"the GPU ran out of memory on windows of {self.window_px} px; pass a smaller --window") from error
         return labels
+
+
+def _finite(logits: Tensor) -> Tensor:
+    if not logits.isfinite().all():
+        raise ValueError("the network's scores are not finite: its training diverged; train again with a lower learning rate")
+    return logits
 
 
 @dataclass(frozen=True)
@@ -297,21 +301,10 @@ def upscaled_labels(logits: Tensor, size: tuple[int, ...]) -> Picture:
 def read_picture(path: Path) -> Picture:
     """Return a picture of any format that Pillow reads as (H, W, 3) uint8, upright as its EXIF orientation says.
 
-    Of pictures with several frames the first is read; transparency is left out; 16-bit grey keeps its upper eight bits.
-
     Raises:
-        DatasetError: missing, truncated, not a picture, or with 32 bits per value.
+        DatasetError: as `pipeline.datasets.base.decode_photo`, which training sees pictures with, too.
     """
-    try:
-        with Image.open(path) as image:
-            upright = ImageOps.exif_transpose(image)
-            if upright.mode.startswith("I;16"):
-                upright = Image.fromarray((np.asarray(upright) >> 8).astype(np.uint8))
-            if upright.mode in ("I", "F"):
-                raise DatasetError(f"{path}: has 32 bits per value, whose range is unknown; convert it to 8 or 16 bits")
-            return np.asarray(upright.convert("RGB"))
-    except UNREADABLE as error:
-        raise DatasetError(f"{path}: cannot be read as a picture ({error}); repair or remove it") from error
+    return read_photo(path)
 
 
 class Found(NamedTuple):
@@ -340,8 +333,7 @@ def find_pictures(place: Path, out: Path) -> Found:
     """
     if not place.is_file() and not place.is_dir():
         raise ValueError(f"{place}: not found; expected a picture or a folder of pictures")
-    Image.init()
-    suffixes = {suffix for suffix, kind in Image.registered_extensions().items() if kind in Image.OPEN}
+    suffixes = picture_formats()
     root = place.parent if place.is_file() else place
     named: list[tuple[str, Path]] = []
     found = Found({}, [], [])

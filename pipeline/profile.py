@@ -1,56 +1,147 @@
 """Put a scale into params.yaml: `python -m pipeline.profile paper`, and `embedded` to come back.
 
-A profile is an overlay in pipeline/profiles. First the values of `embedded` are put into params.yaml, then those of the profile
-asked for; what neither names stays, and so do comments. Every value is then visible, tracked and open to `dvc exp run -S`.
+A profile is an overlay in pipeline/profiles. The values of `embedded` are put into params.yaml, then those of the profile asked
+for; values that only other profiles name are taken out, so that bases and defaults hold. What no profile names stays, and so do
+comments. Every value is then visible, tracked and open to `dvc exp run -S`; pipelines are wired anew for the levels there are.
 """
 
 from __future__ import annotations
 
 import argparse
 import io
-from collections.abc import MutableMapping
+import json
+from collections.abc import Collection, Iterator, Mapping, MutableMapping
 from pathlib import Path
 from typing import Any
 
 from ruamel.yaml import YAML
+from ruamel.yaml.comments import CommentedMap, CommentedSeq
 
 from pipeline import paths
+from pipeline.errors import clear_errors
 from pipeline.files import write_atomically
 from pipeline.params import load_params
-from pipeline.stages.common import clear_errors
 
 PROFILES = Path(__file__).with_name("profiles")
+Keys = tuple[str, ...]
+
+EMBEDDED = "embedded"
+WIDTH = 80
+"""Columns of a line that DVC's serializer leaves whole."""
 
 
-def overlay(base: MutableMapping[str, Any], changes: MutableMapping[str, Any]) -> None:
+def profiles() -> list[str]:
+    """Return the names of all profiles."""
+    return sorted(path.stem for path in PROFILES.glob("*.yaml"))
+
+
+def read_profile(name: str) -> Any:
+    """Return the overlay of a profile, its numbers as they are written."""
+    return YAML().load((PROFILES / f"{name}.yaml").read_text(encoding="utf-8"))
+
+
+def overlay(base: MutableMapping[str, Any], changes: Mapping[str, Any]) -> None:
     """Merge `changes` into `base` in place, mappings key by key."""
     for key, value in changes.items():
-        if isinstance(value, MutableMapping) and isinstance(base.get(key), MutableMapping):
+        if isinstance(value, Mapping) and isinstance(base.get(key), MutableMapping):
             overlay(base[key], value)
         else:
             base[key] = value
 
 
+def leaves(tree: Mapping[str, Any], above: Keys = ()) -> Iterator[Keys]:
+    """Yield the keys that lead to each value of a tree."""
+    for key, value in tree.items():
+        if isinstance(value, Mapping) and value:
+            yield from leaves(value, (*above, key))
+        else:
+            yield (*above, key)
+
+
+def remove(tree: MutableMapping[str, Any], keys: Keys, wanted: Collection[Keys]) -> None:
+    """Take one value out of a tree, if it is there, and what is empty without it; blocks of a section stay, as what is wanted."""
+    inner: list[Any] = [tree]
+    for key in keys[:-1]:
+        if not isinstance(inner[-1], Mapping) or key not in inner[-1]:
+            return
+        inner.append(inner[-1][key])
+    for depth in range(len(keys), 2, -1):
+        if keys[:depth] in wanted or (depth < len(keys) and inner[depth]):
+            return
+        inner[depth - 1].pop(keys[depth - 1], None)
+
+
+def put_profile(tree: MutableMapping[str, Any], name: str) -> None:
+    """Put a profile into the content of params.yaml, in place."""
+    wanted: set[Keys] = set()
+    for layer in dict.fromkeys([EMBEDDED, name]):
+        overlay(tree, read_profile(layer))
+        wanted.update(leaves(read_profile(layer)))
+    for other in profiles():
+        for keys in set(leaves(read_profile(other))) - wanted:
+            remove(tree, keys, wanted)
+
+
+def dump(tree: Any) -> bytes:
+    """Return the text of params.yaml in the form that `dvc exp run -S` leaves it in, so that only changed values differ.
+
+    DVC breaks what is longer than 80 columns. So what fits stands on one line, and everything else has a line for each key.
+    """
+    yaml = YAML()
+    yaml.default_flow_style = False
+    for section in tree.values():
+        _arrange(yaml, section, 0)
+    text = io.StringIO()
+    yaml.dump(tree, text)
+    return text.getvalue().encode()
+
+
+def _arrange(yaml: YAML, tree: Any, depth: int) -> None:
+    """Choose the style of each mapping and list in `tree`, which itself has a line for each key."""
+    if isinstance(tree, CommentedMap):
+        for _, _, comment, _ in (entry for entry in tree.ca.items.values() if entry[2] is not None):
+            comment.start_mark.column = 0  # one space before it, however long the line is
+        for key, value in tree.items():
+            if isinstance(value, CommentedMap | CommentedSeq):
+                fits = not _commented(value) and _length(yaml, key, value) + 2 * (depth + 1) <= WIDTH
+                value.fa.set_flow_style() if fits else value.fa.set_block_style()
+                if not fits:
+                    _arrange(yaml, value, depth + 1)
+
+
+def _commented(tree: Any) -> bool:
+    """Return whether a comment stands between the keys of a tree."""
+    inner = tree.values() if isinstance(tree, CommentedMap) else ()
+    return isinstance(tree, CommentedMap | CommentedSeq) and (bool(tree.ca.items) or any(map(_commented, inner)))
+
+
+def _length(yaml: YAML, key: str, value: Any) -> int:
+    """Return how long `key: value` is on one line."""
+    text = io.StringIO()
+    wide = YAML()
+    wide.width = 10_000
+    plain = json.loads(json.dumps(value))
+    wide.default_flow_style = True
+    wide.dump({key: plain}, text)
+    return len(text.getvalue().strip()) - 2
+
+
 def main() -> None:
     """Run the command line."""
-    names = sorted(path.stem for path in PROFILES.glob("*.yaml"))
     parser = argparse.ArgumentParser(prog="python -m pipeline.profile", description=__doc__)
-    parser.add_argument("name", choices=names, help="which scale")
+    parser.add_argument("name", choices=profiles(), help="which scale")
     name = parser.parse_args().name
+    from pipeline.wiring import write_pipelines
+
     with clear_errors():
-        yaml = YAML()
-        yaml.width = 4096
-        yaml.representer.add_representer(type(None), lambda writer, _: writer.represent_scalar("tag:yaml.org,2002:null", "null"))
-        base = yaml.load(paths.PARAMS.read_text(encoding="utf-8"))
-        for profile in dict.fromkeys(["embedded", name]):
-            overlay(base, yaml.load((PROFILES / f"{profile}.yaml").read_text(encoding="utf-8")))
-        text = io.StringIO()
-        yaml.dump(base, text)
+        tree = YAML().load(paths.PARAMS.read_text(encoding="utf-8"))
+        put_profile(tree, name)
         trial = paths.SCRATCH / "params.yaml"
-        write_atomically(trial, text.getvalue().encode())
+        write_atomically(trial, dump(tree))
         load_params(trial)
-        write_atomically(paths.PARAMS, text.getvalue().encode())
+        write_atomically(paths.PARAMS, dump(tree))
         print(f"{paths.PARAMS} now holds the profile {name}")
+        write_pipelines()
 
 
 if __name__ == "__main__":

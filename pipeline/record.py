@@ -1,9 +1,9 @@
 """Keep the numbers of an experiment that cannot be made again anywhere: `python -m pipeline.record NAME --family FAMILY ...`.
 
 Run it where the experiment ran, with its params.yaml in place and nothing else changed since the last commit. It writes
-reports/recorded/NAME: for each family all scores and histories, the drawings of curves and tables that are asked for, the claims
-that these runs can decide, params.yaml, and provenance.json, which says from which commit, data, device and libraries the numbers
-come, and how long they took. Pictures of the data are not among them.
+reports/recorded/NAME: for each family its runs, all scores and histories, the drawings of curves and tables that are asked for,
+the claims that these runs can decide, params.yaml, and provenance.json, which says from which commit, data, device and libraries
+the numbers come, and how long they took. Pictures of the data are not among them.
 
 `python -m pipeline.record bench --table reports/bench/steps.csv` keeps tables of benchmarks instead, beside those already there.
 """
@@ -18,7 +18,6 @@ import platform
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -27,21 +26,21 @@ import pandas as pd
 import torch
 
 from pipeline import paths
+from pipeline.errors import clear_errors
 from pipeline.files import read_json, write_atomically, write_json
 from pipeline.launch.plan import changed_addresses
 from pipeline.params import Params, load_params
-from pipeline.report import claims, claims_a, claims_b
-from pipeline.report.cells import load_results
+from pipeline.report.artifact import Data
+from pipeline.report.artifacts import a_claims, b_claims
+from pipeline.report.claims import TABULATED, PaperClaims
 from pipeline.report.published import load_published
+from pipeline.report.runs import Runs, load_results
 from pipeline.report.style import scale_text
 from pipeline.report.tables import write_table
-from pipeline.stages.common import clear_errors, lookup
+from pipeline.report.verdicts import RULE
 
 LIBRARIES = ("torch", "torchvision", "segmentation-models-pytorch", "numpy", "scipy")
-CLAIMS: dict[str, Callable[..., pd.DataFrame]] = {
-    "a-claims": claims_a.compute,
-    "b-claims": lambda results, published, **options: claims_b.tabulate(claims_b.compute(results, published, **options)),
-}
+CLAIMS: dict[str, PaperClaims] = {"a-claims": a_claims.CLAIMS, "b-claims": b_claims.CLAIMS}
 
 
 def git(*words: str) -> str:
@@ -107,7 +106,7 @@ def record(name: str, families: list[str], artefacts: list[str]) -> Path:
     """
     params = load_params()
     for family in families:
-        lookup(params.runs, family, "runs")
+        params.family(family)
     pictured = [artefact for artefact in artefacts if paths.panels(artefact).exists()]
     if pictured:
         raise ValueError(
@@ -140,7 +139,7 @@ def fill(folder: Path, params: Params, families: list[str], artefacts: list[str]
         OSError: a result is missing.
     """
     for family in families:
-        for path in (paths.results(family), paths.curves(family)):
+        for path in (paths.results(family), paths.curves(family), paths.family_runs(family)):
             write_atomically(folder / family / path.name, path.read_bytes())
     for artefact in artefacts:
         drawn = {f"{artefact}{ending}": paths.figure(artefact).with_suffix(ending) for ending in (".svg", ".png")}
@@ -149,10 +148,10 @@ def fill(folder: Path, params: Params, families: list[str], artefacts: list[str]
         found.update({name: path for name, path in tables.items() if path.exists()})
         for recorded, path in found.items():
             write_atomically(folder / recorded, path.read_bytes())
-    for table, compute in CLAIMS.items():
-        frame = compute(results, load_published(paths.PUBLISHED), made_only=True)
+    for table, claims in CLAIMS.items():
+        frame = claims.tested(Data(Runs(results, table), load_published(paths.PUBLISHED)), made_only=True)
         if len(frame):
-            write_table(frame, folder / table, note=f"Ours: {scale_text(results)}. {claims.RULE}")
+            write_table(frame[TABULATED], folder / table, note=f"Ours: {scale_text(results)}. {RULE}")
     write_atomically(folder / "params.yaml", public_params(params))
     provenance = {
         "commit": commit,
@@ -216,7 +215,7 @@ def main() -> None:
         prog="python -m pipeline.record", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("name", help="folder below reports/recorded")
-    parser.add_argument("--family", action="append", default=[], help="key of `runs` in params.yaml; repeatable")
+    parser.add_argument("--family", action="append", default=[], help="folder of pipeline/experiments; repeatable")
     parser.add_argument("--artefact", action="append", default=[], help="a drawn curve or table, such as a-fig6a; repeatable")
     parser.add_argument("--table", action="append", default=[], type=Path, help="CSV file of a benchmark; repeatable")
     arguments = parser.parse_args()

@@ -1,31 +1,30 @@
-"""Write the DVC pipelines that follow from params.yaml and the code: `python -m pipeline.wiring`.
+"""Write the DVC pipelines that follow from params.yaml, runs.yaml and the code: `python -m pipeline.wiring`.
 
-One for each family of runs (pipeline/experiments/FAMILY/dvc.yaml): all have the same three stages; what differs is the code that
-their trainings execute, which follows from their objectives and networks, and the data sets they read. And one for all artefacts
-(reports/dvc.yaml), a stage each with the results and the code it is made from, and the archives for the server that scores some
-runs. Run this after adding a family, an artefact or an
-import. A test compares the files with what this writes.
+One for each family of runs (pipeline/experiments/FAMILY/dvc.yaml): all have the same three stages; what differs is the runs, the
+code that their trainings execute, which follows from their objectives and networks, and the data sets they read. And one for all
+artefacts (reports/dvc.yaml), a stage each with the results and the code it is made from, and the archives for the server that
+scores some runs. Run this after changing levels, a family, an artefact or an import. A test compares the files with what this
+writes, and `python -m pipeline.params` says when the runs in them are out of date.
 """
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from pipeline import paths
+from pipeline.errors import clear_errors
+from pipeline.expand import LEVELS
 from pipeline.files import write_atomically
-from pipeline.import_graph import reached_files
-from pipeline.params import HEADLINE_FAMILIES, read_yaml
-from pipeline.profile import PROFILES
-from pipeline.report.artifacts import ARTIFACTS
-from pipeline.stages.common import clear_errors
-from pipeline.stages.figure import ARTEFACTS, HELPERS
+from pipeline.import_graph import REGISTRIES, reached_files
+from pipeline.networks.encoders import ENCODERS, encoder_of
+from pipeline.params import Params, declared_runs, load_params, read_families, tracked_keys
+from pipeline.profile import profiles, read_profile
+from pipeline.report.artifacts import IDS, load, module_of
 
 TEMPLATE = """\
-# Written by `python -m pipeline.wiring`. The runs and their description stand in params.yaml under runs.{family}.
-vars:
-  - ../../../params.yaml
+# Written by `python -m pipeline.wiring` from runs.yaml beside it.
 stages:
   code:
     desc: Digest of all code that these trainings execute
@@ -37,7 +36,8 @@ stages:
       - data/code/{family}.txt
 
   train:
-    foreach: ${{runs.{family}}}
+    foreach:
+{runs}
     do:
       wdir: ../../..
       cmd: python -m pipeline.stages.train {family}/${{key}}
@@ -49,13 +49,7 @@ stages:
         - models/pretrained/${{item.network}}
 {start}\
       params:
-        - seed
-        - repetitions
-        - runs.{family}.${{key}}
-        - networks.${{item.network}}
-        - training.${{item.training}}
-        - objectives.${{item.objective}}
-{solver}\
+{params}
       outs:
         - models/{family}/${{key}}
 
@@ -65,11 +59,10 @@ stages:
     cmd: python -m pipeline.stages.evaluate {family}
     deps:
       - models/{family}
+      - {runs_file}
 {evaluation}
     params:
-      - runs.{family}
-{headline}\
-{sources}
+{evaluation_params}
     outs:
       - reports/{family}/results.csv:
           cache: false
@@ -116,74 +109,130 @@ SUBMISSION = """\
 """
 
 
-def network_kinds(params: Mapping[str, Any]) -> dict[str, set[str]]:
-    """Return the kinds a network name stands for in params.yaml and in any profile."""
-    kinds: dict[str, set[str]] = {}
-    for tree in [params, *(read_yaml(path) for path in sorted(PROFILES.glob("*.yaml")))]:
-        for name, network in tree.get("networks", {}).items():
-            kinds.setdefault(name, set()).update({network["kind"]} if "kind" in network else ())
-    return kinds
+def networks_by_name(params: Params) -> dict[str, list[tuple[str, str | None]]]:
+    """Return kind and encoder of the networks that a name stands for in params.yaml and in any profile."""
+    meant = {name: [(network.kind, network.encoder)] for name, network in params.networks.items()}
+    for profile in profiles():
+        for name, network in read_profile(profile).get("networks", {}).items():
+            if "kind" in network:
+                meant.setdefault(name, []).append((network["kind"], network.get("encoder")))
+    return meant
 
 
-def executed_functions(params: Mapping[str, Any], family: str) -> dict[str, set[str]]:
-    """Return which functions of the registries the runs of a family call."""
-    runs = params["runs"][family].values()
-    objectives = [params["objectives"][run["objective"]] for run in runs]
-    terms = {term for objective in objectives for term, value in objective.items() if value is not None}
-    kinds = network_kinds(params)
-    builders = {kind for run in runs for kind in kinds[run["network"]]}
-    return {
-        "pipeline.training.objectives": {f"_{term}" for term in terms} | ({"proposer"} if "proposals" in terms else set()),
-        "pipeline.networks": {f"_{kind}" for kind in builders} | {"_start"},
-    }
+def executed_functions(params: Params, family: str) -> dict[str, set[str]]:
+    """Return which functions of the registries the runs of a family call, by module."""
+    from pipeline.networks import CLASSIFIERS, NETWORKS
+    from pipeline.training.objectives import TERMS, proposer
+
+    runs = params.runs[family].values()
+    terms = {term for run in runs for term in params.objectives[run.objective].terms}
+    meant, builders = networks_by_name(params), {**NETWORKS, **CLASSIFIERS}
+    networks = [network for run in runs for network in meant[run.network]]
+    called: list[Callable[..., Any]] = [TERMS[term] for term in terms]
+    called += [builders[kind] for kind, _ in networks]
+    called += [ENCODERS[encoder].build for encoder in (encoder_of(*network) for network in networks) if encoder is not None]
+    called += [proposer] if "proposals" in terms else []
+    functions: dict[str, set[str]] = {name: set() for name in REGISTRIES}
+    for function in called:
+        functions.setdefault(function.__module__, set()).add(function.__name__)
+    return functions
 
 
-def family_pipeline(params: Mapping[str, Any], family: str) -> str:
+def family_pipeline(params: Params, family: str) -> str:
     """Return the pipeline file of one family."""
-    runs = params["runs"][family].values()
     called = executed_functions(params, family)
-    datasets = sorted({run["dataset"] for run in runs})
-    labeled = any(params["objectives"][run["objective"]].get("self_labeling") for run in runs)
+    runs = params.runs[family].values()
+    datasets = sorted({run.dataset for run in runs})
     evaluation = [f"data/prepared/{name}" for name in datasets] + sorted(reached_files("pipeline.stages.evaluate", called))
+    headline = family in {run.split("/")[0] for run in params.figures.headline}
+    evaluation_params = [f"datasets.{name}.source" for name in datasets]
+    evaluation_params += [f"levels.{axis}" for axis in levels_of(read_families()[family])]
     return TEMPLATE.format(
         family=family,
+        runs_file=paths.family_runs(family),
         code=_lines(sorted(reached_files("pipeline.stages.train", called))),
-        start="        - models/${item.start}\n" if any("start" in run for run in runs) else "",
-        solver="        - solver\n" if labeled else "",
+        runs="\n".join(f"      {name}: {_flow(fields)}" for name, fields in declared_runs(params, family).items()),
+        start="        - models/${item.start}\n" if any(run.start for run in runs) else "",
+        params=_lines(tracked_keys(params, family), 8),
         evaluation=_lines(evaluation),
-        headline="      - figures.headline\n" if family in HEADLINE_FAMILIES else "",
-        confusion=CONFUSION.format(family=family) if family in HEADLINE_FAMILIES else "",
-        sources=_lines(f"datasets.{name}.source" for name in datasets),
+        evaluation_params=_lines([*(["figures.headline"] if headline else []), *evaluation_params]),
+        confusion=CONFUSION.format(family=family) if headline else "",
     )
 
 
-def submissions() -> str:
-    """Return the stage of all archives for the PASCAL VOC test server: of each run that fills the test column of Table 2."""
-    from pipeline.report.fig_a_tab2 import RUNS, VAL
+def levels_of(family: Any) -> list[str]:
+    """Return the names of the levels that a family asks for, anywhere in its runs.yaml.
 
-    runs = [f"      {run.replace('/', '-')}: {run}" for run in (columns[VAL] for columns in RUNS.values())]
+    >>> levels_of({"shared": {"mre": "levels"}, "runs": {"a{mre}": {"objective": "size"}}})
+    ['mre']
+    """
+    if not isinstance(family, Mapping):
+        return []
+    own = [key for key, value in family.items() if value == LEVELS]
+    return sorted({*own, *(name for value in family.values() for name in levels_of(value))})
+
+
+def _flow(fields: Mapping[str, str]) -> str:
+    """Return plain names as a YAML mapping on one line."""
+    return "{" + ", ".join(f"{key}: {value}" for key, value in fields.items()) + "}"
+
+
+def submissions(params: Params) -> str:
+    """Return the stage of all archives for the PASCAL VOC test server: of each run that fills the test column of Table 2."""
+    from pipeline.report.artifacts.a_tab2 import RUNS, VAL
+
+    scored = [columns[VAL] for columns in RUNS.values()]
+    names = [
+        f"{where.family}/{name}"
+        for where in scored
+        for name, run in params.runs.get(where.family, {}).items()
+        if where.matches({"family": where.family, **run.model_dump()})
+    ]
+    runs = [f"      {name.replace('/', '-')}: {name}" for name in names]
     code = sorted(reached_files("pipeline.stages.submission"))
     return SUBMISSION.format(runs="\n".join(runs), deps="\n".join(f"        - {path}" for path in code))
 
 
-def artefacts_pipeline() -> str:
-    """Return the pipeline file of all artefacts."""
+def artefacts_pipeline(params: Params) -> str:
+    """Return the pipeline file of all artifacts."""
     text = "# Written by `python -m pipeline.wiring`: a stage for each table and figure.\nstages:"
-    for artefact, made in ARTEFACTS.items():
-        function = made.make.__name__
-        code = reached_files("pipeline.stages.figure", {"pipeline.stages.figure": {function, *HELPERS, *made.helpers}})
-        outs = [paths.plotted(artefact)]
-        outs += [paths.figure(artefact).with_suffix(suffix) for suffix in (".svg", ".png")] if made.figure else []
-        outs += [paths.table(artefact).with_suffix(suffix) for suffix in (".csv", ".md", ".tex")] if made.table else []
+    for name in IDS:
+        artifact = load(name)
+        code = reached_files("pipeline.stages.figure") | reached_files(module_of(name))
+        outs = [paths.plotted(name)]
+        outs += [paths.figure(name).with_suffix(suffix) for suffix in (".svg", ".png")] if artifact.draw else []
+        outs += [paths.table(name).with_suffix(suffix) for suffix in (".csv", ".md", ".tex")] if artifact.tabulate else []
         lines = [line for out in outs for line in (f"      - {out}:", "          cache: false")]
         text += ARTEFACT.format(
-            artefact=artefact, title=ARTIFACTS[artefact], deps=_lines([*made.inputs, *sorted(code)]), outs="\n".join(lines)
+            artefact=name, title=artifact.title, deps=_lines([*artifact.files, *sorted(code)]), outs="\n".join(lines)
         )
-    return text + submissions()
+    return text + submissions(params)
 
 
-def _lines(entries: Any) -> str:
-    return "\n".join(f"      - {entry}" for entry in entries)
+def _lines(entries: Iterable[Any], indent: int = 6) -> str:
+    return "\n".join(f"{' ' * indent}- {entry}" for entry in entries)
+
+
+def write_pipelines() -> str:
+    """Write all pipeline files; return what was written and left out.
+
+    Raises:
+        ParamsError: settings or runs are wrong.
+        OSError: a file cannot be written.
+    """
+    params = load_params()
+    left_out = {family: start for family in params.runs if (start := params.lacks_start(family)) is not None}
+    for family in params.runs:
+        place = paths.family_pipeline(family)
+        if family in left_out:
+            place.unlink(missing_ok=True)
+        else:
+            write_atomically(place, family_pipeline(params, family).encode())
+    write_atomically(paths.ARTEFACTS_PIPELINE, artefacts_pipeline(params).encode())
+    notes = [
+        f"\nleft out: {family}, whose runs start from those of {start}, which is not there" for family, start in left_out.items()
+    ]
+    return f"{len(params.runs) - len(left_out)} families and all artefacts are wired" + "".join(notes)
 
 
 def main() -> None:
@@ -193,11 +242,7 @@ def main() -> None:
     )
     parser.parse_args()
     with clear_errors():
-        params = read_yaml(paths.PARAMS)
-        for family in params["runs"]:
-            write_atomically(paths.family_pipeline(family), family_pipeline(params, family).encode())
-        write_atomically(paths.ARTEFACTS_PIPELINE, artefacts_pipeline().encode())
-        print(f"{len(params['runs'])} families and {len(ARTEFACTS)} artefacts are wired")
+        print(write_pipelines())
 
 
 if __name__ == "__main__":

@@ -5,9 +5,9 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
+from pipeline.report.cells import index_runs
 
 from pipeline.conventions import VOID
-from pipeline.report.cells import index_runs
 
 BLANK = {"dataset": "voc", "network": "resnet101", "profile": "embedded", "device": "cpu"}
 

@@ -8,12 +8,13 @@ from torch.nn.functional import interpolate
 
 from pipeline.crf.affinity import contrast_affinity
 from pipeline.crf.neighborhoods import NEIGHBORHOODS
+from pipeline.solver import Edges, Problem
 
 VOID = 255
 SIGMA_RGB = 9.0
 
 
-class Problem(NamedTuple):
+class Scene(NamedTuple):
     log_probs: Tensor
     seeds: Tensor
     affinity: Tensor
@@ -21,14 +22,16 @@ class Problem(NamedTuple):
     valid: Tensor
     image: Tensor
 
-    @property
-    def tensors(self):
-        return self.log_probs, self.seeds, self.affinity
+    def problem(self, cross_entropy="cce", relaxation="q", unary_weight=0.3, pairwise_weight=6.0):
+        """What solvers are given."""
+        edges = Edges(self.affinity, self.offsets)
+        weights = (unary_weight, pairwise_weight)
+        return Problem(self.log_probs, self.seeds, edges, cross_entropy, relaxation, *weights, self.valid)
 
     def alone(self, index):
-        """The problem of one image of the batch."""
+        """The scene of one image of the batch."""
         parts = [part[index : index + 1] if isinstance(part, Tensor) else part for part in self]
-        return Problem(*parts)
+        return Scene(*parts)
 
 
 def scene(batch=2, classes=3, height=8, width=10, neighborhood="grid4", dtype=torch.float32):
@@ -49,7 +52,7 @@ def scene(batch=2, classes=3, height=8, width=10, neighborhood="grid4", dtype=to
     valid = torch.ones(batch, height, width, dtype=torch.bool)
     valid[:, :2, -2:] = False
     offsets = NEIGHBORHOODS[neighborhood]
-    return Problem(log_probs, seeds, contrast_affinity(image, valid, offsets, SIGMA_RGB), offsets, valid, image)
+    return Scene(log_probs, seeds, contrast_affinity(image, valid, offsets, SIGMA_RGB), offsets, valid, image)
 
 
 def four_pixels(dtype=torch.float64):
@@ -59,7 +62,7 @@ def four_pixels(dtype=torch.float64):
     seeds = torch.tensor([[[0, VOID], [VOID, VOID]]])
     affinity = torch.tensor([[[[0.9, 0], [0.4, 0]], [[0.2, 0.8], [0, 0]]]], dtype=dtype)
     valid = torch.ones(1, 2, 2, dtype=torch.bool)
-    return Problem(log_probs, seeds, affinity, NEIGHBORHOODS["grid4"], valid, torch.zeros(1, 3, 2, 2))
+    return Scene(log_probs, seeds, affinity, NEIGHBORHOODS["grid4"], valid, torch.zeros(1, 3, 2, 2))
 
 
 def all_labellings(problem, points=41):

@@ -6,6 +6,7 @@ import io
 import pytest
 from ruamel.yaml import YAML
 
+from pipeline import paths
 from pipeline.crf.dense import DENSE_FILTERS
 from pipeline.crf.neighborhoods import NEIGHBORHOODS
 from pipeline.datasets.registry import DATASETS
@@ -34,34 +35,47 @@ from pipeline.params import (
     Solver,
     Subset,
     Supervision,
+    Synthetic,
     Training,
     json_schema,
     load_params,
+    read_families,
 )
 from pipeline.solver import SOLVERS
 from pipeline.training.objectives import TERMS
+from pipeline.training.schedule import OPTIMIZERS, SCHEDULES
 
 COMMITTED = YAML(typ="safe").load((REPOSITORY / "params.yaml").read_text())
 
 
+def committed():
+    """Return the content of params.yaml with the families of runs under `runs`."""
+    return {**copy.deepcopy(COMMITTED), "runs": read_families()}
+
+
 @pytest.fixture
 def load(tmp_path):
-    """Return a function that writes a tree as params.yaml and loads it."""
+    """Return a function that writes a tree as params.yaml and its part `runs` as families, and loads them."""
 
-    def write_and_load(tree):
-        path = tmp_path / "params.yaml"
+    def write(path, tree):
         text = io.StringIO()
         YAML(typ="safe").dump(tree, text)
+        path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text.getvalue())
-        return load_params(path)
+
+    def write_and_load(tree):
+        settings = dict(tree)
+        for family, content in settings.pop("runs").items():
+            write(tmp_path / "experiments" / family / "runs.yaml", content)
+        write(tmp_path / "params.yaml", settings)
+        return load_params(tmp_path / "params.yaml", tmp_path / "experiments")
 
     return write_and_load
 
 
 def changed(*keys, value):
-    """Return the committed tree with one value replaced or added."""
-    tree = copy.deepcopy(COMMITTED)
-    section = tree
+    """Return the committed tree, families of runs under `runs`, with one value replaced or added."""
+    tree = section = committed()
     for key in keys[:-1]:
         section = section[key]
     section[keys[-1]] = value
@@ -92,7 +106,30 @@ def test_exponents_without_a_point_are_numbers(tmp_path):
         (("training", "size", "epochs"), 1.5, "training.size.epochs: Input should be a valid integer, got 1.5"),
         (("objectives", "size", "size", "loss"), "kl", "'forward_kl', 'reverse_kl', 'log_barrier' or 'flat_barrier', got 'kl'"),
         (("training", "size", "image_size_px"), 65, "training.size.image_size_px: segmentation needs a multiple of 16, got 65"),
-        (("runs", "size_noise", "full", "network"), "vgg", "runs.size_noise.full.network = 'vgg' names nothing in networks"),
+        (("runs", "size_noise", "runs", "full", "network"), "vgg", "size_noise.full.network = 'vgg' names nothing in networks"),
+        (("training", "base", "epochs"), 0, "training.base.epochs: Input should be greater than or equal to 1, got 0"),
+        (("training", "base", "epoch"), 3, "training.base.epoch: unknown key"),
+        (("terms", "potts", "weight"), -1.0, "terms.potts.weight: Input should be greater than or equal to 0, got -1.0"),
+        (("terms", "pots"), {}, "terms.pots: unknown key"),
+        (("levels", "mre"), [0.005], "levels.mre.0: Input should be a multiple of 0.01, got 0.005"),
+        (
+            ("supervision", "voc-{length}"),
+            {"dataset": "voc"},
+            "voc-{length}: {length} needs length: a list of values or the word",
+        ),
+        (
+            ("supervision", "voc-scribbles-{length_ratio}", "seeds", "width"),
+            3,
+            "voc-scribbles-{length_ratio}.seeds.width: unknown",
+        ),
+        (("runs", "potts", "runs", "{loss}"), {"loss": []}, "potts/runs.yaml: {loss}: {loss} needs loss: a list of values"),
+        (("runs", "seeds", "shared", "dataset"), "coco", "pce-len{length_ratio}.dataset: follows from the supervision"),
+        (("runs", "seeds", "run"), {}, "seeds/runs.yaml: expected the mappings `runs` and perhaps `shared`"),
+        (
+            ("runs", "seeds", "shared", "epochs"),
+            3,
+            "seeds.pce-len000, runs.seeds.pce-len030, runs.seeds.pce-len050 and 2 more.epochs",
+        ),
         (("figures", "headline"), ["seeds/none"], "figures.headline = 'seeds/none' names nothing in runs"),
     ],
 )
@@ -116,7 +153,7 @@ def test_all_problems_are_reported_at_once(load):
 
 def test_objective_without_its_supervision_is_rejected(load):
     with pytest.raises(ParamsError, match=r"needs masks, which supervision 'voc-sizes' does not give"):
-        load(changed("runs", "size_noise", "full", "supervision", value="voc-sizes"))
+        load(changed("runs", "size_noise", "runs", "full", "supervision", value="voc-sizes"))
 
 
 def test_size_targets_on_crops_are_rejected(load):
@@ -161,6 +198,8 @@ def test_broken_yaml_names_the_line(tmp_path):
         (Potts, "neighborhood", NEIGHBORHOODS),
         (Potts, "relaxation", RELAXATIONS),
         (Solver, "kind", SOLVERS),
+        (Training, "optimizer", OPTIMIZERS),
+        (Training, "schedule", SCHEDULES),
     ],
 )
 def test_allowed_words_equal_the_registry(model, field, registry):
@@ -188,6 +227,7 @@ MODELS = (
     Solver,
     Subset,
     Supervision,
+    Synthetic,
     Training,
 )
 
@@ -218,6 +258,7 @@ def test_defaults_are_pinned():
         "Network.output_stride": 16,
         "Network.width": 16,
         "Network.freeze_batch_norm": False,
+        "Network.freeze_encoder": False,
         "Network.freeze_stem": False,
         "Network.drop_path": 0.0,
         "Objective.masks": None,
@@ -263,7 +304,7 @@ def test_defaults_are_pinned():
         "SizeTargets.combine": "median",
         "Solver.steps": None,
         "Solver.learning_rate": None,
-        "Solver.tolerance": 0.0001,
+        "Solver.tolerance": None,
         "Subset.images": "containing",
         "Supervision.subset": None,
         "Supervision.masks": False,
@@ -271,7 +312,10 @@ def test_defaults_are_pinned():
         "Supervision.sizes": None,
         "Supervision.seeds": None,
         "Supervision.labels": None,
+        "Synthetic.width_px": 96,
+        "Synthetic.height_px": 72,
         "Training.head_lr_factor": 10.0,
+        "Training.optimizer": "sgd",
         "Training.momentum": 0.9,
         "Training.weight_decay": 0.0005,
         "Training.power": 0.9,
@@ -287,22 +331,56 @@ def test_defaults_are_pinned():
 
 def test_family_with_and_without_start_is_rejected(load):
     with pytest.raises(ParamsError, match="either all runs have a start or none"):
-        load(changed("runs", "seeds", "pce-len000", "start", value="seeds/pce-len100"))
+        load(changed("runs", "seeds", "runs", "more", value={"supervision": "voc-scribbles-100", "start": "seeds/pce-len100"}))
 
 
 def test_a_run_that_many_start_from_is_missed_once(load):
-    tree = copy.deepcopy(COMMITTED)
-    del tree["runs"]["seeds"]["pce-len030"]
+    tree = committed()
+    tree["runs"]["seeds"]["runs"]["pce-len{length_ratio}"]["length_ratio"] = [0.0, 0.5, 0.8, 1.0]
     with pytest.raises(ParamsError, match=r"runs\.\S+\.start, .* and \d+ more = 'seeds/pce-len030' names nothing") as error:
         load(tree)
     assert str(error.value).count("seeds/pce-len030'") == 1
 
 
-def test_unknown_run_is_answered_with_those_that_look_like_it(tmp_path):
-    text = (REPOSITORY / "params.yaml").read_text().replace("headline: [size_noise/full,", "headline: [size_noise/fulll,")
-    (tmp_path / "params.yaml").write_text(text)
+def test_unknown_run_is_answered_with_those_that_look_like_it(load):
     with pytest.raises(
         ParamsError, match=r"'size_noise/fulll' names nothing in runs \(there: size_noise/full, .* more\)"
     ) as error:
-        load_params(tmp_path / "params.yaml")
+        load(changed("figures", "headline", value=["size_noise/fulll"]))
     assert len(str(error.value)) < 600
+
+
+def test_a_mistake_in_a_product_is_reported_once(load):
+    with pytest.raises(ParamsError, match="1 problem\n"):
+        load(changed("supervision", "voc-scribbles-{length_ratio}", "seeds", "width_px", value=0))
+
+
+@pytest.mark.parametrize("family", sorted(path.parent.name for path in (REPOSITORY / paths.EXPERIMENTS).glob("*/runs.yaml")))
+def test_any_family_can_be_taken_out(load, family):
+    tree = committed()
+    del tree["runs"][family]
+    params = load(tree)
+    assert family not in params.runs
+
+
+def test_a_family_that_starts_from_a_missing_one_is_known(load):
+    tree = committed()
+    del tree["runs"]["scribble_resnet"]
+    params = load(tree)
+    assert [family for family in params.runs if params.lacks_start(family)] == ["scribble_resnet_potts"]
+
+
+def test_a_missing_run_names_the_remedy():
+    with pytest.raises(ParamsError, match=r"seeds/runs\.yaml: has no run pce-len060 \(there: .*run python -m pipeline\.wiring"):
+        load_params().run("seeds", "pce-len060")
+
+
+def test_exponents_keep_their_form_and_everything_else_its_place_when_dvc_changes_a_value(tmp_path):
+    """`dvc exp run -S` rewrites the whole file; what it changes besides the value is a difference that nobody made."""
+    from dvc.utils.serialize import modify_yaml
+
+    before = (REPOSITORY / "params.yaml").read_text()
+    (tmp_path / "params.yaml").write_text(before)
+    with modify_yaml(tmp_path / "params.yaml") as tree:
+        tree["noise"]["sigma"] = 0.2
+    assert (tmp_path / "params.yaml").read_text() == before.replace("sigma: 0.1003", "sigma: 0.2")

@@ -8,33 +8,36 @@ import sys
 import pytest
 from ruamel.yaml import YAML
 
+from pipeline import paths
 from pipeline.import_graph import REPOSITORY
 from pipeline.params import load_params
 
 PROFILES = sorted(path.stem for path in (REPOSITORY / "pipeline/profiles").glob("*.yaml"))
 
 
-def leaves(tree, prefix=()):
-    """Return the paths of all values of a tree."""
-    if not isinstance(tree, dict):
-        return {prefix}
-    return set().union(*(leaves(value, (*prefix, key)) for key, value in tree.items()))
+def copy_settings(folder):
+    """Copy params.yaml and the families of runs."""
+    shutil.copy(REPOSITORY / "params.yaml", folder)
+    for path in (REPOSITORY / paths.EXPERIMENTS).glob("*/*.yaml"):
+        (folder / path.relative_to(REPOSITORY)).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(path, folder / path.relative_to(REPOSITORY))
 
 
-def overlay(name):
-    """Return the content of one profile."""
-    return YAML(typ="safe").load((REPOSITORY / f"pipeline/profiles/{name}.yaml").read_text())
+def switch_profile(folder, name):
+    """Run the command in a folder."""
+    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
+    command = [sys.executable, "-m", "pipeline.profile", name]
+    subprocess.run(command, cwd=folder, env=environment, check=True, capture_output=True)
 
 
 @pytest.fixture
-def workspace(tmp_path, monkeypatch):
+def workspace(tmp_path):
     """Return a folder with a copy of params.yaml, to be changed by the command."""
-    shutil.copy(REPOSITORY / "params.yaml", tmp_path)
-    monkeypatch.setenv("PYTHONPATH", str(REPOSITORY))
+    copy_settings(tmp_path)
 
     def switch(name):
-        subprocess.run([sys.executable, "-m", "pipeline.profile", name], cwd=tmp_path, check=True, capture_output=True)
-        return load_params(tmp_path / "params.yaml")
+        switch_profile(tmp_path, name)
+        return load_params(tmp_path / "params.yaml", tmp_path / paths.EXPERIMENTS)
 
     switch.path = tmp_path / "params.yaml"
     return switch
@@ -53,12 +56,21 @@ def test_embedded_brings_the_committed_file_back(workspace, name):
     assert workspace.path.read_text() == (REPOSITORY / "params.yaml").read_text()
 
 
-@pytest.mark.parametrize("name", PROFILES)
-def test_embedded_names_every_key_that_a_profile_changes(name):
-    replaced = {path[:-1] for path in leaves(overlay(name)) if path[-1:] == ("synthetic",)}  # null for a whole section
-    known = leaves(overlay("embedded"))
-    missing = {path for path in leaves(overlay(name)) - known if path[:-1] not in replaced}
-    assert not missing, f"add to embedded.yaml: {sorted(missing)}"
+def test_values_of_other_profiles_are_taken_out(workspace):
+    assert workspace("paper").networks["vit"].drop_path == 0.1
+    assert workspace("smoke").networks["vit"].drop_path == 0.0
+
+
+def test_what_no_profile_names_stays(workspace):
+    workspace.path.write_text(workspace.path.read_text().replace("training:", "training: # mine\n  mine: {epochs: 7}", 1))
+    assert workspace("paper").training["mine"].epochs == 7
+    assert "# mine" in workspace.path.read_text()
+
+
+def test_pipelines_follow_the_levels_of_a_profile(workspace):
+    assert set(workspace("smoke").runs["seeds"]) == {"pce-len000", "pce-len100"}
+    stages = YAML(typ="safe").load((workspace.path.parent / paths.family_pipeline("seeds")).read_text())["stages"]
+    assert set(stages["train"]["foreach"]) == {"pce-len000", "pce-len100"}
 
 
 TRAINING = {
@@ -119,10 +131,9 @@ VALUES = [
 def paper(tmp_path_factory):
     """Return the paper profile as a tree of plain values."""
     folder = tmp_path_factory.mktemp("paper")
-    shutil.copy(REPOSITORY / "params.yaml", folder)
-    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
-    subprocess.run([sys.executable, "-m", "pipeline.profile", "paper"], cwd=folder, env=environment, check=True)
-    return load_params(folder / "params.yaml").model_dump()
+    copy_settings(folder)
+    switch_profile(folder, "paper")
+    return load_params(folder / "params.yaml", folder / paths.EXPERIMENTS).model_dump()
 
 
 @pytest.mark.parametrize(("name", "published"), TRAINING.items(), ids=TRAINING)

@@ -5,34 +5,30 @@ import json
 import torch
 from solver_scenes import scene
 
-from pipeline.crf.affinity import without_seed_edges
 from pipeline.losses.cross_entropy import CROSS_ENTROPIES
 from pipeline.losses.relaxations import RELAXATIONS
-from pipeline.solver import triton_kernel
-from pipeline.solver.descent import Descent, grid_term, start_logits
-from pipeline.solver.fast import TorchAdam, descend_adaptively
+from pipeline.solver.backends import triton_descent
+from pipeline.solver.backends.triton_descent import FusedAdam
+from pipeline.solver.descent import start_logits
+from pipeline.solver.fast import Level, descend_adaptively, torch_adam
 from pipeline.solver.pace import rates
-from pipeline.solver.solution import free_pixels
-from pipeline.solver.triton_kernel import FusedAdam
 
-triton_kernel.PIXELS_AT_ONCE = 32  # several programs per picture
+triton_descent.PIXELS_AT_ONCE = 32  # several programs per picture
 
 
-def pieces(neighborhood, batch):
-    problem = scene(batch, 3, 6, 7, neighborhood)
-    edges = 6.0 * without_seed_edges(problem.affinity, problem.seeds, problem.offsets)
-    scale = 0.3 * free_pixels(problem.seeds, problem.valid).float().unsqueeze(1)
-    return problem, edges, scale, start_logits(problem.log_probs, problem.seeds)
+def pieces(neighborhood, batch, *names):
+    problem = scene(batch, 3, 6, 7, neighborhood).problem(*names)
+    offsets = problem.edges.offsets
+    level = Level(problem.log_probs, problem.seeds, problem.pairwise_scale(), offsets, problem.unary_scale, names)
+    return level, start_logits(problem.log_probs, problem.seeds)
 
 
 def distance(cross_entropy, relaxation, state=torch.float32, steps=1, neighborhood="grid4", batch=1):
     """Largest difference of energies (relative) and of labels after some steps."""
-    problem, edges, scale, start = pieces(neighborhood, batch)
-    descent = Descent(problem.log_probs, scale, cross_entropy, grid_term(edges, problem.offsets, relaxation))
+    level, start = pieces(neighborhood, batch, cross_entropy, relaxation)
     plain, moved = start.clone(), start.clone()
-    expected, _ = descend_adaptively(TorchAdam(descent, plain), rates(steps, 0.3), 1e-2, 0.0)
-    fused = FusedAdam(problem.log_probs, moved, scale, edges, problem.offsets, cross_entropy, relaxation, state)
-    found, _ = descend_adaptively(fused, rates(steps, 0.3), 1e-2, 0.0)
+    expected, _ = descend_adaptively(torch_adam(level, plain), rates(steps, 0.3), 1e-2, 0.0)
+    found, _ = descend_adaptively(FusedAdam(level, moved, state), rates(steps, 0.3), 1e-2, 0.0)
     return [
         float(((found - expected) / expected).abs().max()),
         float((moved.softmax(1) - plain.softmax(1)).abs().max()),
@@ -41,9 +37,9 @@ def distance(cross_entropy, relaxation, state=torch.float32, steps=1, neighborho
 
 def at_rest():
     """How far the logits of a moving and of a resting image go in one step."""
-    problem, edges, scale, start = pieces("grid4", 2)
+    level, start = pieces("grid4", 2, "cce", "q")
     moved = start.clone()
-    fused = FusedAdam(problem.log_probs, moved, scale, edges, problem.offsets, "cce", "q")
+    fused = FusedAdam(level, moved)
     fused.step(0.3, 0.8, 0.95, 1e-2, torch.tensor([True, False]))
     return (moved.softmax(1) - start.softmax(1)).abs().amax((1, 2, 3)).tolist()
 

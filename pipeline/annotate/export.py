@@ -15,12 +15,12 @@ from pathlib import Path
 import numpy as np
 
 from pipeline.annotate.__main__ import add_source_arguments, open_pictures, strokes_file
-from pipeline.annotate.pictures import Pictures, upright_size
+from pipeline.annotate.pictures import Pictures
 from pipeline.annotate.results import ClassResult, summarise
-from pipeline.datasets.base import DatasetError, color_map, write_mask
+from pipeline.datasets.base import DatasetError, color_map, upright_size, write_mask
 from pipeline.datasets.voc import scribble_xml
+from pipeline.errors import clear_errors
 from pipeline.files import write_atomically
-from pipeline.stages.common import clear_errors
 from pipeline.targets.annotations import (
     BACKGROUND,
     COMBINATIONS,

@@ -14,22 +14,16 @@ from pathlib import Path, PurePosixPath
 from typing import Protocol
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image
 
 from pipeline.conventions import VOID
-from pipeline.datasets.base import DatasetError, file_id, read_mask
+from pipeline.datasets.base import DatasetError, decode_photo, file_id, picture_formats, read_mask
 from pipeline.datasets.prepared import PreparedArchive
 from pipeline.targets.annotations import BACKGROUND
 from pipeline.targets.sizes import class_sizes
 
 LONGEST_SIDE_PX = 1600
 """Larger pictures are shown scaled down to this."""
-UNSAFE_FORMATS = {"EPS"}
-"""Formats that Pillow hands to another program."""
-ORIENTATION_TAG, TURNED = 0x0112, (5, 6, 7, 8)
-"""EXIF's orientation, and its values that exchange width and height."""
-ALPHA_GROUND = (128, 128, 128)
-"""Grey behind transparent parts."""
 MASKS_TRIED = 20
 """So many masks are looked at before anybody annotates."""
 
@@ -181,17 +175,11 @@ def _masks_in(folder: Path) -> dict[str, Path]:
     return {file_id(path.stem, str(path)): path for path in files if path.is_file()}
 
 
-def readable_formats() -> set[str]:
-    """Return the formats that Pillow opens without another program."""
-    Image.init()  # it knows but a few before the first picture is opened
-    return set(Image.OPEN) - UNSAFE_FORMATS
-
-
 def _pictures_in(folder: Path) -> tuple[dict[str, Path], dict[str, list[str]]]:
     if not folder.is_dir():
         raise ValueError(f"{folder}: is no folder; give the folder that holds the pictures")
     root = folder.resolve()
-    suffixes = {suffix for suffix, kind in Image.registered_extensions().items() if kind in readable_formats()}
+    suffixes = picture_formats()
     found: dict[str, Path] = {}
     left_out: dict[str, list[str]] = {}
     with os.scandir(folder) as entries:
@@ -218,23 +206,8 @@ def _pictures_in(folder: Path) -> tuple[dict[str, Path], dict[str, list[str]]]:
     return found, left_out
 
 
-def upright_size(content: bytes, name: str) -> tuple[int, int]:
-    """Return (width, height) of a picture turned upright by its EXIF rotation, from its header.
-
-    Raises:
-        DatasetError: it is not an image.
-    """
-    try:
-        with Image.open(io.BytesIO(content), formats=sorted(readable_formats())) as image:
-            width, height = image.size
-            turned = image.getexif().get(ORIENTATION_TAG, 1) in TURNED
-    except Exception as error:  # Pillow's plugins raise what they stumble over
-        raise DatasetError(f"{name}: cannot be read as an image ({error}); restore the file or skip the picture") from error
-    return (height, width) if turned else (width, height)
-
-
 def render(content: bytes, name: str, longest_px: int = LONGEST_SIDE_PX) -> bytes:
-    """Return a picture as a browser shows it: upright by its EXIF rotation, 8-bit RGB, as JPEG.
+    """Return a picture as the network sees it (`decode_photo`), as JPEG.
 
     Args:
         content: file in any format that Pillow reads; of several frames the first is taken.
@@ -244,30 +217,8 @@ def render(content: bytes, name: str, longest_px: int = LONGEST_SIDE_PX) -> byte
     Raises:
         DatasetError: it is not an image, or a damaged one.
     """
-    try:
-        with Image.open(io.BytesIO(content), formats=sorted(readable_formats())) as image:
-            image.draft("RGB", (longest_px, longest_px))
-            upright = ImageOps.exif_transpose(image)
-            shown = _as_rgb(upright)
-    except Exception as error:  # Pillow's plugins raise what they stumble over
-        remedy = "scale it down" if isinstance(error, Image.DecompressionBombError) else "restore the file"
-        raise DatasetError(f"{name}: cannot be read as an image ({error}); {remedy} or skip the picture") from error
+    shown = Image.fromarray(decode_photo(content, name, longest_px))
     shown.thumbnail((longest_px, longest_px))
     buffer = io.BytesIO()
     shown.save(buffer, format="JPEG", quality=88)
     return buffer.getvalue()
-
-
-def _as_rgb(image: Image.Image) -> Image.Image:
-    """Convert any mode; more than 8 bits per pixel are stretched from the darkest to the brightest value."""
-    if image.mode.startswith(("I", "F")):
-        values = np.asarray(image, np.float64)
-        low, high = float(values.min()), float(values.max())
-        scaled = (values - low) / (high - low or 1.0) * 255
-        return Image.fromarray(scaled.round().astype(np.uint8)).convert("RGB")
-    if image.has_transparency_data:
-        layered = image.convert("RGBA")
-        ground = Image.new("RGB", image.size, ALPHA_GROUND)
-        ground.paste(layered, mask=layered.getchannel("A"))
-        return ground
-    return image.convert("RGB")

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pipeline.annotate.pictures import upright_size
 from pipeline.annotate.session import Project, Queue
-from pipeline.datasets.base import DatasetError
+from pipeline.datasets.base import DatasetError, upright_size
 from pipeline.targets.annotations import BACKGROUND, fingerprint
 from pipeline.targets.strokes import Draw, Drawing, Erase, Stroke, Turn
 

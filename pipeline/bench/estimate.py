@@ -17,20 +17,20 @@ from __future__ import annotations
 
 import argparse
 import csv
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
 import torch
 
-from pipeline.bench.steps import REFERENCE, profiles, read_params, resolved, solver_label
+from pipeline.bench.steps import REFERENCE, read_params, resolved, solver_label
 from pipeline.datasets.registry import DATASETS
-from pipeline.networks import CLASSIFIERS, NETWORKS
-from pipeline.networks.base import Network
+from pipeline.errors import clear_errors
+from pipeline.networks import build_network
 from pipeline.params import Network as NetworkSettings
 from pipeline.params import Params, Run
-from pipeline.stages.common import clear_errors
+from pipeline.profile import profiles
 from pipeline.training.seeding import BatchPlan
 
 NO_RATIO = "no ratio of "
@@ -172,9 +172,8 @@ def num_classes(params: Params, run: Run) -> int:
 @cache
 def weight_bytes(spec: NetworkSettings, classes: int) -> int:
     """Return the bytes of a network's weights, without making them."""
-    builders: dict[str, Callable[..., Network]] = {**NETWORKS, **CLASSIFIERS}
     with torch.device("meta"):
-        made = builders[spec.kind](classes, **spec.model_dump(exclude={"kind", "weights"}), weights=None)
+        made = build_network(spec.model_dump(), classes)
     return sum(value.numel() * value.element_size() for value in made.state_dict().values())
 
 

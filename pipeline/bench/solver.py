@@ -32,12 +32,18 @@ from pipeline.datasets.synthetic import make_scenes
 from pipeline.files import write_csv
 from pipeline.losses.relaxations import RELAXATIONS
 from pipeline.metrics.soft_jaccard import soft_jaccard
-from pipeline.solver.conjugate_gradient import solve_conjugate_gradient
-from pipeline.solver.fast import solve_fast
-from pipeline.solver.gradient import solve_by_gradient
-from pipeline.solver.graph_cut import solve_graph_cut
-from pipeline.solver.random_walker import solve_random_walker
-from pipeline.solver.solution import Solution, self_labeling_energy, with_seeds
+from pipeline.solver import (
+    Edges,
+    Problem,
+    Solution,
+    self_labeling_energy,
+    solve_by_gradient,
+    solve_conjugate_gradient,
+    solve_fast,
+    solve_graph_cut,
+    solve_random_walker,
+    with_seeds,
+)
 
 Row = dict[str, Any]
 
@@ -58,10 +64,10 @@ class Picture(NamedTuple):
     seeds: Tensor
     affinity: Tensor
 
-    @property
-    def given(self) -> tuple[Tensor, Tensor, Tensor]:
-        """The three tensors that every solver takes."""
-        return self.log_probs, self.seeds, self.affinity
+    def problem(self, cross_entropy: str, relaxation: str) -> Problem:
+        """Return what a solver is given to minimise H and P."""
+        edges = Edges(self.affinity, NEIGHBORHOODS["grid4"])
+        return Problem(self.log_probs, self.seeds, edges, cross_entropy, relaxation, **WEIGHTS)
 
 
 def read_pictures(images: Path | None, masks: Path | None, count: int, size_px: int) -> list[Picture]:
@@ -120,7 +126,7 @@ def autograd_steps(picture: Picture, relaxation: str, steps: int) -> Tensor:
     for _ in range(steps):
         logits.requires_grad_()
         labels = with_seeds(logits.softmax(1), picture.seeds)
-        energy = self_labeling_energy(labels, *picture.given, NEIGHBORHOODS["grid4"], "cce", relaxation, **WEIGHTS)
+        energy = self_labeling_energy(labels, picture.problem("cce", relaxation))
         (gradient,) = torch.autograd.grad(energy.sum(), logits)
         logits = (logits - LEARNING_RATE * gradient).detach()
     return logits
@@ -140,19 +146,14 @@ def best_times(methods: Mapping[str, Callable[[], Any]], repeats: int) -> tuple[
 
 def soft_rows(picture: Picture, relaxation: str, repeats: int, timed_steps: int) -> list[Row]:
     """Return rows of the solvers of H_CCE and one relaxation; ratios are to the published solver."""
-    given: dict[str, Any] = {
-        "offsets": NEIGHBORHOODS["grid4"],
-        "cross_entropy": "cce",
-        "relaxation": relaxation,
-        **WEIGHTS,
-    }
+    problem = picture.problem("cce", relaxation)
     seconds, results = best_times(
         {
             PAPER: lambda: autograd_steps(picture, relaxation, timed_steps),
-            "gradient": lambda: solve_by_gradient(*picture.given, **given, steps=PAPER_STEPS, learning_rate=LEARNING_RATE),
-            "fast": lambda: solve_fast(*picture.given, **given),
-            "fast, torch": lambda: solve_fast(*picture.given, **given, compiled=False),
-            "fast, 20 steps": lambda: solve_fast(*picture.given, **given, steps=20),
+            "gradient": lambda: solve_by_gradient(problem, steps=PAPER_STEPS, learning_rate=LEARNING_RATE),
+            "fast": lambda: solve_fast(problem),
+            "fast, torch": lambda: solve_fast(problem, compiled=False),
+            "fast, 20 steps": lambda: solve_fast(problem, steps=20),
         },
         repeats,
     )
@@ -163,14 +164,12 @@ def soft_rows(picture: Picture, relaxation: str, repeats: int, timed_steps: int)
 
 def quadratic_rows(picture: Picture, repeats: int) -> list[Row]:
     """Return rows for H_Q + P_Q, whose optimum is known: energy and soft Jaccard are relative to it."""
-    given: dict[str, Any] = {"offsets": NEIGHBORHOODS["grid4"], **WEIGHTS}
+    problem = picture.problem("quadratic", "q")
     seconds, results = best_times(
         {
-            "random_walker": lambda: solve_random_walker(*picture.given, **given),
-            "gradient": lambda: solve_by_gradient(
-                *picture.given, **given, cross_entropy="quadratic", relaxation="q", steps=PAPER_STEPS
-            ),
-            "conjugate_gradient": lambda: solve_conjugate_gradient(*picture.given, **given),
+            "random_walker": lambda: solve_random_walker(problem),
+            "gradient": lambda: solve_by_gradient(problem, steps=PAPER_STEPS),
+            "conjugate_gradient": lambda: solve_conjugate_gradient(problem),
         },
         repeats,
     )
@@ -182,8 +181,8 @@ def quadratic_rows(picture: Picture, repeats: int) -> list[Row]:
 
 def cut_rows(picture: Picture, repeats: int) -> list[Row]:
     """Return rows of expansion moves among the picture's own classes, with PyMaxflow as the peer where it is installed."""
-    given: dict[str, Any] = {"offsets": NEIGHBORHOODS["grid4"], **WEIGHTS}
-    methods: dict[str, Callable[[], Any]] = {"graph_cut": lambda: solve_graph_cut(*picture.given, **given)}
+    problem = picture.problem("ce", "bl")
+    methods: dict[str, Callable[[], Any]] = {"graph_cut": lambda: solve_graph_cut(problem)}
     reference = "graph_cut"
     if importlib.util.find_spec("maxflow") is not None:
         methods[PEER_CUT] = lambda: peer_expansion(picture)

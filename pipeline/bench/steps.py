@@ -31,7 +31,6 @@ from typing import Any, NamedTuple, cast
 
 import numpy as np
 import torch
-from pydantic import ValidationError
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
@@ -41,12 +40,14 @@ from pipeline import paths
 from pipeline.conventions import VOID
 from pipeline.datasets.synthetic import make_scenes
 from pipeline.datasets.transforms import Jitter, WholeImage
+from pipeline.errors import clear_errors
 from pipeline.files import write_atomically, write_csv
-from pipeline.networks import CLASSIFIERS, NETWORKS
+from pipeline.networks import CLASSIFIERS, build_network
 from pipeline.networks.base import Network
-from pipeline.params import Params, ParamsError, load_params, read_yaml
-from pipeline.profile import PROFILES, overlay
-from pipeline.stages.common import clear_errors, lookup
+from pipeline.params import Params, load_params, read_families, read_yaml, resolve
+from pipeline.profile import profiles, put_profile
+from pipeline.runs import objective_terms
+from pipeline.stages.common import lookup
 from pipeline.stages.device import select_device
 from pipeline.targets.scribbles import generate_scribbles, rasterize
 from pipeline.targets.sizes import class_sizes
@@ -79,30 +80,21 @@ def read_params(profile: str | None) -> Params:
     if profile is None:
         return load_params()
     tree = read_yaml(paths.PARAMS)
-    for name in dict.fromkeys(["embedded", profile]):
-        overlay(tree, read_yaml(PROFILES / f"{name}.yaml"))
-    try:
-        return Params.model_validate(tree)
-    except ValidationError as error:
-        raise ParamsError(f"{paths.PARAMS} with the profile {profile}: {error}") from None
-
-
-def profiles() -> list[str]:
-    """Return the names of all profiles."""
-    return sorted(path.stem for path in PROFILES.glob("*.yaml"))
+    put_profile(tree, profile)
+    return resolve(tree, read_families())
 
 
 def solver_label(terms: Mapping[str, Any]) -> str:
     """Return what a table calls the solver of an objective, "" where there is none.
 
-    >>> solver_label({"self_labeling": {"neighborhood": "grid4", "solver": {"kind": "gradient", "steps": 200}}})
+    >>> solver_label({"self_labeling": {"solver": {"kind": "gradient", "steps": 200}}})
     'gradient, 200 steps'
     """
     labeling = terms.get("self_labeling")
     if labeling is None:
         return ""
     solver = labeling["solver"]
-    kind = "dense gradient" if labeling["neighborhood"] == "dense" else solver["kind"].replace("_", " ")
+    kind = "dense gradient" if solver["kind"] == "dense" else solver["kind"].replace("_", " ")
     return f"{kind}, {solver['steps']} steps" if solver.get("steps") else kind
 
 
@@ -112,19 +104,21 @@ def resolved(params: Params, name: str) -> dict[str, Any]:
     Raises:
         ParamsError: no such objective; lists those that are there.
     """
-    settings = lookup(params.objectives, name, "objectives").model_dump()
-    terms = {term: value for term, value in settings.items() if value is not None}
-    if "self_labeling" in terms:
-        terms["self_labeling"]["solver"] = params.solver[terms["self_labeling"]["solver"]].model_dump(exclude_none=True)
-    return terms
+    lookup(params.objectives, name, "objectives")
+    return {term: value for term, value in objective_terms(params, name).items() if value is not None}
 
 
 def variants(terms: Mapping[str, Any], *fast: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     """Return an objective by the label of each solver that it is measured with, its own first, those of `fast` last."""
     found = {solver_label(terms): dict(terms)}
     if "self_labeling" in terms:
-        dense = terms["self_labeling"]["neighborhood"] == "dense"
-        for solver in SOLVERS[:1] if dense else (*SOLVERS, *fast):
+        labeling = terms["self_labeling"]
+        others: Iterable[Mapping[str, Any]] = (*SOLVERS, *fast)
+        if labeling["neighborhood"] == "dense":
+            others = ({**SOLVERS[0], "kind": "dense"},)
+        elif (labeling["cross_entropy"], labeling["relaxation"]) == ("quadratic", "q"):
+            others = (SOLVERS[0], {"kind": "conjugate_gradient"})  # in place of the fast one
+        for solver in others:
             other = {**terms, "self_labeling": {**terms["self_labeling"], "solver": dict(solver)}}
             found.setdefault(solver_label(other), other)
     return found
@@ -223,16 +217,15 @@ def make_trainee(
         OSError: torch cannot compile it here.
     """
     spec = lookup(params.networks, name, "networks")
-    builders: dict[str, Callable[..., Network]] = {**NETWORKS, **CLASSIFIERS}
     torch.manual_seed(0)
-    network = builders[spec.kind](batch["size_targets"].shape[1], **spec.model_dump(exclude={"kind", "weights"}), weights=None)
+    network = build_network(spec.model_dump(), batch["size_targets"].shape[1])
     network.to(device)
     cast(Any, network).to(memory_format=torch.channels_last)
     network.train()
     forward = cast(nn.Module, torch.compile(network)) if compiled else network
     if device.type == "cuda":
         batch = {key: value.pin_memory() if isinstance(value, Tensor) else value for key, value in batch.items()}
-    rate = {"learning_rate": LEARNING_RATE, "head_lr_factor": 1.0, "momentum": 0.9, "weight_decay": 1e-4}
+    rate: dict[str, Any] = {"learning_rate": LEARNING_RATE, "head_lr_factor": 1.0, "momentum": 0.9, "weight_decay": 1e-4}
     optimizer = make_optimizer(network, **rate)
     trainee = Trainee(name, spec.kind, network, forward, optimizer, batch, device, precision)
     try:

@@ -8,8 +8,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pipeline.conventions import check_shape, valid_mask
-from pipeline.crf.neighborhoods import Offsets, edge_windows, neighbor
+from pipeline.conventions import check_numbers, check_shape, valid_mask
+from pipeline.crf.neighborhoods import Offsets, check_offsets, edge_windows, neighbor
+
+LARGEST_COLOR = 1e6
+"""Of images here, whatever their scale: squared distances must fit float32."""
+SMALLEST_BANDWIDTH = 1e-6
+"""Of colours, on 0-255: a tenth of a millionth of a grey level; dividing by less would leave float32."""
 
 
 def contrast_affinity(image: Tensor, valid: Tensor, offsets: Offsets, sigma_rgb: float, *, compiled: bool = False) -> Tensor:
@@ -22,20 +27,19 @@ def contrast_affinity(image: Tensor, valid: Tensor, offsets: Offsets, sigma_rgb:
         image: (B, 3, H, W) in [0, 1]; compared as 0-255 colours.
         valid: (B, H, W) bool.
         offsets: E pairs (dy, dx).
-        sigma_rgb: bandwidth on 0-255 colours, > 0; 9 for PASCAL and 3 for Cityscapes in [SSL] Appendix C.
+        sigma_rgb: bandwidth on 0-255 colours, at least 1e-6; 9 for PASCAL and 3 for Cityscapes in [SSL] Appendix C.
         compiled: use code compiled for float32 on a CPU: quicker, once its compiler is loaded. Else, and elsewhere, torch.
 
     Returns:
         (B, E, H, W) in [0, 1], at the first pixel of each edge; 0 where an end is invalid or outside the image.
 
     Raises:
-        ValueError: if the shapes do not fit together or sigma_rgb is not positive.
+        ValueError: if the shapes do not fit together, a colour is not finite, or sigma_rgb is out of range.
     """
-    check_shape("image", image, (None, 3, None, None))
-    batch, _, height, width = image.shape
-    check_shape("valid", valid, (batch, height, width))
-    if not sigma_rgb > 0:
-        raise ValueError(f"sigma_rgb: expected a number above 0, got {sigma_rgb}")
+    batch, height, width = _check_image(image, valid, offsets)
+    if not SMALLEST_BANDWIDTH <= sigma_rgb < math.inf:
+        raise ValueError(f"sigma_rgb: expected a number, at least {SMALLEST_BANDWIDTH:g}, got {sigma_rgb}")
+    # |255 I_p - 255 I_q|^2 / (2 sigma^2) = |scale I_p - scale I_q|^2
     scale = 255 / (math.sqrt(2) * sigma_rgb)
     if compiled and image.device.type == "cpu" and image.dtype == torch.float32:
         from pipeline.crf.affinity_compiled import contrast_exponents  # loads a compiler
@@ -62,13 +66,12 @@ def adaptive_affinity(image: Tensor, valid: Tensor, offsets: Offsets) -> Tensor:
         (B, E, H, W) in [0, 1], as `contrast_affinity`.
 
     Raises:
-        ValueError: if the shapes do not fit together.
+        ValueError: if the shapes do not fit together or a colour is not finite.
     """
-    check_shape("image", image, (None, 3, None, None))
-    batch, _, height, width = image.shape
-    check_shape("valid", valid, (batch, height, width))
+    _check_image(image, valid, offsets)
     distances = _color_distances(image.to(torch.promote_types(image.dtype, torch.float32)), offsets)
     joined = _edge_mask(valid, offsets)
+    # sigma^2 = mean |I_p - I_q|^2, over edges with both ends valid
     total = distances.where(joined, distances.new_zeros(())).sum((1, 2, 3))
     variance = total / joined.sum((1, 2, 3)).clamp(min=1)
     variance = variance.where(variance > 0, torch.ones_like(variance))
@@ -92,8 +95,8 @@ def trust_region_affinity(image: Tensor, valid: Tensor, offsets: Offsets) -> Ten
     Raises:
         ValueError: if the shapes do not fit together.
     """
-    ratio = valid.flatten(1).sum(1) / edge_count(valid, offsets).clamp(min=1)
     affinity = adaptive_affinity(image, valid, offsets)
+    ratio = valid.flatten(1).sum(1) / edge_count(valid, offsets).clamp(min=1)
     return affinity * ratio.to(affinity.dtype).view(-1, 1, 1, 1)
 
 
@@ -109,7 +112,8 @@ def edge_count(valid: Tensor, offsets: Offsets) -> Tensor:
 def without_seed_edges(affinity: Tensor, seeds: Tensor, offsets: Offsets) -> Tensor:
     """Return `affinity` with 0 on each edge between two seeds, whose energy is a constant of the pseudo-label problem.
 
-    That constant is infinite for the logarithmic relaxations where two adjacent seeds have different classes.
+    That constant is infinite for the logarithmic relaxations where two adjacent seeds have different classes. Edges that leave
+    the image become 0 as well: in compiled code the end of such an edge is another pixel.
 
     Args:
         affinity: (B, E, H, W).
@@ -125,11 +129,22 @@ def without_seed_edges(affinity: Tensor, seeds: Tensor, offsets: Offsets) -> Ten
     batch, height, width = seeds.shape
     check_shape("affinity", affinity, (batch, len(offsets), height, width))
     seeded = valid_mask(seeds)
-    kept = affinity.clone()
+    kept = torch.zeros_like(affinity)
     for edge, offset in enumerate(offsets):
         first, second = edge_windows(offset, height, width)
-        kept[:, edge][first].masked_fill_(seeded[first] & seeded[second], 0)
+        kept[:, edge][first] = affinity[:, edge][first].masked_fill(seeded[first] & seeded[second], 0)
     return kept
+
+
+def _check_image(image: Tensor, valid: Tensor, offsets: Offsets) -> tuple[int, int, int]:
+    """Raise ValueError unless images can be compared; return how many there are, and their height and width."""
+    check_shape("image", image, (None, 3, None, None))
+    batch, _, height, width = image.shape
+    check_shape("valid", valid, (batch, height, width))
+    shown = image.detach().where(valid.unsqueeze(1), image.new_zeros(()))  # invalid pixels may have any colour
+    check_numbers("image", shown, least=-LARGEST_COLOR, most=LARGEST_COLOR)
+    check_offsets(offsets)
+    return batch, height, width
 
 
 def _edge_mask(valid: Tensor, offsets: Offsets) -> Tensor:
@@ -156,6 +171,6 @@ def _gaussian_weights(exponents: Tensor, joined: Tensor, offsets: Offsets) -> Te
 def _over_lengths(weights: Tensor, offsets: Offsets) -> Tensor:
     """Return `weights` (B, E, H, W), which are overwritten, divided by l."""
     for edge, (dy, dx) in enumerate(offsets):
-        if max(abs(dy), abs(dx)) == 1 and dy != 0 and dx != 0:
+        if max(abs(dy), abs(dx)) == 1 and dy != 0 and dx != 0:  # a diagonal of the 8-grid
             weights[:, edge] /= math.sqrt(2)
     return weights

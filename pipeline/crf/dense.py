@@ -10,6 +10,7 @@ the exact sum and costs only matrix products; "lattice" gives the published numb
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -20,7 +21,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-from pipeline.conventions import check_shape
+from pipeline.conventions import check_numbers, check_shape
 from pipeline.crf.lattice import lattice_filter
 from pipeline.crf.nystrom import exponent_factors, gaussian, nystrom_filter
 
@@ -73,9 +74,10 @@ class DenseKernel:
         """
         check_shape("image", image, (None, 3, None, None))
         check_shape("valid", valid, (image.shape[0], *image.shape[2:]))
+        check_numbers("image", image)
         if mode not in DENSE_FILTERS:
             raise ValueError(f"mode: expected one of {', '.join(DENSE_FILTERS)}, got {mode!r}")
-        if not (sigma_rgb > 0 and sigma_xy_px > 0):
+        if not (0 < sigma_rgb < math.inf and 0 < sigma_xy_px < math.inf):
             raise ValueError(f"sigma_rgb, sigma_xy_px: expected numbers above 0, got {sigma_rgb}, {sigma_xy_px}")
         if landmarks < 1:
             raise ValueError(f"landmarks: expected at least 1, got {landmarks}")
@@ -107,20 +109,6 @@ class DenseKernel:
         return self.filter(torch.ones_like(self.valid, dtype=self.dtype).unsqueeze(1))
 
 
-def dense_filter(
-    values: Tensor,
-    image: Tensor,
-    valid: Tensor,
-    *,
-    sigma_rgb: float = 15.0,
-    sigma_xy_px: float = 100.0,
-    mode: str = "nystrom",
-    landmarks: int = 128,
-) -> Tensor:
-    """Return A `values` for one use of the kernel; arguments, result and errors as in `DenseKernel.build` and `.filter`."""
-    return DenseKernel.build(image, valid, sigma_rgb, sigma_xy_px, mode, landmarks).filter(values)
-
-
 def dense_crf_loss(
     probs: Tensor,
     image: Tensor,
@@ -134,8 +122,8 @@ def dense_crf_loss(
 ) -> Tensor:
     """Return -sum_k (R S_k)^T A (R S_k) of each image: [SIZE] Eq. 3 up to a constant of the image, hence negative.
 
-    The constant is `potts_constant`; added, it gives Eq. 3 (on valid pixels), >= 0 and readable as a curve. The sum is over
-    pairs of pixels and divided by nothing. The published weight 2e-9, on the mean over images, belongs to mode "lattice",
+    As sum_k S_k = 1, Eq. 3 is sum_k (1 - S_k)^T A S_k = 1^T A 1 - sum_k S_k^T A S_k; the constant 1^T A 1 is left out. The sum
+    is over pairs of pixels and divided by nothing. The published weight 2e-9, on the mean over images, belongs to mode "lattice",
     whose result is about 0.6 of the exact sum; "exact" and "nystrom" have the same strength with about 1.2e-9.
 
     Args:
@@ -163,38 +151,6 @@ def dense_crf_loss(
     if scale_factor != 1:
         probs = interpolate(probs, scale_factor=scale_factor, mode="bilinear", align_corners=False)
     return _NegativeQuadraticForm.apply(probs, kernel)
-
-
-def potts_constant(
-    image: Tensor,
-    valid: Tensor,
-    *,
-    sigma_rgb: float = 15.0,
-    sigma_xy_px: float = 100.0,
-    scale_factor: float = 0.5,
-    mode: str = "nystrom",
-    landmarks: int = 128,
-) -> Tensor:
-    """Return 1^T R A R 1 of each image, which added to `dense_crf_loss` with the same numbers gives [SIZE] Eq. 3.
-
-    As sum_k S_k = 1, sum_k (1 - S_k)^T A S_k = 1^T A 1 - sum_k S_k^T A S_k.
-
-    Args:
-        image: (B, 3, H, W) in [0, 1].
-        valid: (B, H, W) bool.
-        sigma_rgb: as in `dense_crf_loss`, like all that follow.
-        sigma_xy_px: in pixels of the full image.
-        scale_factor: in (0, 1].
-        mode: a key of `DENSE_FILTERS`.
-        landmarks: rank of "nystrom".
-
-    Returns:
-        (B,), >= 0.
-
-    Raises:
-        ValueError: as `dense_crf_loss`.
-    """
-    return _reduced_kernel(image, valid, sigma_rgb, sigma_xy_px, scale_factor, mode, landmarks).degrees.sum((1, 2, 3))
 
 
 def bilateral_features(image: Tensor, sigma_rgb: float, sigma_xy_px: float) -> Tensor:

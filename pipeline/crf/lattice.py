@@ -19,10 +19,14 @@ import torch
 from torch import Tensor
 from torch.nn.functional import embedding_bag
 
+from pipeline.conventions import check_numbers
+
 DIMENSIONS = 5
 VERTICES = DIMENSIONS + 1
 SLICE_SCALE = 1 / (1 + 2.0**-DIMENSIONS)
 """Factor of the sliced values, as published."""
+LARGEST_FEATURE = 1e5
+"""In bandwidths. Beyond, float32 loses a point's place in its simplex, and compiled code would write next to its arrays."""
 FINGERPRINTS = (
     -7046029254386353131,
     4354685564936845319,
@@ -68,7 +72,11 @@ def lattice_filter(features: Tensor, valid: Tensor, landmarks: int = 0) -> Calla
 
     Returns:
         S (B, C, N) -> (B, C, N) in the precision of `features`.
+
+    Raises:
+        ValueError: features are empty, not finite, or beyond `LARGEST_FEATURE`.
     """
+    check_numbers("features", features, least=-LARGEST_FEATURE, most=LARGEST_FEATURE)
     batch, count, _ = features.shape
     # Invalid pixels stand where a valid one is and weigh nothing: so they make no vertices.
     stand_in = features.gather(1, valid.to(torch.uint8).argmax(1).view(-1, 1, 1).expand(-1, 1, DIMENSIONS))

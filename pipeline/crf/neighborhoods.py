@@ -20,6 +20,12 @@ GRID4: Offsets = ((0, 1), (1, 0))
 GRID8: Offsets = ((0, 1), (1, 0), (1, 1), (1, -1))
 
 
+def check_offsets(offsets: Offsets) -> None:
+    """Raise ValueError unless there are displacements, none of which leads from a pixel to itself."""
+    if not offsets or (0, 0) in offsets:
+        raise ValueError(f"offsets: expected displacements other than (0, 0), got {offsets}")
+
+
 def sparse_offsets(count: int, radius_px: int, generator: torch.Generator) -> Offsets:
     """Return the 4-grid and `count` long displacements drawn at random: sparse neighbourhoods, "SN" in [SSL] section 1.1.
 

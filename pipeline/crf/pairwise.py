@@ -37,31 +37,6 @@ def pairwise_energy(labels: Tensor, affinity: Tensor, offsets: Offsets, relaxati
     return energy
 
 
-def pairwise_gradient(labels: Tensor, affinity: Tensor, offsets: Offsets, relaxation_gradient: Callable[..., Tensor]) -> Tensor:
-    """Return the gradient of `pairwise_energy` with respect to `labels`, in closed form.
-
-    Args:
-        labels: (B, C, H, W) on the simplex.
-        affinity: (B, E, H, W) >= 0.
-        offsets: E pairs (dy, dx).
-        relaxation_gradient: dP/dp(p, q, dim=1), an entry of `RELAXATION_GRADIENTS`.
-
-    Returns:
-        (B, C, H, W).
-
-    Raises:
-        ValueError: if the shapes do not fit together.
-    """
-    _, _, height, width = _check(labels, affinity, offsets)
-    gradient = torch.zeros_like(labels)
-    for edge, offset in enumerate(offsets):
-        first, second = edge_windows(offset, height, width)
-        weight = affinity[:, edge][first].unsqueeze(1)
-        gradient[first] += weight * relaxation_gradient(labels[first], labels[second])
-        gradient[second] += weight * relaxation_gradient(labels[second], labels[first])
-    return gradient
-
-
 def pairwise_energy_and_gradient(
     labels: Tensor,
     affinity: Tensor,
@@ -69,10 +44,10 @@ def pairwise_energy_and_gradient(
     edge_terms: Callable[[Tensor, Tensor, Tensor], EdgeTerms],
     buffers: tuple[Tensor, Tensor] | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """Return `pairwise_energy` and `pairwise_gradient` together, for solvers that need both in each step.
+    """Return `pairwise_energy` and its gradient with respect to `labels` together, for solvers that need both in each step.
 
     As all relaxations depend on p.q, |p|^2 and |q|^2 only, one product of (B, C, H, W) per kind of edge serves value
-    and both slopes: a fraction of the work of the two functions above, which this one equals.
+    and both slopes: a fraction of the work of differentiating `pairwise_energy`.
 
     Args:
         labels: (B, C, H, W) on the simplex.
@@ -100,6 +75,7 @@ def pairwise_energy_and_gradient(
         product = torch.mul(labels[first], labels[second], out=scratch[first]).sum(1)
         terms = edge_terms(product, squares[first], squares[second])
         energy += (weight * terms.value).sum((1, 2))
+        # dP/dp = dP/d(p.q) q + 2 dP/d|p|^2 p, and the same at the other end
         pull = (weight * terms.product_slope).unsqueeze(1)
         gradient[first].addcmul_(pull, labels[second])
         gradient[second].addcmul_(pull, labels[first])

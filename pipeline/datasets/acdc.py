@@ -9,7 +9,6 @@ from __future__ import annotations
 import gzip
 import random
 import re
-import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
@@ -17,7 +16,7 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 
 from pipeline.conventions import VOID
-from pipeline.datasets.base import DatasetError, RawDataset, Scene, encode_photo
+from pipeline.datasets.base import DatasetError, RawDataset, Scene, encode_photo, is_system_file
 from pipeline.files import write_atomically
 
 if TYPE_CHECKING:
@@ -30,6 +29,9 @@ UNLABELLED = 4
 HELD_OUT = (25, 200)
 """Volumes of the validation split, of all volumes."""
 FRAME_NAME = re.compile(r"(patient\d{3}_frame\d{2})\.nii(?:\.gz)?")
+MOST_VOXELS = 2**30
+BRIGHTEST = 1e6
+"""Larger values are no grey values: one of them would leave the rest of its volume black."""
 RESTORE = "restore the file from the original archive"
 
 
@@ -78,10 +80,12 @@ training/patient001/patient001_frame01_scribble.nii.gz    0..3 drawn, 4 = nothin
         volumes = self.volumes()
         for path in sorted(self.base.glob("patient*/*_gt.nii*")):
             volume = path.name.partition("_gt.nii")[0]
-            if volume not in volumes:
+            if not is_system_file(path.name) and volume not in volumes:
                 raise DatasetError(f"{self._path(volume)}: not found, but its mask {path.name} is there; {RESTORE}")
         for volume in volumes:
             path = self._path(volume)
+            if path.suffix == ".gz" and path.with_suffix("").exists():
+                raise DatasetError(f"{path}: lies beside {path.with_suffix('').name}; keep one of the two")
             shape = _load(path).shape
             if len(shape) != 3:
                 raise DatasetError(f"{path}: has {len(shape)} axes, not 3 (x, y, slice); {RESTORE}")
@@ -141,6 +145,10 @@ training/patient001/patient001_frame01_scribble.nii.gz    0..3 drawn, 4 = nothin
             return None
         codes = _resize(self._slice(self._codes(path, UNLABELLED + 1), image_id), order=0)
         return np.where(codes == UNLABELLED, np.uint8(VOID), codes)
+
+    def annotation_paths(self, image_id: str) -> list[Path]:
+        """Return where the volumes of masks and scribbles lie."""
+        return [self._path(_parse(image_id)[0], suffix) for suffix in ("_gt", "_scribble")]
 
     def group(self, image_id: str) -> str:
         """Return the volume of the slice."""
@@ -221,13 +229,20 @@ def read_volume(path: Path) -> np.ndarray:
     """Return the voxels of a NIfTI file, in array order as stored.
 
     Raises:
-        DatasetError: missing, truncated or not NIfTI.
+        DatasetError: missing, truncated or not NIfTI, or with voxels that are no finite grey values.
     """
     image = _load(path)
     try:
-        return np.asanyarray(image.dataobj)
-    except (OSError, EOFError, ValueError, zlib.error) as error:
+        voxels = np.asanyarray(image.dataobj)
+    except Exception as error:  # nibabel raises what it stumbles over
         raise DatasetError(f"{path}: cannot be read ({error}); {RESTORE}") from error
+    if voxels.dtype.kind not in "biuf":
+        raise DatasetError(f"{path}: has voxels of the type {voxels.dtype}, not grey values; {RESTORE}")
+    odd = np.argwhere(~(np.abs(voxels) <= BRIGHTEST))
+    if len(odd):
+        place = tuple(map(int, odd[0]))
+        raise DatasetError(f"{path}: {len(odd)} voxels are no grey value, the first is {voxels[place]} at {place}; {RESTORE}")
+    return voxels
 
 
 def write_volume(path: Path, voxels: np.ndarray) -> None:
@@ -240,17 +255,18 @@ def write_volume(path: Path, voxels: np.ndarray) -> None:
 
 def _load(path: Path) -> Nifti1Image:
     """Return a NIfTI file of which only the header is read."""
-    from nibabel.filebasedimages import ImageFileError
     from nibabel.nifti1 import load
-    from nibabel.spatialimages import HeaderDataError
-    from nibabel.wrapstruct import WrapStructError
 
     try:
-        return load(path)
+        image = load(path)
+        size = int(np.prod(image.shape, dtype=np.float64))
     except FileNotFoundError as error:
         raise DatasetError(f"{path}: not found; {RESTORE}") from error
-    except (OSError, EOFError, ValueError, zlib.error, ImageFileError, HeaderDataError, WrapStructError) as error:
+    except Exception as error:  # nibabel raises what it stumbles over
         raise DatasetError(f"{path}: cannot be read as NIfTI ({error}); {RESTORE}") from error
+    if not 0 < size <= MOST_VOXELS:
+        raise DatasetError(f"{path}: cannot be read, its header says {image.shape} voxels; {RESTORE}")
+    return image
 
 
 def _parse(image_id: str) -> tuple[str, int]:

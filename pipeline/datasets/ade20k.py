@@ -9,7 +9,17 @@ from typing import ClassVar
 import numpy as np
 
 from pipeline.conventions import VOID
-from pipeline.datasets.base import DatasetError, RawDataset, Scene, color_map, encode_photo, read_mask, require
+from pipeline.datasets.base import (
+    DatasetError,
+    RawDataset,
+    Scene,
+    color_map,
+    encode_photo,
+    files_by_id,
+    picture_formats,
+    read_mask,
+    require,
+)
 from pipeline.files import write_atomically
 
 CLASS_NAMES = (
@@ -58,33 +68,42 @@ ADEChallengeData2016/annotations/{training,validation}/<id>.png
         super().__init__(root)
         inner = self.root / "ADEChallengeData2016"
         self.base = inner if inner.is_dir() or not (self.root / "annotations").is_dir() else self.root
-        self._folders: dict[str, str] = {}
+        self._photos: dict[str, Path] = {}
+        self._masks: dict[str, Path] = {}
 
     def verify(self) -> None:
         """Check layout, that each photo has a mask, and that they are equally large."""
         require(self.base, "the path must hold ADEChallengeData2016 (or be it); check `source` of the data set")
         self.check_pairs(self.labels_path)
-        for folder in FOLDERS.values():
-            for mask in sorted((self.base / "annotations" / folder).glob("*.png")):
-                photo = self.base / "images" / folder / f"{mask.stem}.jpg"
+        for image_id, mask in self._masks.items():
+            if image_id not in self._photos:
+                photo = self.base / "images" / mask.parent.name / f"{image_id}.jpg"
                 require(photo, f"restore the photo from the original archive; its mask {mask.name} is there")
 
     def ids(self, split: str) -> list[str]:
         """Return the ids of a split, sorted."""
         self.check_split(split)
-        photos = self.base / "images" / FOLDERS[split]
+        photos, masks = (self.base / kind / FOLDERS[split] for kind in ("images", "annotations"))
         require(photos, "extract the complete archive ADEChallengeData2016.zip; check `source` of the data set")
-        found = sorted(path.stem for path in photos.glob("*.jpg"))
-        self._folders |= dict.fromkeys(found, FOLDERS[split])
-        return found
+        found = files_by_id(photos, picture_formats())
+        self._photos |= found
+        self._masks |= files_by_id(masks, (".png",)) if masks.is_dir() else {}
+        return list(found)
 
     def image_path(self, image_id: str) -> Path:
         """Return where the photo lies."""
-        return self.base / "images" / self._folder(image_id) / f"{image_id}.jpg"
+        self._list_once()
+        return self._photos.get(image_id, self.base / "images" / FOLDERS["train"] / f"{image_id}.jpg")
 
     def labels_path(self, image_id: str) -> Path:
         """Return where the mask lies."""
-        return self.base / "annotations" / self._folder(image_id) / f"{image_id}.png"
+        self._list_once()
+        folder = self.image_path(image_id).parent.name
+        return self._masks.get(image_id, self.base / "annotations" / folder / f"{image_id}.png")
+
+    def annotation_paths(self, image_id: str) -> list[Path]:
+        """Return where the mask lies."""
+        return [self.labels_path(image_id)]
 
     def read_labels(self, image_id: str) -> np.ndarray:
         """Return the mask: (H, W) uint8, class index or `VOID`."""
@@ -105,8 +124,6 @@ ADEChallengeData2016/annotations/{training,validation}/<id>.png
                 numbers = np.where(scene.labels == VOID, np.uint8(0), scene.labels + np.uint8(1))
                 write_atomically(base / "annotations" / folder / f"{scene.image_id}.png", encode_photo(numbers, "PNG"))
 
-    def _folder(self, image_id: str) -> str:
-        if image_id not in self._folders:
-            for split in self.splits:
-                self.ids(split)
-        return self._folders.get(image_id, FOLDERS["train"])
+    def _list_once(self) -> None:
+        for split in self.splits if not self._photos else ():
+            self.ids(split)

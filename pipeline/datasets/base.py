@@ -9,24 +9,52 @@ from __future__ import annotations
 
 import io
 import json
+import math
 import unicodedata
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 from PIL.PngImagePlugin import PngInfo
 
 from pipeline.conventions import VOID
-from pipeline.files import write_atomically
+from pipeline.files import Line, read_table, read_text, walk, write_atomically
 
-UNREADABLE = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)
-"""What Pillow raises for a file that it cannot decode."""
 MADE_FROM = "made_from"
 """Name of the note in a mask."""
+UNSAFE_FORMATS = {"EPS"}
+"""Formats that Pillow hands to another program."""
+ALPHA_GROUND = (128, 128, 128)
+"""Grey behind transparent parts."""
+ORIENTATION_TAG = 0x0112
+UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+"""Orientation that a camera has noted -> what turns the picture upright."""
+EXCHANGED = (5, 6, 7, 8)
+"""Orientations that exchange width and height."""
+PASSED_ON = {"JPEG": ".jpg", "MPO": ".jpg", "PNG": ".png"}
+"""Formats whose files are passed on as they are, with their suffix; others are re-encoded without loss."""
+TWELVE_BITS = 4096
+FARTHEST_PX = 100_000
+"""Coordinates beyond this cannot belong to a picture; drawing towards them takes memory without end."""
+DRAWN_AT_MOST = 0.75
+"""Share of a picture that drawn scribbles may cover, unless they say what the mask says."""
+MALFORMED = (ValueError, KeyError, TypeError, AttributeError, IndexError, OverflowError, RecursionError)
+"""What taking apart a JSON or YAML document raises when it is not of the expected form."""
 VOID_COLOR = (224, 224, 192)
 """Colour of void pixels in palettes, as in PASCAL VOC."""
 
@@ -46,6 +74,10 @@ class Scribble:
 
     class_index: int
     points: tuple[tuple[float, float], ...]
+
+    def __post_init__(self) -> None:
+        if not all(abs(x) <= FARTHEST_PX and abs(y) <= FARTHEST_PX for x, y in self.points):  # NaN compares as false
+            raise ValueError(f"points: expected finite coordinates within {FARTHEST_PX} pixels, got {self.points}")
 
 
 @dataclass(frozen=True)
@@ -74,6 +106,25 @@ class Scene:
     instances: np.ndarray | None = None
     class_index: int | None = None
     group: str | None = None
+
+
+class Account(NamedTuple):
+    """What became of the files of a copy.
+
+    Attributes:
+        found: files below its root.
+        used: those that its reader reads.
+        left_out: reason -> the others.
+    """
+
+    found: int
+    used: int
+    left_out: dict[str, list[Path]]
+
+    def __str__(self) -> str:
+        lines = [f"{self.found} files found, {self.used} used, {self.found - self.used} left out"]
+        lines += [f"{len(paths)} {reason}, the first is {paths[0]}" for reason, paths in self.left_out.items()]
+        return "\n  left out: ".join(lines)
 
 
 class RawDataset(ABC):
@@ -143,7 +194,10 @@ class RawDataset(ABC):
         """Return the photo as an encoded file and its suffix (".jpg" or ".png"): the file's own bytes where it is one."""
         path = self.image_path(image_id)
         require(path, "restore the photo from the original archive, or take its id out of the list")
-        return path.read_bytes(), path.suffix.lower()
+        content = path.read_bytes()
+        with _opened(content, str(path), "an image") as image:
+            suffix = PASSED_ON.get(image.format or "")
+        return (content, suffix) if suffix else (encode_photo(decode_photo(content, str(path)), "PNG"), ".png")
 
     def read_image(self, image_id: str) -> np.ndarray:
         """Return the photo: (H, W, 3) uint8."""
@@ -165,9 +219,63 @@ class RawDataset(ABC):
         """Return drawn scribbles, (H, W) uint8 with `VOID` where nothing is drawn, or None if the set has none."""
         return None
 
+    def read_drawn(self, image_id: str, labels: np.ndarray) -> np.ndarray | None:
+        """Return what `read_scribble_raster` does, checked against the mask `labels` of the image.
+
+        Raises:
+            DatasetError: not as large as the mask, or nearly every pixel is drawn, and not as the mask says: then 0 seems to
+                stand for "nothing drawn".
+        """
+        raster = self.read_scribble_raster(image_id)
+        if raster is None:
+            return None
+        where = f"{self.root}: drawn scribbles of image {image_id}"
+        if raster.shape != labels.shape:
+            raise DatasetError(
+                f"{where}: are {raster.shape[1]}x{raster.shape[0]} pixels, but the image is {labels.shape[1]}x{labels.shape[0]}; "
+                "export them again at the size of the photo"
+            )
+        drawn, known = raster != VOID, labels != VOID
+        if drawn.mean() > DRAWN_AT_MOST and (not known.any() or (raster != labels)[drawn & known].any()):
+            raise DatasetError(
+                f"{where}: {drawn.mean():.0%} of the pixels count as drawn, {(raster == 0).mean():.0%} as class 0; "
+                f"where nothing is drawn the value must be {VOID}"
+            )
+        return raster
+
     def read_clicks(self, image_id: str) -> list[Scribble] | None:
         """Return the clicks of one image (perhaps none: []), or None if the set has no clicks at all."""
         return None
+
+    def annotation_paths(self, image_id: str) -> Iterable[Path]:
+        """Return the files beside the photo that are read for one image, whether they are there or not."""
+        return ()
+
+    def tables(self) -> Iterable[Path]:
+        """Return the files that are read for all images: lists, tables, annotation files."""
+        return ()
+
+    def account(self) -> Account:
+        """Return what became of every file below the root."""
+        used = set(self.tables())
+        for split in self.splits:
+            for image_id in self.ids(split):
+                used |= {self.image_path(image_id), *self.annotation_paths(image_id)}
+        read = {path.suffix.lower() for path in used}
+        found, left_out = 0, dict[str, list[Path]]()
+        for path in walk(self.root):
+            found += 1
+            if path in used:
+                continue
+            place = path.relative_to(self.root)
+            if any(map(is_system_file, place.parts)):
+                reason = "hidden or made by the operating system"
+            elif path.suffix.lower() in read:
+                reason = f"{path.suffix} belonging to no image of a split"
+            else:
+                reason = f"{path.suffix or 'without suffix'}, which is not read"
+            left_out.setdefault(reason, []).append(place)
+        return Account(found, found - sum(map(len, left_out.values())), left_out)
 
     @classmethod
     @abstractmethod
@@ -228,6 +336,11 @@ def require(path: Path, remedy: str) -> Path:
     return path
 
 
+def is_system_file(name: str) -> bool:
+    """Return whether a file or folder is hidden (as `._a.jpg` of macOS) or put there by an operating system."""
+    return name.startswith(".") or name.lower() in ("thumbs.db", "desktop.ini", "__macosx")
+
+
 def file_id(name: str, where: str) -> str:
     """Return the id in a file name or a line of a list, its accents composed: macOS takes letters and accents apart.
 
@@ -245,27 +358,137 @@ def file_id(name: str, where: str) -> str:
     return unicodedata.normalize("NFC", name)
 
 
+@cache
+def picture_formats() -> dict[str, str]:
+    """Return suffix -> format of the pictures that Pillow opens without another program."""
+    known = {suffix.lower(): kind for suffix, kind in Image.registered_extensions().items()}  # this loads all plugins
+    return {suffix: kind for suffix, kind in known.items() if kind in Image.OPEN and kind not in UNSAFE_FORMATS}
+
+
+def files_by_id(folder: Path, suffixes: Iterable[str], others: str | None = None) -> dict[str, Path]:
+    """Return id -> file of one folder, sorted by id. The id is the file name without its last suffix.
+
+    Args:
+        folder: searched without the folders in it.
+        suffixes: those that count, in small letters; files may have capitals.
+        others: what to do about other files; None: they are left out, as files of operating systems are in any case.
+
+    Raises:
+        DatasetError: no folder, two files of one id, a link to nothing, or with `others` a file of another kind.
+    """
+    require(folder, "restore the folder from the original archive; check `source` of the data set")
+    wanted, found = set(suffixes), dict[str, Path]()
+    for path in sorted(folder.iterdir()):
+        if is_system_file(path.name):
+            continue
+        if path.suffix.lower() not in wanted or path.is_dir():
+            if others is not None:
+                raise DatasetError(f"{path}: {others}")
+            continue
+        require(path, "it is a link to nothing: restore what it leads to, or remove it")
+        image_id = file_id(path.stem, str(path))
+        if image_id in found:
+            raise DatasetError(f"{path}: has the same id as {found[image_id].name}; rename or remove one of them")
+        found[image_id] = path
+    return dict(sorted(found.items()))
+
+
 def read_list(path: Path) -> list[str]:
-    """Return the first word of every non-empty line: the image ids of a list file.
+    """Return the lines that are not empty: the image ids of a list file.
 
     Raises:
         DatasetError: the file is missing, not text, empty, or names an id twice.
     """
     require(path, "restore the list from the original archive or check the data set's path")
-    try:
-        ids = [line.split()[0] for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
-    except UnicodeDecodeError as error:
-        raise DatasetError(f"{path}: is not a text file ({error}); restore it from the original archive") from error
+    with named_errors():
+        lines = [line.strip() for line in read_text(path).split("\n")]
+    ids = [file_id(line, f"{path}, line {number}") for number, line in enumerate(lines, start=1) if line]
     if not ids:
         raise DatasetError(f"{path}: lists no image; restore it from the original archive")
     if len(set(ids)) != len(ids):
-        repeated = next(image_id for position, image_id in enumerate(ids) if image_id in ids[:position])
+        repeated = next(image_id for image_id, count in Counter(ids).items() if count > 1)
         raise DatasetError(f"{path}: lists {repeated} more than once; remove the repeated line")
     return ids
 
 
+@contextmanager
+def named_errors(where: str | None = None) -> Iterator[None]:
+    """Turn a ValueError into a DatasetError that starts with `where`; without it the message names the file already."""
+    try:
+        yield
+    except ValueError as error:
+        raise DatasetError(str(error) if where is None else f"{where}: {error}") from error
+
+
+def read_columns(path: Path, columns: Sequence[str]) -> Iterator[tuple[str, dict[str, str]]]:
+    """Yield (place for errors, row) of a table that must have exactly these columns, in any order.
+
+    Raises:
+        DatasetError: names the file, the line and what to do.
+    """
+    header: list[str]
+    lines: list[Line]
+    with named_errors():
+        header, lines = read_table(path)
+    if sorted(header) != sorted(columns):
+        raise DatasetError(f"{path}, line 1: expected the columns {','.join(columns)}, got {','.join(header)}; rename them")
+    for where, cells in lines:
+        yield where, dict(zip(header, cells))
+
+
+def finite_number(text: str, where: str) -> float:
+    """Return a number in a table; `where` stands in errors."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value):
+        raise DatasetError(f"{where}: '{text}' is no number; correct the line")
+    return value
+
+
+def read_json(path: Path, form: str, remedy: str) -> Any:
+    """Return a JSON document; the numbers NaN and Infinity, which Python would take, are refused.
+
+    Raises:
+        DatasetError: not JSON; `form` and `remedy` stand in it.
+    """
+
+    def refuse(constant: str) -> None:
+        raise ValueError(f"{constant} is no number")
+
+    require(path, remedy)
+    try:
+        return json.loads(path.read_bytes(), parse_constant=refuse)
+    except MALFORMED as error:
+        raise DatasetError(f"{path}: is not of the form {form} ({error!r}); {remedy}") from error
+
+
+@contextmanager
+def _opened(source: Path | bytes, name: str, what: str) -> Iterator[Image.Image]:
+    """Open a picture; whatever goes wrong inside becomes a DatasetError: Pillow's plugins raise what they stumble over."""
+    try:
+        formats = sorted(set(picture_formats().values()))
+        with Image.open(io.BytesIO(source) if isinstance(source, bytes) else source, formats=formats) as image:
+            yield image
+    except DatasetError:
+        raise
+    except Exception as error:
+        told = "of no known format" if isinstance(error, UnidentifiedImageError) else str(error) or type(error).__name__
+        raise DatasetError(f"{name}: cannot be read as {what} ({told}); restore the file or leave it out") from error
+
+
+def _orientation(image: Image.Image) -> int:
+    """Return the orientation that the file notes, 2 to 8, or 1 where there is none that can be read."""
+    try:
+        noted = image.getexif().get(ORIENTATION_TAG)
+    except Exception:  # a broken block of a camera's notes says nothing, and the picture is fine without
+        return 1
+    return noted if isinstance(noted, int) and noted in UPRIGHT else 1
+
+
 def read_photo(path: Path) -> np.ndarray:
-    """Return a photo as (H, W, 3) uint8.
+    """Return a photo as `decode_photo` does.
 
     Raises:
         DatasetError: missing, truncated or not an image.
@@ -274,13 +497,40 @@ def read_photo(path: Path) -> np.ndarray:
     return decode_photo(path.read_bytes(), str(path))
 
 
-def decode_photo(content: bytes, name: str) -> np.ndarray:
-    """Return an encoded photo as (H, W, 3) uint8; `name` stands in errors."""
-    try:
-        with Image.open(io.BytesIO(content)) as image:
-            return np.asarray(image.convert("RGB"))
-    except UNREADABLE as error:
-        raise DatasetError(f"{name}: cannot be read as an image ({error}); restore the file from the original archive") from error
+def decode_photo(content: bytes, name: str, at_least_px: int | None = None) -> np.ndarray:
+    """Return an encoded picture as every part of this project sees it: (H, W, 3) uint8, upright as its camera noted.
+
+    Of several frames the first is taken. Transparent parts lie on grey. 16-bit grey keeps its upper eight bits.
+
+    Args:
+        content: file in any format that Pillow reads by itself.
+        name: stands in errors.
+        at_least_px: a JPEG may be decoded at a smaller size whose sides are not below this: for display only.
+
+    Raises:
+        DatasetError: no picture or a damaged one, 32 bits per value, or 16 of which only the lower twelve are used.
+    """
+    with _opened(content, name, "an image") as image:
+        if at_least_px is not None:
+            image.draft("RGB", (at_least_px, at_least_px))
+        image.load()  # a TIFF is turned while it is loaded and then notes no orientation any more
+        turn = UPRIGHT.get(_orientation(image))
+        upright = image if turn is None else image.transpose(turn)
+        if upright.mode in ("I", "F"):
+            raise DatasetError(f"{name}: has 32 bits per value, whose range is unknown; export it with 8 bits")
+        if upright.mode.startswith("I;16"):
+            values = np.asarray(upright)
+            if values.max() < TWELVE_BITS:
+                raise DatasetError(
+                    f"{name}: has more than 8 bits per channel (mode {upright.mode}) but no value above {values.max()}, so that "
+                    "its range is unknown and 8 bits would be nearly black; export it with 8 bits"
+                )
+            upright = Image.fromarray((values >> 8).astype(np.uint8))
+        if upright.has_transparency_data:
+            layered = upright.convert("RGBA")
+            upright = Image.new("RGB", layered.size, ALPHA_GROUND)
+            upright.paste(layered, mask=layered.getchannel("A"))
+        return np.asarray(upright.convert("RGB"))
 
 
 def read_mask(path: Path, num_classes: int) -> np.ndarray:
@@ -289,11 +539,11 @@ def read_mask(path: Path, num_classes: int) -> np.ndarray:
     The value of a palette PNG is the class; its colour means nothing, so it is never converted.
 
     Args:
-        path: 8-bit PNG of mode P or L.
+        path: PNG of mode P or L with up to 8 bits.
         num_classes: values allowed are 0..num_classes-1 and `VOID`.
 
     Raises:
-        DatasetError: missing, broken, of another mode, or with a value that is no class.
+        DatasetError: missing, broken, of another kind, or with a value that is no class.
     """
     require(path, "restore the mask from the original archive, or take its id out of the list")
     return decode_mask(path.read_bytes(), num_classes, str(path))
@@ -301,13 +551,19 @@ def read_mask(path: Path, num_classes: int) -> np.ndarray:
 
 def decode_mask(content: bytes, num_classes: int, name: str) -> np.ndarray:
     """Return an encoded mask as (H, W) uint8, checked as in `read_mask`; `name` stands in errors."""
-    try:
-        with Image.open(io.BytesIO(content)) as image:
-            mode, labels = image.mode, np.asarray(image)
-    except UNREADABLE as error:
-        raise DatasetError(f"{name}: cannot be read as a mask ({error}); restore the file from the original archive") from error
-    if mode not in ("P", "L"):
-        raise DatasetError(f"{name}: mask has mode {mode}, not P (palette) or L; use the original PNG, whose values are classes")
+    with _opened(content, name, "a mask") as image:
+        if image.format != "PNG":
+            raise DatasetError(f"{name}: is a {image.format} file; masks are PNG, which keeps every pixel's value: convert it")
+        mode, labels = image.mode, np.asarray(image)
+        if mode not in ("P", "L", "1"):
+            raise DatasetError(
+                f"{name}: mask has mode {mode}, not P (palette) or L; use the original PNG, whose values are classes"
+            )
+        if _orientation(image) != 1:
+            raise DatasetError(f"{name}: mask notes an orientation to be turned to; export it upright and without that note")
+        depth = content[24]  # of the PNG's header; Pillow spreads grey of fewer than 8 bits over 0..255
+        if mode != "P" and depth < 8:
+            labels = np.asarray(image.convert("L")) // (255 // (2**depth - 1))
     present = np.bincount(labels.ravel(), minlength=256)
     present[VOID] = 0
     highest = int(np.flatnonzero(present).max(initial=0))
@@ -319,18 +575,46 @@ def decode_mask(content: bytes, num_classes: int, name: str) -> np.ndarray:
     return labels.astype(np.uint8)
 
 
+def check_has_classes(counts: np.ndarray, name: str) -> None:
+    """Check that masks are not the black and white ones of many tools, in which {VOID} stands for the object.
+
+    Args:
+        counts: (256,) pixels per value in one mask or in all.
+        name: stands in errors.
+
+    Raises:
+        DatasetError: every pixel is 0 or 255, and some are 255.
+    """
+    if counts[VOID] and not counts[1:VOID].any():
+        raise DatasetError(
+            f"{name}: the masks hold the values 0 and {VOID} alone, and {VOID} is void, no class; "
+            "save the object with its class number (1, 2, ...) in place of 255"
+        )
+
+
+def upright_size(content: bytes, name: str) -> tuple[int, int]:
+    """Return (width, height) of an encoded picture as `decode_photo` turns it, from its header.
+
+    Raises:
+        DatasetError: it is not an image.
+    """
+    with _opened(content, name, "an image") as image:
+        width, height = image.size
+        return (height, width) if _orientation(image) in EXCHANGED else (width, height)
+
+
 def picture_size(path: Path) -> tuple[int, int]:
-    """Return (width, height) from a picture's header.
+    """Return (width, height) of a picture as `decode_photo` gives it, from its header where it lies upright already.
 
     Raises:
         DatasetError: missing or not an image.
     """
     require(path, "restore the file from the original archive, or take its id out of the list")
-    try:
-        with Image.open(path) as image:
+    with _opened(path, str(path), "an image") as image:
+        if _orientation(image) == 1:
             return image.size
-    except UNREADABLE as error:
-        raise DatasetError(f"{path}: cannot be read as an image ({error}); restore the file from the original archive") from error
+    height, width = read_photo(path).shape[:2]
+    return width, height
 
 
 def encode_mask(labels: np.ndarray, palette: Sequence[tuple[int, int, int]], made_from: str = "") -> bytes:
@@ -380,19 +664,24 @@ def write_mask(path: Path, labels: np.ndarray, palette: Sequence[tuple[int, int,
 def scribbles_to_json(scribbles: Mapping[str, Sequence[Scribble]]) -> str:
     """Return strokes per image as JSON, one line per image: id -> [{"class": k, "points": [[x, y], ...]}, ...].
 
-    Coordinates are rounded to 1/100 pixel.
+    Coordinates are rounded to 1/100 pixel, within their pixel.
     """
+
+    def rounded(value: float) -> float:
+        near = round(float(value), 2)
+        return near if math.floor(near) == math.floor(value) else round(near - 0.01, 2)
+
     lines = []
     for image_id in sorted(scribbles):
         strokes = [
-            {"class": int(stroke.class_index), "points": [[round(float(x), 2), round(float(y), 2)] for x, y in stroke.points]}
+            {"class": int(stroke.class_index), "points": [[rounded(x), rounded(y)] for x, y in stroke.points]}
             for stroke in scribbles[image_id]
         ]
         lines.append(f"{json.dumps(image_id)}: {json.dumps(strokes, separators=(',', ':'))}")
     return "{\n" + ",\n".join(lines) + "\n}\n"
 
 
-def scribbles_from_json(text: str, name: str) -> dict[str, list[Scribble]]:
+def scribbles_from_json(text: str | bytes, name: str) -> dict[str, list[Scribble]]:
     """Return the strokes that `scribbles_to_json` wrote; `name` stands in errors.
 
     Raises:
@@ -405,7 +694,7 @@ def scribbles_from_json(text: str, name: str) -> dict[str, list[Scribble]]:
             ]
             for image_id, strokes in json.loads(text).items()
         }
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except MALFORMED as error:
         raise DatasetError(
             f'{name}: is not of the form {{"<id>": [{{"class": 1, "points": [[x, y], ...]}}, ...]}} ({error!r}); '
             "run the stage again that writes it"

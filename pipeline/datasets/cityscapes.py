@@ -9,7 +9,16 @@ from typing import ClassVar
 import numpy as np
 
 from pipeline.conventions import VOID
-from pipeline.datasets.base import RawDataset, Scene, encode_photo, read_mask, require
+from pipeline.datasets.base import (
+    DatasetError,
+    RawDataset,
+    Scene,
+    encode_photo,
+    file_id,
+    is_system_file,
+    read_mask,
+    require,
+)
 from pipeline.files import write_atomically
 
 CLASSES = (
@@ -61,7 +70,7 @@ gtFine/{train,val}/<city>/<id>_gtFine_labelIds.png
             require(self.root / folder, f"the path must hold leftImg8bit and gtFine ({folder}); check `source` of the data set")
         self.check_pairs(self.labels_path)
         for split in self.splits:
-            for mask in sorted((self.root / "gtFine" / split).glob(f"*/*{MASK_ENDING}")):
+            for mask in _visible(self.root / "gtFine" / split, MASK_ENDING):
                 image_id = mask.name.removesuffix(MASK_ENDING)
                 photo = self.root / "leftImg8bit" / split / mask.parent.name / f"{image_id}{IMAGE_ENDING}"
                 require(photo, f"restore the photo from the original archive; its mask {mask.name} is there")
@@ -72,8 +81,10 @@ gtFine/{train,val}/<city>/<id>_gtFine_labelIds.png
         photos = self.root / "leftImg8bit" / split
         require(photos, "extract the complete archive leftImg8bit_trainvaltest.zip; check `source` of the data set")
         found: dict[str, tuple[Path, Path]] = {}
-        for path in sorted(photos.glob(f"*/*{IMAGE_ENDING}")):
-            image_id = path.name.removesuffix(IMAGE_ENDING)
+        for path in _visible(photos, IMAGE_ENDING):
+            image_id = file_id(path.name.removesuffix(IMAGE_ENDING), str(path))
+            if image_id in found:
+                raise DatasetError(f"{path}: has the same id as {found[image_id][0]}; remove one of them")
             found[image_id] = (path, self.root / "gtFine" / split / path.parent.name / f"{image_id}{MASK_ENDING}")
         self._paths |= found
         return list(found)
@@ -85,6 +96,10 @@ gtFine/{train,val}/<city>/<id>_gtFine_labelIds.png
     def labels_path(self, image_id: str) -> Path:
         """Return where the mask of raw label ids lies."""
         return self._find(image_id)[1]
+
+    def annotation_paths(self, image_id: str) -> list[Path]:
+        """Return where the mask lies."""
+        return [self.labels_path(image_id)]
 
     def read_labels(self, image_id: str) -> np.ndarray:
         """Return the mask: (H, W) uint8, class index or `VOID`."""
@@ -113,3 +128,8 @@ gtFine/{train,val}/<city>/<id>_gtFine_labelIds.png
                 self.ids(split)
         missing = self.root / "leftImg8bit" / f"{image_id}{IMAGE_ENDING}"
         return self._paths.get(image_id, (missing, missing))
+
+
+def _visible(folder: Path, ending: str) -> list[Path]:
+    """Return the files with an ending in the folders of cities, sorted."""
+    return [path for path in sorted(folder.glob(f"*/*{ending}")) if not any(map(is_system_file, path.parts[-2:]))]

@@ -4,12 +4,23 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
-from pipeline.datasets.base import DatasetError, RawDataset, Scene, color_map, encode_photo, picture_size, require
+from pipeline.datasets.base import (
+    FARTHEST_PX,
+    MALFORMED,
+    DatasetError,
+    RawDataset,
+    Scene,
+    color_map,
+    encode_photo,
+    file_id,
+    picture_size,
+    read_json,
+)
 from pipeline.files import write_atomically
 
 CLASS_NAMES = (
@@ -32,10 +43,10 @@ CROWD_EVERY = 5
 
 
 class Instance(NamedTuple):
-    """One annotation: class index, published area, and polygons or run lengths as in the file."""
+    """One annotation: class index, published area (None: not stated), and polygons or run lengths as in the file."""
 
     class_index: int
-    area: float
+    area: float | None
     segmentation: Any
 
 
@@ -52,7 +63,8 @@ class Coco(RawDataset):
     """MS COCO 2014 (82,783 train and 40,504 val photos): 80 classes of things and background, no void.
 
     Masks do not exist as files: the instances of an image, crowd regions included, are drawn on each other, and where two
-    overlap the one of smaller published area wins. Category ids 1..90 have gaps and become 1..80 in ascending order. Images
+    overlap the one of smaller published area wins (of fewer pixels where none is published). Category ids 1..90 have gaps and
+    become 1..80 in ascending order; a file that numbers its categories otherwise is read by their names. Images
     without any annotation are skipped, as the published lists of peers do, which leaves 82,081 and 40,137.
 
     Image ids are the file names without suffix, in the order of the numeric ids. An annotation file is read once, at the
@@ -80,6 +92,9 @@ val2014/COCO_val2014_<12 digits>.jpg           or images/val2014
 
     def verify(self) -> None:
         """Check that both annotation files can be read and that each photo is there and has the stated size."""
+        for image_id in self._split("val"):
+            if image_id in self._split("train"):
+                raise DatasetError(f"{self.root}: image {image_id} is in train and in val; take it out of one")
         for split in self.splits:
             for image_id, entry in self._split(split).items():
                 photo = self.image_path(image_id)
@@ -106,9 +121,17 @@ val2014/COCO_val2014_<12 digits>.jpg           or images/val2014
         split, entry = self._find(image_id)
         labels = np.zeros((entry.height, entry.width), np.uint8)
         where = f"{self._annotations(split)}: image {image_id}"
-        for instance in sorted(entry.instances, key=lambda one: one.area)[::-1]:  # painted from large to small
-            labels[decode_segmentation(instance.segmentation, entry.height, entry.width, where)] = instance.class_index
+        objects = []
+        for position, (class_index, area, segmentation) in enumerate(entry.instances):
+            mask = decode_segmentation(segmentation, entry.height, entry.width, where)
+            objects.append((area or float(mask.sum()), position, class_index, mask))
+        for _, _, class_index, mask in sorted(objects, key=lambda one: one[:2])[::-1]:  # painted from large to small
+            labels[mask] = class_index
         return labels
+
+    def tables(self) -> list[Path]:
+        """Return the annotation files."""
+        return [self._annotations(split) for split in self.splits]
 
     @classmethod
     def write(cls, root: Path, splits: Mapping[str, Sequence[Scene]]) -> None:
@@ -139,9 +162,7 @@ val2014/COCO_val2014_<12 digits>.jpg           or images/val2014
 
     def _split(self, split: str) -> dict[str, Entry]:
         if split not in self._entries:
-            path = self._annotations(split)
-            require(path, "the path must hold annotations/instances_{train,val}2014.json; check `source` of the data set")
-            self._entries[split] = _read_annotations(path)
+            self._entries[split] = _read_annotations(self._annotations(split))
         return self._entries[split]
 
     def _find(self, image_id: str) -> tuple[str, Entry]:
@@ -169,16 +190,21 @@ def decode_segmentation(segmentation: Any, height: int, width: int, where: str) 
 
     try:
         if isinstance(segmentation, list):
-            polygons = [polygon for polygon in segmentation if len(polygon) >= 6]
+            polygons = [np.array(polygon, np.float64) for polygon in segmentation]
+            for polygon in polygons:  # the compiled code behind them believes every number
+                if polygon.ndim != 1 or len(polygon) % 2 or not (np.abs(polygon) <= FARTHEST_PX).all():
+                    raise ValueError(f"a polygon is not x1, y1, x2, y2, ... of finite numbers within {FARTHEST_PX} pixels")
+            polygons = [polygon for polygon in polygons if len(polygon) >= 6]
             if not polygons:
                 return np.zeros((height, width), bool)
-            segmentation = runs.merge(runs.frPyObjects(polygons, height, width))
-        counts = segmentation["counts"]
+            segmentation = runs.merge(runs.frPyObjects([polygon.tolist() for polygon in polygons], height, width))
+        counts, pixels = segmentation["counts"], height * width
         lengths = np.array(counts) if isinstance(counts, list) else unpack_runs(counts)
-        if list(segmentation["size"]) != [height, width] or lengths.min() < 0 or lengths.sum() != height * width:
+        fits = lengths.dtype.kind == "i" and lengths.min() >= 0 and lengths.max() <= pixels and lengths.sum() == pixels
+        if list(segmentation["size"]) != [height, width] or not fits:
             raise ValueError(f"run lengths are not those of {height} rows and {width} columns")
         return np.repeat(np.arange(len(lengths)) % 2 == 1, lengths).reshape(width, height).T
-    except (ValueError, TypeError, KeyError, IndexError) as error:
+    except MALFORMED as error:
         raise DatasetError(f"{where}: cannot be read as a mask ({error!r}); {RESTORE}") from error
 
 
@@ -247,28 +273,65 @@ def outline(mask: np.ndarray) -> list[list[tuple[int, int]]] | None:
 
 
 def _read_annotations(path: Path) -> dict[str, Entry]:
+    remedy = "the path must hold annotations/instances_{train,val}2014.json; check `source` of the data set, or restore the file"
+    document = read_json(path, "COCO instances", remedy)
     try:
-        document = json.loads(path.read_bytes())
-        instances: dict[int, list[Instance]] = {}
+        classes = _class_numbers(document, path)
+        photos: dict[Any, dict[str, Any]] = {}
+        for image in document["images"]:
+            if image["id"] in photos:
+                raise DatasetError(f"{path}: the image id {image['id']} is listed twice; remove one of the two")
+            photos[image["id"]] = image
+        instances: dict[Any, list[Instance]] = {}
         for one in document["annotations"]:
-            category = one["category_id"]
-            if category not in CLASS_OF_CATEGORY:
+            where = f"{path}: annotation {one['id']}"
+            if one["category_id"] not in classes:
                 raise DatasetError(
-                    f"{path}: annotation {one['id']} has the category {category}, which is none of the 80 things; "
+                    f"{where} has the category {one['category_id']}, which is none of the 80 things; "
                     "use the file instances_*.json, not that of stuff or panoptic segmentation"
                 )
-            instance = Instance(CLASS_OF_CATEGORY[category], float(one["area"]), one["segmentation"])
+            if one["image_id"] not in photos:
+                raise DatasetError(f"{where} belongs to the image {one['image_id']!r}, which is not listed; {RESTORE}")
+            area = one.get("area")
+            instance = Instance(classes[one["category_id"]], None if area is None else float(area), one["segmentation"])
             instances.setdefault(one["image_id"], []).append(instance)
-        entries = {
-            Path(image["file_name"]).stem: Entry(image["file_name"], image["width"], image["height"], instances[image["id"]])
-            for image in sorted(document["images"], key=lambda image: image["id"])
-            if image["id"] in instances
-        }
-    except (ValueError, KeyError, TypeError) as error:
+        entries: dict[str, Entry] = {}
+        for number in sorted(instances):
+            image = photos[number]
+            name = PurePosixPath(image["file_name"])
+            image_id = file_id(name.stem, f"{path}: image {number}")
+            if name.is_absolute() or ".." in name.parts:
+                raise DatasetError(f"{path}: image {number}: file_name must stay in the folder of photos, got {name}; {RESTORE}")
+            if image_id in entries:
+                raise DatasetError(
+                    f"{path}: {entries[image_id].file_name} and {name} would both be the image {image_id}; rename one of them"
+                )
+            width, height = (_side(image[side], f"{path}: image {number}: {side}") for side in ("width", "height"))
+            entries[image_id] = Entry(str(name), width, height, instances[number])
+    except MALFORMED as error:
         raise DatasetError(f"{path}: is not a file of COCO instances ({error!r}); {RESTORE}") from error
     if not entries:
         raise DatasetError(f"{path}: has no annotated image; {RESTORE}")
     return entries
+
+
+def _class_numbers(document: dict[str, Any], path: Path) -> dict[Any, int]:
+    """Return category id -> class index, by the names that the file gives; the published ids where it gives none."""
+    classes: dict[Any, int] = {}
+    for category in document.get("categories", ()):
+        number, name = category["id"], category["name"]
+        if number in classes:
+            raise DatasetError(f"{path}: the category id {number} is listed twice; {RESTORE}")
+        if name in CLASS_NAMES[1:]:
+            classes[number] = CLASS_NAMES.index(name)
+    return classes or CLASS_OF_CATEGORY
+
+
+def _side(value: Any, where: str) -> int:
+    """Return a width or height; export tools write 40.0 for 40."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or value != int(value) or not 0 < value <= FARTHEST_PX:
+        raise DatasetError(f"{where}: expected a whole number of pixels, got {value!r}; {RESTORE}")
+    return int(value)
 
 
 def _objects(scene: Scene) -> list[tuple[int, np.ndarray]]:

@@ -4,40 +4,43 @@ from __future__ import annotations
 
 import csv
 import io
-import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import yaml
-from PIL import Image, ImageOps
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
 
 from pipeline.conventions import VOID
 from pipeline.datasets.base import (
-    UNREADABLE,
+    MALFORMED,
     DatasetError,
     RawDataset,
     Scene,
     Scribble,
+    check_has_classes,
     color_map,
     encode_photo,
+    file_id,
+    files_by_id,
+    finite_number,
+    named_errors,
+    picture_formats,
     picture_size,
+    read_columns,
+    read_list,
     read_mask,
     require,
     write_mask,
 )
-from pipeline.files import write_atomically
+from pipeline.files import read_text, write_atomically
 
+BACKGROUND = "background"
 VAL_EVERY = 5
 """Without lists, one masked image in so many is for validation."""
 SUM_TOLERANCE = 1e-3
 """How far the sizes of one image may sum from 1; they are divided by their sum."""
-KEPT_SUFFIXES = (".jpg", ".jpeg", ".png")
-"""Files that are passed on as they are; others are re-encoded without loss."""
-IGNORED_FILES = ("thumbs.db", "desktop.ini")
-DEEP_MODES = ("I", "F", "I;16", "I;16B", "I;16L", "I;16N")
-ORIENTATION_TAG = 0x0112
 
 
 class Folder(RawDataset):
@@ -70,9 +73,17 @@ splits/{train,val}.txt    one id per line (optional)
     def __init__(self, root: Path) -> None:
         super().__init__(root)
         self.class_names, self.palette, self.has_background = _read_classes(self.root / "classes.yaml")
-        self._images = _pictures(self.root / "images")
-        self._masks = _pngs(self.root / "masks")
-        self._scribbles = _pngs(self.root / "scribbles")
+        self._images = files_by_id(
+            self.root / "images",
+            picture_formats(),
+            "is no picture that can be read; convert it to PNG or take it out of the folder",
+        )
+        self._masks, self._scribbles = (
+            files_by_id(folder, (".png",), "is no PNG, whose values are classes; convert it or take it out of the folder")
+            if folder.is_dir()
+            else {}
+            for folder in (self.root / "masks", self.root / "scribbles")
+        )
         self._clicks = self._read_clicks(self.root / "clicks.csv")
         self._sizes = self._read_sizes(self.root / "sizes.csv")
 
@@ -83,14 +94,14 @@ splits/{train,val}.txt    one id per line (optional)
         for folder, files in (("masks", self._masks), ("scribbles", self._scribbles)):
             for image_id, path in files.items():
                 self._known(image_id, str(path), f"take it out of {folder} or rename it to the image's name")
-                size, expected = picture_size(path), self._size(image_id)
+                size, expected = picture_size(path), picture_size(self._images[image_id])
                 if size != expected:
                     raise DatasetError(
                         f"{path}: is {size[0]}x{size[1]} pixels, but its photo {self._images[image_id].name} is "
                         f"{expected[0]}x{expected[1]} (upright); export it again at the size of the photo"
                     )
         for image_id, clicks in (self._clicks or {}).items():
-            width, height = self._size(image_id)
+            width, height = picture_size(self._images[image_id])
             for click in clicks:
                 x, y = click.points[0]
                 if not (0 <= x < width and 0 <= y < height):
@@ -98,6 +109,11 @@ splits/{train,val}.txt    one id per line (optional)
                         f"{self.root / 'clicks.csv'}: a click of {image_id} at {x:g}, {y:g} is outside its "
                         f"{width}x{height} pixels; correct or remove it"
                     )
+        counts = np.zeros(256, np.int64)
+        for path in self._masks.values() if self.has_background else ():
+            found = np.bincount(read_mask(path, len(self.class_names)).ravel(), minlength=256)
+            counts += found * (found[VOID] < found.sum())  # a mask of void alone says nothing
+        check_has_classes(counts, str(self.root / "masks"))
         for split in self.splits if self._masks else ("train",):  # without any mask there is nothing to validate with
             if not self.ids(split):
                 raise DatasetError(
@@ -114,7 +130,7 @@ splits/{train,val}.txt    one id per line (optional)
     def ids(self, split: str) -> list[str]:
         """Return the ids of a split: its list where there is one, else what the other list or the rule leaves."""
         self.check_split(split)
-        given = {name: self._read_list(self.root / "splits" / f"{name}.txt") for name in self.splits}
+        given = {name: self._read_list(self._list_path(name)) for name in self.splits}
         listed = given[split]
         if listed is not None:
             return listed
@@ -131,33 +147,24 @@ splits/{train,val}.txt    one id per line (optional)
         """Return where the photo lies."""
         return self._known(image_id, str(self.root / "images"), "correct the id")
 
-    def image_bytes(self, image_id: str) -> tuple[bytes, str]:
-        """Return the photo's own bytes if it is an upright JPEG or PNG, else the upright photo as PNG."""
-        path = self.image_path(image_id)
-        with _open(path) as image:
-            plain = path.suffix.lower() in KEPT_SUFFIXES and image.format in ("JPEG", "PNG") and not _is_turned(image)
-        if plain:
-            return path.read_bytes(), ".png" if image.format == "PNG" else ".jpg"
-        return encode_photo(self.read_image(image_id), "PNG"), ".png"
+    def annotation_paths(self, image_id: str) -> list[Path]:
+        """Return where mask and drawn scribbles lie."""
+        return [files[image_id] for files in (self._masks, self._scribbles) if image_id in files]
 
-    def read_image(self, image_id: str) -> np.ndarray:
-        """Return the photo, upright: (H, W, 3) uint8."""
-        path = self.image_path(image_id)
-        with _open(path) as image:
-            if image.mode in DEEP_MODES:
-                raise DatasetError(f"{path}: has more than 8 bits per channel (mode {image.mode}); export it with 8 bits")
-            try:
-                return np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
-            except UNREADABLE as error:
-                raise DatasetError(f"{path}: cannot be read as an image ({error}); restore or export it again") from error
+    def tables(self) -> list[Path]:
+        """Return classes.yaml, clicks.csv, sizes.csv and the lists."""
+        names = ("classes.yaml", "clicks.csv", "sizes.csv")
+        return [*(self.root / name for name in names), *map(self._list_path, self.splits)]
 
     def read_labels(self, image_id: str) -> np.ndarray:
         """Return the mask: (H, W) uint8, class index or `VOID`; `VOID` everywhere for an image without a mask."""
-        return self._raster(self._masks, image_id)
+        return read_mask(self._masks[image_id], len(self.class_names)) if image_id in self._masks else self._void(image_id)
 
     def read_scribble_raster(self, image_id: str) -> np.ndarray | None:
         """Return drawn scribbles, `VOID` where nothing is drawn, or None without the folder."""
-        return self._raster(self._scribbles, image_id) if self._scribbles else None
+        if image_id in self._scribbles:
+            return read_mask(self._scribbles[image_id], len(self.class_names))
+        return self._void(image_id) if self._scribbles else None
 
     def read_clicks(self, image_id: str) -> list[Scribble] | None:
         """Return the clicks of one image (perhaps none: []), or None without clicks.csv."""
@@ -184,7 +191,9 @@ splits/{train,val}.txt    one id per line (optional)
         """Write scenes with masks, lists and, where they have any, clicks."""
         root = Path(root)
         classes = {"names": list(cls.class_names), "colors": [list(color) for color in cls.palette]}
-        write_atomically(root / "classes.yaml", yaml.safe_dump(classes, default_flow_style=None, sort_keys=False).encode())
+        text = io.StringIO()
+        YAML(typ="safe").dump(classes, text)
+        write_atomically(root / "classes.yaml", text.getvalue().encode())
         rows = []
         for split in cls.splits:
             scenes = splits.get(split, ())
@@ -204,49 +213,53 @@ splits/{train,val}.txt    one id per line (optional)
             raise DatasetError(f"{where}: there is no image '{image_id}' in {self.root / 'images'}; {remedy}")
         return require(self._images[image_id], "restore the photo")
 
-    def _size(self, image_id: str) -> tuple[int, int]:
-        with _open(self.image_path(image_id)) as image:
-            width, height = image.size
-            return (height, width) if image.getexif().get(ORIENTATION_TAG, 1) >= 5 else (width, height)
-
-    def _raster(self, files: Mapping[str, Path], image_id: str) -> np.ndarray:
-        if image_id in files:
-            return read_mask(files[image_id], len(self.class_names))
-        width, height = self._size(image_id)
+    def _void(self, image_id: str) -> np.ndarray:
+        width, height = picture_size(self.image_path(image_id))
         return np.full((height, width), VOID, np.uint8)
+
+    def _list_path(self, split: str) -> Path:
+        return self.root / "splits" / f"{split}.txt"
 
     def _read_list(self, path: Path) -> list[str] | None:
         if not path.exists():
             return None
-        ids = [line.strip() for line in _text(path).splitlines() if line.strip()]
+        ids = read_list(path)
         for image_id in ids:
             self._known(image_id, str(path), "correct the line; ids are file names without suffix")
-        if len(set(ids)) != len(ids):
-            raise DatasetError(f"{path}: lists {next(one for one in ids if ids.count(one) > 1)} more than once; remove one line")
         return ids
+
+    def _rows(self, path: Path, columns: Sequence[str]) -> Iterable[tuple[str, str, dict[str, str]]]:
+        """Yield place for errors, image id and row of a table, if it is there."""
+        for where, row in read_columns(path, columns) if path.exists() else ():
+            image_id = file_id(row["image_id"], where)
+            self._known(image_id, where, "correct or remove the line; ids are file names without suffix")
+            yield where, image_id, row
 
     def _read_clicks(self, path: Path) -> dict[str, list[Scribble]] | None:
         if not path.exists():
             return None
         clicks: dict[str, list[Scribble]] = {}
-        for where, row in _rows(path, ("image_id", "class", "x", "y")):
-            self._known(row["image_id"], where, "correct or remove the line")
+        for where, image_id, row in self._rows(path, ("image_id", "class", "x", "y")):
             if row["class"] not in self.class_names:
                 known = ", ".join(self.class_names)
                 raise DatasetError(f"{where}: unknown class '{row['class']}'; known classes are {known}")
-            point = (_number(row["x"], where), _number(row["y"], where))
-            clicks.setdefault(row["image_id"], []).append(Scribble(self.class_names.index(row["class"]), (point,)))
+            point = (finite_number(row["x"], where), finite_number(row["y"], where))
+            with named_errors(where):
+                click = Scribble(self.class_names.index(row["class"]), (point,))
+            clicks.setdefault(image_id, []).append(click)
         return clicks
 
     def _read_sizes(self, path: Path) -> dict[str, np.ndarray]:
         sizes: dict[str, np.ndarray] = {}
-        for where, row in _rows(path, ("image_id", *self.class_names)) if path.exists() else ():
-            image_id = row["image_id"]
-            self._known(image_id, where, "correct or remove the line")
-            values = np.array([_number(row[name], where) for name in self.class_names])
+        for where, image_id, row in self._rows(path, ("image_id", *self.class_names)):
+            values = np.array([finite_number(row[name], where) for name in self.class_names])
             total = float(values.sum())
-            if values.min() < 0 or abs(total - 1) > SUM_TOLERANCE:
-                raise DatasetError(f"{where}: sizes must be at least 0 and sum to 1, but sum to {total:.6g}; correct the line")
+            rule = f"{where}: sizes must be at least 0 and sum to 1"
+            if values.min() < 0:
+                lowest = int(values.argmin())
+                raise DatasetError(f"{rule}, but {self.class_names[lowest]} has {values[lowest]:g}; correct the line")
+            if not abs(total - 1) <= SUM_TOLERANCE:
+                raise DatasetError(f"{rule}, but sum to {total:.8g}, off by more than {SUM_TOLERANCE:g}; correct the line")
             if image_id in sizes:
                 raise DatasetError(f"{where}: image {image_id} has a line already; keep one of the two")
             sizes[image_id] = values / total
@@ -256,85 +269,54 @@ splits/{train,val}.txt    one id per line (optional)
 def _read_classes(path: Path) -> tuple[tuple[str, ...], tuple[tuple[int, int, int], ...], bool]:
     """Return class names, palette and whether class 0 is the background."""
     require(path, "the path must hold classes.yaml and images/ (see docs/data.md); check `source` of the data set")
+    with named_errors():
+        text = read_text(path)
     try:
-        content: Any = yaml.safe_load(_text(path))
-        names = tuple(content["names"])
-        background = content.get("background", True)
+        content: Any = YAML(typ="safe", pure=True).load(text)  # YAML 1.2, and a key twice is an error
+        names = _in_order(content["names"])
         colors = tuple((r, g, b) for r, g, b in content.get("colors", color_map(len(names))))
-    except (yaml.YAMLError, KeyError, TypeError, ValueError, AttributeError) as error:
-        raise DatasetError(f"{path}: expected 'names: [background, ...]' ({error}); see docs/data.md") from error
-    unknown = sorted(set(content) - {"names", "colors", "background"})
+        unknown = sorted(set(content) - {"names", "colors", "background"})
+    except (YAMLError, *MALFORMED) as error:
+        told = " ".join(str(error).split())
+        raise DatasetError(f"{path}: expected 'names: [background, ...]' ({told}); see docs/data.md") from error
     if unknown:
         raise DatasetError(f"{path}: unknown key '{unknown[0]}'; known keys are names, colors, background")
-    if not all(isinstance(name, str) and name for name in names) or len(set(names)) != len(names) or not 2 <= len(names) <= VOID:
+    if not all(map(_is_name, names)) or len(set(names)) != len(names) or not 2 <= len(names) <= VOID:
         raise DatasetError(
-            f"{path}: names must be 2 to {VOID} different words, got {list(names)}; put numbers and yes/no in quotes"
+            f"{path}: names must be 2 to {VOID} different words without spaces around them, got {list(names)}; "
+            "put numbers and yes/no in quotes"
         )
-    if len(colors) != len(names) or not all(isinstance(value, int) and 0 <= value <= 255 for rgb in colors for value in rgb):
+    if len(colors) != len(names) or not all(type(value) is int and 0 <= value <= 255 for rgb in colors for value in rgb):
         raise DatasetError(f"{path}: colors must be one [red, green, blue] of 0..255 per name ({len(names)})")
-    if not isinstance(background, bool):
-        raise DatasetError(f"{path}: background must be true or false, got {background!r}")
-    return names, colors, background
+    return names, colors, _has_background(content.get("background"), names, path)
 
 
-def _pictures(folder: Path) -> dict[str, Path]:
-    """Return id -> picture, sorted by id."""
-    require(folder, "the path must hold classes.yaml and images/ (see docs/data.md); check `source` of the data set")
-    Image.init()
-    known = {suffix.lower() for suffix in Image.registered_extensions()}
-    found: dict[str, Path] = {}
-    for path in sorted(folder.iterdir()):
-        if path.name.startswith(".") or path.name.lower() in IGNORED_FILES:
-            continue
-        if not path.is_file() or path.suffix.lower() not in known:
-            raise DatasetError(f"{path}: is no picture that can be read; convert it to PNG or take it out of the folder")
-        if path.stem in found:
-            raise DatasetError(f"{path}: has the same id as {found[path.stem].name}; rename one of them")
-        found[path.stem] = path
-    return dict(sorted(found.items()))
+def _in_order(names: Any) -> tuple[Any, ...]:
+    """Return the names in the order of their class numbers; other tools write {0: name, ...} or {name: 0, ...}."""
+    if isinstance(names, Mapping):
+        numbered = dict(names) if all(type(key) is int for key in names) else {value: key for key, value in names.items()}
+        if len(numbered) != len(names) or set(numbered) != set(range(len(names))):
+            raise ValueError(f"names: expected the class numbers 0 to {len(names) - 1}, each once, got {dict(names)}")
+        return tuple(numbered[number] for number in range(len(names)))
+    if not isinstance(names, list):
+        raise ValueError(f"names: expected a list, got {names!r}")
+    return tuple(names)
 
 
-def _pngs(folder: Path) -> dict[str, Path]:
-    paths = sorted(folder.iterdir()) if folder.is_dir() else []
-    return {path.stem: path for path in paths if path.suffix.lower() == ".png" and not path.name.startswith(".")}
+def _is_name(name: Any) -> bool:
+    return isinstance(name, str) and name.strip() == name != "" and name.isprintable() and name != "image_id"
 
 
-def _open(path: Path) -> Image.Image:
-    try:
-        return Image.open(path)
-    except UNREADABLE as error:
-        raise DatasetError(f"{path}: cannot be read as an image ({error}); restore or export it again") from error
-
-
-def _is_turned(image: Image.Image) -> bool:
-    return image.getexif().get(ORIENTATION_TAG, 1) != 1
-
-
-def _text(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise DatasetError(f"{path}: is not UTF-8 text ({error}); save it as UTF-8") from error
-
-
-def _rows(path: Path, columns: Sequence[str]) -> Iterator[tuple[str, dict[str, str]]]:
-    """Yield (place for errors, row) of a table that must have exactly these columns, in any order."""
-    reader = csv.DictReader(io.StringIO(_text(path), newline=""))
-    header = list(reader.fieldnames or ())
-    if sorted(header) != sorted(columns):
-        raise DatasetError(f"{path}, line 1: expected the columns {','.join(columns)}, got {','.join(header)}; rename them")
-    for row in reader:
-        where = f"{path}, line {reader.line_num}"
-        if None in row or None in row.values():
-            raise DatasetError(f"{where}: expected {len(columns)} values; complete the line")
-        yield where, row
-
-
-def _number(text: str, where: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not math.isfinite(value):
-        raise DatasetError(f"{where}: '{text}' is no number; correct the line")
-    return value
+def _has_background(stated: Any, names: tuple[str, ...], path: Path) -> bool:
+    """Return whether class 0 is the background, as its name says, or the key `background` for another name."""
+    if stated is not None and not isinstance(stated, bool):
+        raise DatasetError(f"{path}: background must be true or false, got {stated!r}")
+    place = next((number for number, name in enumerate(names) if name.lower() == BACKGROUND), None)
+    if place:
+        raise DatasetError(f"{path}: '{names[place]}' is class {place}; a background must be class 0: move it to the front")
+    if place is None and stated is None:
+        raise DatasetError(
+            f"{path}: no class is named '{BACKGROUND}'; write `background: true` if '{names[0]}' (class 0) is the background, "
+            "or `background: false` if there is none"
+        )
+    return stated is not False

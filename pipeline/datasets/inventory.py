@@ -1,7 +1,7 @@
 """All data sets at a glance: the pages of docs/data.md from the readers' datasheets, and the counts of a copy on disk.
 
 python -m pipeline.datasets.inventory --write        rewrites the generated part of docs/data.md
-python -m pipeline.datasets.inventory KIND PATH      images, classes and pixels per class of a copy
+python -m pipeline.datasets.inventory KIND PATH      images, classes and pixels per class of a copy, and the files left out
 """
 
 from __future__ import annotations
@@ -56,10 +56,13 @@ def count_split(dataset: RawDataset, split: str, progress: Callable[[int], None]
     pixels, images = np.zeros(256, np.int64), np.zeros(256, np.int64)
     ids = dataset.ids(split)
     for number, image_id in enumerate(ids, start=1):
+        dataset.read_image(image_id)
         if dataset.task == "classification":
             images[dataset.read_class(image_id)] += 1
         else:
-            found = np.bincount(dataset.read_labels(image_id).ravel(), minlength=256)
+            labels = dataset.read_labels(image_id)
+            dataset.read_drawn(image_id, labels)
+            found = np.bincount(labels.ravel(), minlength=256)
             pixels += found
             images += found > 0
         if progress is not None:
@@ -146,7 +149,8 @@ def main() -> None:
         try:
             dataset = DATASETS[arguments.kind](arguments.path)
             dataset.verify()
-            print(counts_table(dataset, {split: count_split(dataset, split, _show_progress) for split in dataset.splits}), end="")
+            print(counts_table(dataset, {split: count_split(dataset, split, _show_progress) for split in dataset.splits}))
+            print(dataset.account())
         except (DatasetError, OSError) as error:
             print(f"error: {error}", file=sys.stderr)
             raise SystemExit(1) from None

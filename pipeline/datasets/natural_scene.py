@@ -2,15 +2,27 @@
 
 from __future__ import annotations
 
-import csv
 import logging
 import random
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import ClassVar, NamedTuple
 
-from pipeline.datasets.base import DatasetError, RawDataset, Scene, encode_photo, picture_size, require
-from pipeline.files import write_atomically
+from pipeline.datasets.base import (
+    DatasetError,
+    RawDataset,
+    Scene,
+    encode_photo,
+    file_id,
+    files_by_id,
+    is_system_file,
+    named_errors,
+    picture_formats,
+    picture_size,
+    require,
+)
+from pipeline.files import read_table, write_atomically
 
 LOG = logging.getLogger(__name__)
 
@@ -18,6 +30,7 @@ CLASS_NAMES = ("buildings", "forest", "glacier", "mountain", "sea", "street")
 FOLDERS = {"train": "seg_train", "val": "seg_test"}
 HELD_OUT = (3000, 17034)
 """Pictures of the validation split, of all labelled ones: of the flat layout, as many as the other layout holds out."""
+RESTORE = "restore the published file"
 WIDEST = 2
 """Pictures longer than this many times their width are mentioned: they would be distorted by resizing to a square."""
 
@@ -71,6 +84,8 @@ train/<image_name>
     def verify(self) -> None:
         """Check layout and classes, and that each picture can be opened."""
         odd = []
+        if not self.ids("train"):
+            raise DatasetError(f"{self.root}: there is no picture for training; restore the data set, or check `source`")
         for split in self.splits:
             for image_id, (path, _) in self._split(split).items():
                 width, height = picture_size(path)
@@ -89,6 +104,10 @@ train/<image_name>
     def image_path(self, image_id: str) -> Path:
         """Return where the picture lies."""
         return self._find(image_id).path
+
+    def tables(self) -> list[Path]:
+        """Return the table of the flat form, where there is one."""
+        return [] if self._table is None else [self._table]
 
     def read_class(self, image_id: str) -> int:
         """Return the class index of the picture."""
@@ -114,36 +133,51 @@ train/<image_name>
 
     def _split(self, split: str) -> dict[str, Labelled]:
         if not self._splits:
-            table = next((path for path in (self.root / "train.csv", *self.root.glob("*/train.csv")) if path.is_file()), None)
-            read = self._read_folders() if table is None else self._read_table(table)
+            read = self._read_folders() if self._table is None else self._read_table(self._table)
             self._splits = dict(zip(self.splits, read))
         return self._splits[split]
+
+    @cached_property
+    def _table(self) -> Path | None:
+        return next((path for path in (self.root / "train.csv", *self.root.glob("*/train.csv")) if path.is_file()), None)
 
     def _read_folders(self) -> Iterator[dict[str, Labelled]]:
         for split, name in FOLDERS.items():
             outer = self.root / name
             folder = outer / name if (outer / name).is_dir() else outer
             require(folder, "the path must hold seg_train and seg_test, or train.csv and train; check `source` of the data set")
-            unknown = sorted(path.name for path in folder.iterdir() if path.is_dir() and path.name not in CLASS_NAMES)
+            folders = {path.name for path in folder.iterdir() if path.is_dir() and not is_system_file(path.name)}
+            unknown = sorted(folders - set(CLASS_NAMES))
             if unknown:
                 raise DatasetError(f"{folder / unknown[0]}: is no class; the folders are {', '.join(CLASS_NAMES)}")
             yield {
-                f"{split}_{label}_{path.stem}": Labelled(path, class_index)
+                f"{split}_{label}_{image_id}": Labelled(path, class_index)
                 for class_index, label in enumerate(CLASS_NAMES)
-                for path in sorted((folder / label).glob("*.jpg"))
+                for image_id, path in files_by_id(folder / label, picture_formats()).items()
             }
 
     def _read_table(self, table: Path) -> Iterator[dict[str, Labelled]]:
-        try:
-            with table.open(newline="", encoding="utf-8") as file:
-                rows = {row["image_name"]: int(row["label"]) for row in csv.DictReader(file)}
-        except (ValueError, KeyError, TypeError) as error:
-            raise DatasetError(f"{table}: is not of the form image_name,label ({error!r}); restore the published file") from error
-        wrong = next((name for name, label in rows.items() if not 0 <= label < len(CLASS_NAMES)), None)
-        if wrong is not None:
-            raise DatasetError(f"{table}: {wrong} has the label {rows[wrong]}, not in 0..5; restore the published file")
+        with named_errors():
+            header, lines = read_table(table)
+        rows: dict[str, int] = {}
+        given: dict[str, str] = {}
+        for where, cells in lines:
+            row = dict(zip(header, cells))
+            try:
+                name, label = row["image_name"], int(row["label"])
+            except (ValueError, KeyError) as error:
+                raise DatasetError(f"{table}: is not of the form image_name,label ({where}: {error!r}); {RESTORE}") from error
+            if not 0 <= label < len(CLASS_NAMES):
+                raise DatasetError(f"{table}: {name} has the label {label}, not in 0..{len(CLASS_NAMES) - 1}; {RESTORE}")
+            image_id = Path(file_id(name, where)).stem
+            if image_id in given:
+                raise DatasetError(f"{where}: {name} has the same id as {given[image_id]}, which has a line already; keep one")
+            given[image_id] = name
+            rows[name] = label
+        if not rows:
+            raise DatasetError(f"{table}: is not of the form image_name,label: it has no line; {RESTORE}")
         names = sorted(rows, key=lambda name: (rows[name], name))
         held_out = set(random.Random(0).sample(sorted(rows), round(len(rows) * HELD_OUT[0] / HELD_OUT[1])))
         for split in FOLDERS:
             chosen = [name for name in names if (name in held_out) == (split == "val")]
-            yield {Path(name).stem: Labelled(table.parent / "train" / name, rows[name]) for name in chosen}
+            yield {Path(file_id(name, name)).stem: Labelled(table.parent / "train" / name, rows[name]) for name in chosen}

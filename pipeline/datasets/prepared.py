@@ -32,9 +32,11 @@ import numpy as np
 
 from pipeline.conventions import VOID
 from pipeline.datasets.base import (
+    MALFORMED,
     DatasetError,
     RawDataset,
     Scribble,
+    check_has_classes,
     decode_mask,
     decode_photo,
     encode_mask,
@@ -216,7 +218,7 @@ class PreparedArchive:
             present = {image_id: [int(index) for index in row["classes"].split()] for image_id, row in rows.items()}
             sizes = {image_id: (int(row["width"]), int(row["height"])) for image_id, row in rows.items()}
             groups = {image_id: row["group"] for image_id, row in rows.items() if row.get("group")}
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+        except MALFORMED as error:
             raise DatasetError(f"{self.path}: is not a prepared archive ({error!r}); {self._remedy}") from error
         self._stored_classes = len(self.class_names)
         selection = select_classes(self, classes, images, str(self.path))
@@ -296,7 +298,7 @@ class PreparedArchive:
                 for image_id, values in stored.items()
                 if image_id in self._sizes
             }
-        except (ValueError, TypeError, AttributeError) as error:
+        except MALFORMED as error:
             raise DatasetError(f"{self.path}: sizes.json is broken ({error!r}); {self._remedy}") from error
 
     def scribble_raster(self, image_id: str) -> np.ndarray | None:
@@ -318,7 +320,7 @@ class PreparedArchive:
     def _annotation(self, name: str) -> dict[str, list[Scribble]] | None:
         if name not in self._names:
             return None
-        stored = scribbles_from_json(self._read(name).decode(), f"{self.path}: {name}")
+        stored = scribbles_from_json(self._read(name), f"{self.path}: {name}")
         shown = {image_id: stored[image_id] for image_id in self.ids if image_id in stored}
         return shown if self._lookup is None else {key: _renumbered(strokes, self._lookup) for key, strokes in shown.items()}
 
@@ -329,7 +331,7 @@ class PreparedArchive:
                 self._zip = zipfile.ZipFile(self.path)
             except FileNotFoundError as error:
                 raise DatasetError(f"{self.path}: not found; run `dvc repro` to prepare the data") from error
-            except (OSError, zipfile.BadZipFile) as error:
+            except Exception as error:
                 raise DatasetError(f"{self.path}: truncated or not a prepared archive ({error}); {self._remedy}") from error
             self._owner = os.getpid()
         return self._zip
@@ -337,7 +339,9 @@ class PreparedArchive:
     def _read(self, name: str) -> bytes:
         try:
             return self._open().read(name)
-        except (KeyError, EOFError, OSError, zipfile.BadZipFile) as error:
+        except DatasetError:
+            raise
+        except Exception as error:  # of a damaged archive, zipfile and zlib raise what they stumble over
             raise DatasetError(f"{self.path}: entry '{name}' is missing or broken ({error}); {self._remedy}") from error
 
 
@@ -350,6 +354,7 @@ class _Writer:
         self.selection = selection
         self.rows: list[dict[str, object]] = []
         self.counter = _Counter()
+        self.values = np.zeros(256, np.int64)
         self.strokes: dict[str, list[Scribble]] = {}
         self.clicks: dict[str, list[Scribble]] = {}
         self.sizes: dict[str, list[float]] = {}
@@ -365,6 +370,8 @@ class _Writer:
     def finish(self, split: str) -> dict[str, Any]:
         """Write index, annotations and meta data; return the counts."""
         dataset, selection = self.dataset, self.selection
+        if dataset.has_background and split == "train":
+            check_has_classes(self.values, f"{dataset.root}: {dataset.name}")
         counts = self.counter.result(selection, dataset.task)
         if dataset.task == "segmentation":
             counts |= {name: sum(map(len, kept.values())) for name, kept in (("strokes", self.strokes), ("clicks", self.clicks))}
@@ -394,6 +401,8 @@ class _Writer:
     def _add_segmented(self, image_id: str) -> dict[str, object] | None:
         dataset, lookup = self.dataset, self.selection.lookup
         original = dataset.read_labels(image_id)
+        values = np.bincount(original.ravel(), minlength=256)
+        self.values += values * (values[VOID] < values.sum())  # a mask of void alone says nothing
         present = dataset.classes_in(image_id, original)
         if not self.selection.keeps(present):
             return None
@@ -406,7 +415,7 @@ class _Writer:
                 "restore both from the original archive"
             )
         _add(self.archive, f"labels/{image_id}.png", encode_mask(labels, self.selection.palette))
-        raster = dataset.read_scribble_raster(image_id)
+        raster = dataset.read_drawn(image_id, original)
         if raster is not None:
             _add(self.archive, f"scribbles/{image_id}.png", encode_mask(lookup[raster], self.selection.palette))
         for kept, found in ((self.strokes, dataset.read_scribbles(image_id)), (self.clicks, dataset.read_clicks(image_id))):

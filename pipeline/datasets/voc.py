@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Mapping, Sequence
+from functools import cache, cached_property
 from pathlib import Path
 from typing import ClassVar
 from xml.etree import ElementTree
@@ -15,13 +16,17 @@ from xml.etree import ElementTree
 import numpy as np
 
 from pipeline.datasets.base import (
+    MALFORMED,
     DatasetError,
     RawDataset,
     Scene,
     Scribble,
     color_map,
     encode_photo,
+    files_by_id,
+    picture_formats,
     picture_size,
+    read_json,
     read_list,
     read_mask,
     require,
@@ -42,6 +47,7 @@ SCRIBBLE_WORDS = {
 """Words of ScribbleSup files that differ from the class names; the class names are read as well."""
 SCRIBBLE_FOLDERS = ("scribbles", "scribble_annotation/pascal_2012", "ScribbleAnnotation/pascal_2012", "pascal_2012")
 RASTER_FOLDER = "pascal_2012_scribble"
+CLICK_FORM = '{"<id>": [{"x": .., "y": .., "cls": ..}, ...]}'
 CLICK_FILES = ("points/voc_whats_the_point.json", "points/voc_whats_the_point_bg_from_scribbles.json")
 
 
@@ -87,8 +93,7 @@ points/voc_whats_the_point{,_bg_from_scribbles}.json    clicks on objects and on
         devkit = self.root if (self.root / "VOC2012").is_dir() else self.root / "VOCdevkit"
         self.base = devkit / "VOC2012"
         self._annotation_homes = (devkit.parent, devkit, self.base)
-        self._clicks: dict[str, list[Scribble]] | None = None
-        self._clicks_loaded = False
+        self._files = cache(files_by_id)  # folders of thousands of files are listed once
         self.clicks_dropped: dict[str, int] = {}
         """Clicks outside their photo, per image read so far."""
 
@@ -113,13 +118,24 @@ points/voc_whats_the_point{,_bg_from_scribbles}.json    clicks on objects and on
 
     def image_path(self, image_id: str) -> Path:
         """Return where the photo lies."""
-        return self.base / "JPEGImages" / f"{image_id}.jpg"
+        folder = self.base / "JPEGImages"
+        return self._files(folder, tuple(picture_formats())).get(image_id, folder / f"{image_id}.jpg")
 
     def labels_path(self, image_id: str) -> Path:
         """Return where the mask lies: the official one where there is one, else that of SBD."""
-        official = self.base / "SegmentationClass" / f"{image_id}.png"
-        extended = self.base / "SegmentationClassAug" / f"{image_id}.png"
-        return extended if extended.exists() and not official.exists() else official
+        homes = [self.base / folder for folder in ("SegmentationClass", "SegmentationClassAug")]
+        found = (self._files(home, (".png",)).get(image_id) for home in homes if home.is_dir())
+        return next((path for path in found if path is not None), homes[0] / f"{image_id}.png")
+
+    def annotation_paths(self, image_id: str) -> list[Path]:
+        """Return where mask, scribbles and drawn scribbles lie."""
+        given = [self.labels_path(image_id), self._scribble_files.get(image_id), self._raster_path(image_id)]
+        extended = self.base / "SegmentationClassAug" / f"{image_id}.png"  # hidden by the official one
+        return [path for path in (*given, extended) if path is not None]
+
+    def tables(self) -> list[Path]:
+        """Return the lists and the files of clicks."""
+        return [*(self.base / "ImageSets/Segmentation").glob("*.txt"), *filter(None, map(self._find, CLICK_FILES))]
 
     def read_labels(self, image_id: str) -> np.ndarray:
         """Return the mask: (H, W) uint8, class index or `VOID`."""
@@ -127,24 +143,22 @@ points/voc_whats_the_point{,_bg_from_scribbles}.json    clicks on objects and on
 
     def read_scribbles(self, image_id: str) -> list[Scribble] | None:
         """Return the ScribbleSup poly-lines of one image, [] for an image without a file, None without the folder."""
-        for folder in SCRIBBLE_FOLDERS:
-            home = self._find(folder)
-            if home is not None and next(home.glob("*.xml"), None) is not None:
-                path = home / f"{image_id}.xml"
-                return read_scribble_xml(path, self.class_names) if path.exists() else []
-        return None
+        if not self._scribble_files:
+            return None
+        path = self._scribble_files.get(image_id)
+        return [] if path is None else read_scribble_xml(path, self.class_names)
 
     def read_scribble_raster(self, image_id: str) -> np.ndarray | None:
         """Return the drawn ScribbleSup scribbles of one image, `VOID` where nothing is drawn; None without the folder."""
-        home = self._find(RASTER_FOLDER)
-        return None if home is None else read_mask(home / f"{image_id}.png", len(self.class_names))
+        path = self._raster_path(image_id)
+        return None if path is None else read_mask(path, len(self.class_names))
 
     def read_clicks(self, image_id: str) -> list[Scribble] | None:
         """Return the clicks that lie inside the photo, objects first, then background; None without the files.
 
         The published files hold points outside their photo; those are dropped, logged and counted in `clicks_dropped`.
         """
-        clicks = self._load_clicks()
+        clicks = self._clicks
         if clicks is None:
             return None
         width, height = picture_size(self.image_path(image_id))
@@ -200,16 +214,23 @@ points/voc_whats_the_point{,_bg_from_scribbles}.json    clicks on objects and on
     def _find(self, relative: str) -> Path | None:
         return next((home / relative for home in self._annotation_homes if (home / relative).exists()), None)
 
-    def _load_clicks(self) -> dict[str, list[Scribble]] | None:
-        if not self._clicks_loaded:
-            files = [path for path in map(self._find, CLICK_FILES) if path is not None]
-            clicks: dict[str, list[Scribble]] = {}
-            for path in files:
-                for image_id, points in _read_click_file(path, len(self.class_names)).items():
-                    clicks.setdefault(image_id, []).extend(points)
-            self._clicks = clicks if files else None
-            self._clicks_loaded = True
-        return self._clicks
+    @cached_property
+    def _scribble_files(self) -> dict[str, Path]:
+        homes = [home for home in map(self._find, SCRIBBLE_FOLDERS) if home is not None and home.is_dir()]
+        return next(filter(None, (files_by_id(home, (".xml",)) for home in homes)), {})
+
+    def _raster_path(self, image_id: str) -> Path | None:
+        home = self._find(RASTER_FOLDER)
+        return None if home is None else self._files(home, (".png",)).get(image_id, home / f"{image_id}.png")
+
+    @cached_property
+    def _clicks(self) -> dict[str, list[Scribble]] | None:
+        files = [path for path in map(self._find, CLICK_FILES) if path is not None]
+        clicks: dict[str, list[Scribble]] = {}
+        for path in files:
+            for image_id, points in _read_click_file(path, len(self.class_names)).items():
+                clicks.setdefault(image_id, []).extend(points)
+        return clicks if files else None
 
 
 def read_scribble_xml(path: Path, class_names: Sequence[str]) -> list[Scribble]:
@@ -226,14 +247,19 @@ def read_scribble_xml(path: Path, class_names: Sequence[str]) -> list[Scribble]:
     words |= {word: words[name] for word, name in SCRIBBLE_WORDS.items() if name in words}
     scribbles = []
     try:
-        for polygon in ElementTree.fromstring(path.read_bytes()).iter("polygon"):
+        document = ElementTree.fromstring(path.read_bytes())
+        for node in document.iter():
+            node.tag = node.tag.rpartition("}")[2]  # names may lie in a namespace
+        if document.tag != "annotation":
+            raise ValueError(f"expected the root 'annotation', got '{document.tag}'")
+        for polygon in document.iter("polygon"):
             word = polygon.findtext("tag", "").strip().lower()
             if word not in words:
                 raise DatasetError(f"{path}: unknown class word '{word}'; known words are {', '.join(words)}")
             points = tuple((float(point.findtext("X", "")), float(point.findtext("Y", ""))) for point in polygon.iter("point"))
             if points:
                 scribbles.append(Scribble(words[word], points))
-    except (ElementTree.ParseError, ValueError) as error:
+    except (ElementTree.ParseError, LookupError, OSError, *MALFORMED) as error:
         raise DatasetError(f"{path}: is not a ScribbleSup file ({error}); restore it from the original archive") from error
     return scribbles
 
@@ -257,17 +283,14 @@ def scribble_xml(image_id: str, scribbles: Sequence[Scribble], size: tuple[int, 
 
 
 def _read_click_file(path: Path, num_classes: int) -> dict[str, list[Scribble]]:
+    remedy = "restore the published file"
     try:
-        entries = json.loads(path.read_text(encoding="utf-8"))
         clicks = {
             image_id: [Scribble(int(point["cls"]), ((float(point["x"]), float(point["y"])),)) for point in points]
-            for image_id, points in entries.items()
+            for image_id, points in read_json(path, CLICK_FORM, remedy).items()
         }
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise DatasetError(
-            f'{path}: is not of the form {{"<id>": [{{"x": .., "y": .., "cls": ..}}, ...]}} ({error!r}); '
-            "restore the published file"
-        ) from error
+    except MALFORMED as error:
+        raise DatasetError(f"{path}: is not of the form {CLICK_FORM} ({error!r}); {remedy}") from error
     for image_id, points in clicks.items():
         for click in points:
             if not 0 <= click.class_index < num_classes:

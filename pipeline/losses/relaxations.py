@@ -1,8 +1,9 @@
-"""The six second-order relaxations of the Potts model, [SSL] Tables 1 and 2, and their gradients in closed form.
+"""The six second-order relaxations of the Potts model, [SSL] Tables 1 and 2, and their slopes in closed form.
 
 Each relaxes [p != q] from one-hot labels to distributions p, q. All six depend on p and q only through three numbers,
 p.q, |p|^2 and |q|^2. `EDGE_TERMS` gives value and slopes in these numbers; from it come both the functions of two
-distributions (`RELAXATIONS`) and their gradients (`RELAXATION_GRADIENTS`), so that each formula stands here once.
+distributions (`RELAXATIONS`) and the gradients of energies (`pipeline.crf.pairwise`), so that each formula stands here once:
+dP/dp = dP/d(p.q) q + 2 dP/d|p|^2 p.
 """
 
 from __future__ import annotations
@@ -42,16 +43,19 @@ def moments(p: Tensor, q: Tensor, dim: int = 1) -> tuple[Tensor, Tensor, Tensor]
 
 
 def _bilinear_terms(product: Tensor, square_p: Tensor, square_q: Tensor) -> EdgeTerms:
+    # P_BL = 1 - p.q
     zero = torch.zeros_like(product)
     return EdgeTerms(1 - product, zero - 1, zero, zero)
 
 
 def _quadratic_terms(product: Tensor, square_p: Tensor, square_q: Tensor) -> EdgeTerms:
+    # P_Q = 1/2 |p - q|^2 = 1/2 (|p|^2 + |q|^2) - p.q
     half = torch.full_like(product, 0.5)
     return EdgeTerms(0.5 * (square_p + square_q) - product, -2 * half, half, half)
 
 
 def _normalized_quadratic_terms(product: Tensor, square_p: Tensor, square_q: Tensor) -> EdgeTerms:
+    # P_NQ = 1 - p.q / (|p| |q|)
     square_p, square_q = _positive(square_p), _positive(square_q)
     scale = (square_p * square_q).rsqrt()
     cosine = product * scale
@@ -59,6 +63,7 @@ def _normalized_quadratic_terms(product: Tensor, square_p: Tensor, square_q: Ten
 
 
 def _collision_cross_entropy_terms(product: Tensor, square_p: Tensor, square_q: Tensor) -> EdgeTerms:
+    # P_CCE = -ln p.q
     zero = torch.zeros_like(product)
     bounded = product.clamp(min=PRODUCT_FLOOR)
     # Below the floor the value is constant, and so its slope zero.
@@ -66,6 +71,7 @@ def _collision_cross_entropy_terms(product: Tensor, square_p: Tensor, square_q: 
 
 
 def _collision_divergence_terms(product: Tensor, square_p: Tensor, square_q: Tensor) -> EdgeTerms:
+    # P_CD = -ln (p.q / (|p| |q|))
     zero = torch.zeros_like(product)
     square_p, square_q = _positive(square_p), _positive(square_q)
     cosine = product * (square_p * square_q).rsqrt()
@@ -79,6 +85,7 @@ def _collision_divergence_terms(product: Tensor, square_p: Tensor, square_q: Ten
 
 
 def _log_quadratic_terms(product: Tensor, square_p: Tensor, square_q: Tensor) -> EdgeTerms:
+    # P_LQ = -ln (1 - 1/2 |p - q|^2)
     floor = quadratic_floor(product.dtype)
     argument = 1 - 0.5 * (square_p + square_q) + product
     bounded = argument.clamp(min=floor)
@@ -158,15 +165,3 @@ RELAXATIONS: dict[str, Callable[..., Tensor]] = {
     "lq": log_quadratic,
 }
 """P of [SSL] Eq. 6 by name, in the order of [SSL] Table 3: (p, q, dim=1) -> shape of p without dim."""
-
-
-def _gradient_of(terms_of: Callable[[Tensor, Tensor, Tensor], EdgeTerms]) -> Callable[..., Tensor]:
-    def gradient(p: Tensor, q: Tensor, dim: int = 1) -> Tensor:
-        terms = terms_of(*moments(p, q, dim))
-        return terms.product_slope.unsqueeze(dim) * q + 2 * terms.square_p_slope.unsqueeze(dim) * p
-
-    return gradient
-
-
-RELAXATION_GRADIENTS: dict[str, Callable[..., Tensor]] = {name: _gradient_of(terms) for name, terms in EDGE_TERMS.items()}
-"""dP/dp by name: (p, q, dim=1) -> shape of p. All relaxations are symmetric: dP/dq is the same function of (q, p)."""

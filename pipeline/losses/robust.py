@@ -3,30 +3,12 @@
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from pipeline.conventions import VOID, check_shape, valid_mask
 from pipeline.losses.cross_entropy import partial_cross_entropy
-
-
-class TrustRegionSetting(NamedTuple):
-    """How far proposals are trusted by the network, and predictions by the graph cut."""
-
-    epsilon: float
-    unary_weight: float
-
-
-TRUST_REGION_SETTINGS: dict[float, TrustRegionSetting] = {
-    1.0: TrustRegionSetting(0.94400, 0.05),
-    0.8: TrustRegionSetting(0.94600, 0.075),
-    0.5: TrustRegionSetting(0.95140, 0.1),
-    0.3: TrustRegionSetting(0.95160, 0.1),
-    0.0: TrustRegionSetting(0.95220, 0.1),
-}
-"""Published settings by length ratio of the scribbles, for 21 classes."""
 
 
 def robust_cross_entropy(log_probs: Tensor, proposals: Tensor, epsilon: float) -> Tensor:

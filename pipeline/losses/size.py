@@ -1,12 +1,14 @@
 """Losses of the predicted class sizes of an image ([SIZE] Eq. 1, 2, 7-9, 11, 17).
 
-Size-target losses compare `mean_probs` with `size_targets`; barriers use only which classes are present (the tags,
+Size-target losses compare predicted sizes with `size_targets`; barriers use only which classes are present (the tags,
 `size_targets` > 0) or a lower bound per class. All return one value per image, (B,), in float32 or better even if the
-network runs in half precision, because a size of 1e-3 and its logarithm need it.
+network runs in half precision. What takes the logarithm of a size is given `log_mean_probs`: the mean itself underflows where
+a class has been lost, and a clamp before the logarithm would take away the very gradient that brings the class back.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import torch
@@ -15,7 +17,8 @@ from torch import Tensor
 from pipeline.conventions import check_shape
 
 SIZE_FLOOR = 1e-8
-"""Sizes are raised to this value inside a logarithm: a hundredth of a pixel of a 1000 x 1000 image."""
+"""Size targets are raised to this value inside a logarithm: a hundredth of a pixel of a 1000 x 1000 image. Predicted sizes are
+not: of them the logarithm itself is known."""
 
 
 def mean_probs(probs: Tensor, valid: Tensor) -> Tensor:
@@ -39,13 +42,37 @@ def mean_probs(probs: Tensor, valid: Tensor) -> Tensor:
     return kept.sum((2, 3)) / valid.sum((1, 2)).clamp(min=1).unsqueeze(1)
 
 
-def forward_kl(mean_probs: Tensor, size_targets: Tensor) -> Tensor:
-    """Return the size-target loss KL(v | mean_probs) = sum_k v_k ln(v_k / mean_probs_k), with 0 ln 0 = 0 ([SIZE] Eq. 2).
+def log_mean_probs(log_probs: Tensor, valid: Tensor) -> Tensor:
+    """Return the logarithm of `mean_probs`, from log-probabilities and therefore exact for classes predicted nowhere.
 
-    Zero-avoiding: infinite (here: at the floor) where a class with a positive target is predicted nowhere.
+    ln mean_probs = logsumexp_{p in Omega} ln S_p - ln |Omega|
 
     Args:
-        mean_probs: (B, C), rows sum to 1.
+        log_probs: (B, C, H, W), ln S, finite.
+        valid: (B, H, W) bool; pixels outside are left out of sum and count, and get zero gradient.
+
+    Returns:
+        (B, C), <= 0; ln `SIZE_FLOOR` (and zero gradient) for all classes of an image without a valid pixel.
+
+    Raises:
+        ValueError: if the shapes do not fit together.
+    """
+    check_shape("log_probs", log_probs, (None, None, None, None))
+    check_shape("valid", valid, (log_probs.shape[0], *log_probs.shape[2:]))
+    count = valid.sum((1, 2)).view(-1, 1)
+    empty = count == 0
+    # An image without valid pixels keeps all of them here, as the gradient of logsumexp over nothing is not a number.
+    kept = _precise(log_probs).masked_fill(~valid.unsqueeze(1) & ~empty.view(-1, 1, 1, 1), -math.inf)
+    return (kept.logsumexp((2, 3)) - count.clamp(min=1).to(kept.dtype).log()).masked_fill(empty, math.log(SIZE_FLOOR))
+
+
+def forward_kl(log_mean_probs: Tensor, size_targets: Tensor) -> Tensor:
+    """Return the size-target loss KL(v | mean_probs) = sum_k v_k ln(v_k / mean_probs_k), with 0 ln 0 = 0 ([SIZE] Eq. 2).
+
+    Zero-avoiding: grows without bound as a class with a positive target vanishes from the prediction.
+
+    Args:
+        log_mean_probs: (B, C), ln of rows that sum to 1.
         size_targets: (B, C), rows sum to 1.
 
     Returns:
@@ -54,18 +81,18 @@ def forward_kl(mean_probs: Tensor, size_targets: Tensor) -> Tensor:
     Raises:
         ValueError: if the shapes differ.
 
-    >>> round(float(forward_kl(torch.tensor([[0.5, 0.5]]), torch.tensor([[1.0, 0.0]]))), 4)
+    >>> round(float(forward_kl(torch.tensor([[0.5, 0.5]]).log(), torch.tensor([[1.0, 0.0]]))), 4)
     0.6931
     """
-    predicted, prescribed = _check_sizes(mean_probs, size_targets)
-    return (torch.xlogy(prescribed, prescribed) - prescribed * _log(predicted)).sum(1)
+    log_predicted, prescribed = _check_sizes(log_mean_probs, size_targets, "log_mean_probs")
+    return (torch.xlogy(prescribed, prescribed) - prescribed * log_predicted).sum(1)
 
 
-def reverse_kl(mean_probs: Tensor, size_targets: Tensor) -> Tensor:
-    """Return KL(mean_probs | v) = sum_k mean_probs_k ln(mean_probs_k / v_k), both clamped ([SIZE] Eq. 7, Fig. 3).
+def reverse_kl(log_mean_probs: Tensor, size_targets: Tensor) -> Tensor:
+    """Return KL(mean_probs | v) = sum_k mean_probs_k ln(mean_probs_k / v_k), v clamped ([SIZE] Eq. 7, Fig. 3).
 
     Args:
-        mean_probs: (B, C), rows sum to 1.
+        log_mean_probs: (B, C), ln of rows that sum to 1.
         size_targets: (B, C), rows sum to 1; a class with target 0 costs at most -ln `SIZE_FLOOR` = 18.4.
 
     Returns:
@@ -74,16 +101,15 @@ def reverse_kl(mean_probs: Tensor, size_targets: Tensor) -> Tensor:
     Raises:
         ValueError: if the shapes differ.
     """
-    predicted, prescribed = _check_sizes(mean_probs, size_targets)
-    predicted = predicted.clamp(min=SIZE_FLOOR)
-    return (predicted * (predicted.log() - _log(prescribed))).sum(1)
+    log_predicted, prescribed = _check_sizes(log_mean_probs, size_targets, "log_mean_probs")
+    return (log_predicted.exp() * (log_predicted - prescribed.clamp(min=SIZE_FLOOR).log())).sum(1)
 
 
-def log_barrier(mean_probs: Tensor, size_targets: Tensor) -> Tensor:
+def log_barrier(log_mean_probs: Tensor, size_targets: Tensor) -> Tensor:
     """Return the expansion loss -sum_{k in T} ln mean_probs_k, T the classes present ([SIZE] Eq. 9).
 
     Args:
-        mean_probs: (B, C), rows sum to 1.
+        log_mean_probs: (B, C), ln of rows that sum to 1.
         size_targets: (B, C); only its tags T = {k: size_targets_k > 0} are used.
 
     Returns:
@@ -92,18 +118,18 @@ def log_barrier(mean_probs: Tensor, size_targets: Tensor) -> Tensor:
     Raises:
         ValueError: if the shapes differ.
     """
-    predicted, prescribed = _check_sizes(mean_probs, size_targets)
-    return -((prescribed > 0) * _log(predicted)).sum(1)
+    log_predicted, prescribed = _check_sizes(log_mean_probs, size_targets, "log_mean_probs")
+    return -((prescribed > 0) * log_predicted).sum(1)
 
 
-def flat_barrier(mean_probs: Tensor, size_targets: Tensor, epsilon: float = 1e-2, as_printed: bool = False) -> Tensor:
+def flat_barrier(log_mean_probs: Tensor, size_targets: Tensor, epsilon: float = 1e-2, as_printed: bool = False) -> Tensor:
     """Return the barrier with a flat bottom, -sum_{k in T} ln min(mean_probs_k, epsilon) ([SIZE] Eq. 11).
 
     Eq. 11 prints max in place of min. With max the loss is constant exactly where a present class is missing and pulls
     towards equal sizes everywhere else, the bias which the sentence under it says the flat bottom avoids; hence min.
 
     Args:
-        mean_probs: (B, C), rows sum to 1.
+        log_mean_probs: (B, C), ln of rows that sum to 1.
         size_targets: (B, C); only its tags T = {k: size_targets_k > 0} are used.
         epsilon: the size from which a class is large enough, a fraction in (0, 1).
         as_printed: take max, as the equation is printed.
@@ -116,16 +142,17 @@ def flat_barrier(mean_probs: Tensor, size_targets: Tensor, epsilon: float = 1e-2
     """
     if not 0 < epsilon < 1:
         raise ValueError(f"epsilon: expected a fraction in (0, 1), got {epsilon}")
-    predicted, prescribed = _check_sizes(mean_probs, size_targets)
-    bounded = predicted.clamp(min=epsilon) if as_printed else predicted.clamp(max=epsilon)
-    return -((prescribed > 0) * _log(bounded)).sum(1)
+    log_predicted, prescribed = _check_sizes(log_mean_probs, size_targets, "log_mean_probs")
+    bound = math.log(epsilon)
+    bounded = log_predicted.clamp(min=bound) if as_printed else log_predicted.clamp(max=bound)
+    return -((prescribed > 0) * bounded).sum(1)
 
 
-def suppression(mean_probs: Tensor, size_targets: Tensor) -> Tensor:
+def suppression(log_mean_probs: Tensor, size_targets: Tensor) -> Tensor:
     """Return -sum_{k not in T} ln(1 - mean_probs_k), which drives the absent classes to size 0 ([SIZE] Eq. 8).
 
     Args:
-        mean_probs: (B, C), rows sum to 1.
+        log_mean_probs: (B, C), ln of rows that sum to 1, C >= 2.
         size_targets: (B, C); only its tags T = {k: size_targets_k > 0} are used.
 
     Returns:
@@ -134,8 +161,11 @@ def suppression(mean_probs: Tensor, size_targets: Tensor) -> Tensor:
     Raises:
         ValueError: if the shapes differ.
     """
-    predicted, prescribed = _check_sizes(mean_probs, size_targets)
-    return -((prescribed <= 0) * _log(1 - predicted)).sum(1)
+    log_predicted, prescribed = _check_sizes(log_mean_probs, size_targets, "log_mean_probs")
+    # 1 - mean_probs_k is the sum of the others, whose logarithm stays exact where an absent class fills the image.
+    itself = torch.eye(log_predicted.shape[1], dtype=torch.bool, device=log_predicted.device)
+    log_others = log_predicted.unsqueeze(1).masked_fill(itself, -math.inf).logsumexp(2)
+    return -log_others.clamp(max=0).masked_fill(prescribed > 0, 0).sum(1)
 
 
 def squared_barrier(mean_probs: Tensor, lower_bounds: Tensor) -> Tensor:
@@ -210,18 +240,14 @@ SIZE_LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "log_barrier": log_barrier,
     "flat_barrier": flat_barrier,
 }
-"""Losses of (mean_probs, size_targets) -> (B,) by name."""
+"""Losses of (log_mean_probs, size_targets) -> (B,) by name."""
 
 
 def _precise(tensor: Tensor) -> Tensor:
     return tensor.to(torch.promote_types(tensor.dtype, torch.float32))
 
 
-def _log(sizes: Tensor) -> Tensor:
-    return sizes.clamp(min=SIZE_FLOOR).log()
-
-
-def _check_sizes(mean_probs: Tensor, size_targets: Tensor) -> tuple[Tensor, Tensor]:
-    check_shape("mean_probs", mean_probs, (None, None))
-    check_shape("size_targets", size_targets, tuple(mean_probs.shape))
-    return _precise(mean_probs), _precise(size_targets)
+def _check_sizes(predicted: Tensor, size_targets: Tensor, name: str = "mean_probs") -> tuple[Tensor, Tensor]:
+    check_shape(name, predicted, (None, None))
+    check_shape("size_targets", size_targets, tuple(predicted.shape))
+    return _precise(predicted), _precise(size_targets)

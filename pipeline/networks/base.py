@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Self
 
@@ -14,7 +15,7 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 
 
 class Normalization(nn.Module):
-    """Subtract a mean and divide by a standard deviation per colour; the constants travel with the weights."""
+    """Subtract a mean and divide by a standard deviation per colour, those of an encoder; they travel with the weights."""
 
     mean: Tensor
     std: Tensor
@@ -72,6 +73,10 @@ class Network(nn.Module):
         encoder = [module for part in self.encoder_parts for module in self.get_submodule(part).modules()]
         self.freeze(*(module for module in encoder if isinstance(module, _BatchNorm)))
 
+    def freeze_encoder(self) -> None:
+        """Freeze all of the encoder, so that only the head is trained."""
+        self.freeze(*(self.get_submodule(part) for part in self.encoder_parts))
+
     def train(self, mode: bool = True) -> Self:
         """Switch between training and evaluation; what is frozen stays in evaluation mode."""
         super().train(mode)
@@ -80,8 +85,33 @@ class Network(nn.Module):
         return self
 
 
-class SegmentationNetwork(Network):
-    """(B, 3, H, W) colours in [0, 1] -> (B, C, H, W) logits."""
+class SegmentationNetwork(Network, ABC):
+    """(B, 3, H, W) colours in [0, 1] -> (B, C, H, W) logits, by way of the encoder's features.
+
+    Subclasses define `features` and `decode`. Features of a frozen encoder can be kept: `forward` takes them in its place.
+    """
+
+    @abstractmethod
+    def features(self, image: Tensor) -> list[Tensor]:
+        """Map (B, 3, H, W) colours in [0, 1] to the encoder's maps (B, D, h, w) that the head reads."""
+
+    @abstractmethod
+    def decode(self, features: Sequence[Tensor], size: Sequence[int]) -> Tensor:
+        """Map features to (B, C, H, W) logits.
+
+        Args:
+            features: what `features` returns.
+            size: H and W.
+        """
+
+    def forward(self, image: Tensor, features: Sequence[Tensor] | None = None) -> Tensor:
+        """Map (B, 3, H, W) colours in [0, 1] to (B, C, H, W) logits.
+
+        Args:
+            image: colours; with `features` only their size counts.
+            features: of these pictures, as kept. None: the encoder computes them.
+        """
+        return self.decode(self.features(image) if features is None else features, image.shape[-2:])
 
 
 class Classifier(Network):

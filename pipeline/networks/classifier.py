@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from torch import Tensor, nn
-from torchvision.models import resnet18
 
 from pipeline.networks.base import Classifier, Normalization
+from pipeline.networks.encoders import ENCODERS
 
 
 class ResNet18Classifier(Classifier):
@@ -17,11 +17,10 @@ class ResNet18Classifier(Classifier):
 
     def __init__(self, num_classes: int) -> None:
         super().__init__()
-        self.normalization = Normalization()
-        self.encoder = resnet18(weights=None)
-        width = self.encoder.fc.in_features
-        self.encoder.fc = nn.Identity()
-        self.classifier = nn.Linear(width, num_classes)
+        spec = ENCODERS["resnet18"]
+        self.normalization = Normalization(spec.mean, spec.std)
+        self.encoder = spec.build()
+        self.classifier = nn.Linear(512, num_classes)
         self.head = (self.classifier,)
 
     def forward(self, image: Tensor) -> Tensor:

@@ -28,7 +28,8 @@ import torch
 from torch import Tensor
 
 from pipeline.networks.base import Network
-from pipeline.networks.weights import check_names, prefixed, wideresnet38_name, with_step_counts
+from pipeline.networks.encoders import wideresnet38_name
+from pipeline.networks.weights import check_names, prefixed, with_step_counts
 
 LIST_MAGIC = 0x112
 DENSE_VERSIONS = (0xF993FAC9, 0xF993FACA)

@@ -1,10 +1,11 @@
 """Segmenter with a linear decoder on a plain vision transformer (Strudel et al., ICCV 2021), the "ViT-linear" of both papers.
 
-The transformer is timm's. Colours are normalised by mean and deviation 0.5, as in its pre-training, not by ImageNet's.
+The transformer is timm's. Colours are normalised as in its pre-training, by mean and deviation 0.5.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import cast
 
 import timm
@@ -27,11 +28,12 @@ class Segmenter(SegmentationNetwork):
     Args:
         num_classes: C.
         encoder: a transformer with a class token and without classifier.
+        normalization: of the colours, as the encoder's weights want them; None: mean and deviation 0.5.
     """
 
-    def __init__(self, num_classes: int, *, encoder: VisionTransformer) -> None:
+    def __init__(self, num_classes: int, *, encoder: VisionTransformer, normalization: Normalization | None = None) -> None:
         super().__init__()
-        self.normalization = Normalization(HALF, HALF)
+        self.normalization = normalization or Normalization(HALF, HALF)
         self.encoder = encoder
         self.patch_px = encoder.patch_embed.patch_size[0]
         self.grid = encoder.patch_embed.grid_size
@@ -40,15 +42,18 @@ class Segmenter(SegmentationNetwork):
         nn.init.zeros_(self.classifier.bias)
         self.head = (self.classifier,)
 
-    def forward(self, image: Tensor) -> Tensor:
-        """Map (B, 3, H, W) colours in [0, 1] to (B, C, H, W) logits."""
+    def features(self, image: Tensor) -> list[Tensor]:
+        """Map (B, 3, H, W) colours in [0, 1] to patch tokens, (B, D, H / p, W / p) rounded up."""
         height, width = image.shape[-2:]
         padding = (0, -width % self.patch_px, 0, -height % self.patch_px)
-        padded = pad(self.normalization(image), padding)
-        tokens = self.tokens(padded)
-        scores = self.classifier(tokens).movedim(-1, 1)
-        logits = interpolate(scores, size=padded.shape[-2:], mode="bilinear", align_corners=False)
-        return logits[..., :height, :width]
+        return [self.tokens(pad(self.normalization(image), padding)).movedim(-1, 1)]
+
+    def decode(self, features: Sequence[Tensor], size: Sequence[int]) -> Tensor:
+        """Map tokens to (B, C, H, W) logits."""
+        scores = self.classifier(features[0].movedim(1, -1)).movedim(-1, 1)
+        padded = [side * self.patch_px for side in scores.shape[-2:]]
+        logits = interpolate(scores, size=padded, mode="bilinear", align_corners=False)
+        return logits[..., : size[0], : size[1]]
 
     def tokens(self, image: Tensor) -> Tensor:
         """Map a normalised image, sides divisible by the patch side p, to patch tokens (B, H / p, W / p, D)."""

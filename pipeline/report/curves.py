@@ -1,53 +1,46 @@
-"""Parts of figures that several artefacts share: a curve with its band over seeds, a level line, published points, a table as
-dots.
+"""Figures that several artifacts share, and their parts: a curve with its band over seeds, a level line, printed points, a table
+as dots.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from pipeline.report.style import BLACK, Line, LineStyle
+from pipeline.report.style import BLACK, COLUMN_WIDTH_IN, LineStyle, new_figure
 
 BAND = 0.15
 """Opacity of a band of one standard deviation over seeds."""
 
 
-def draw_curve(axes: Axes, curve: pd.DataFrame, x: str, look: LineStyle, line: Line | None = None, **options: Any) -> None:
+def draw_curve(axes: Axes, curve: pd.DataFrame, x: str, look: LineStyle, **options: Any) -> None:
     """Draw one series of ours with a band of one standard deviation over seeds, where there are several.
 
     Args:
         axes: to draw on.
         curve: rows with the columns `x`, ours_percent and ours_std_percent, in order of `x`.
         x: column of the horizontal axis.
-        look: colour, marker and line of the method.
-        line: another line than that of `look`; a broken line has hollow markers.
+        look: colour, marker and line of the method; a broken line has hollow markers.
         options: passed to `Axes.plot`, for example label.
     """
-    line = line or look.line
-    fill = look.color if line == "-" else "white"
+    fill = look.color if look.line == "-" else "white"
     style = {"color": look.color, "marker": look.marker, "markerfacecolor": fill, "clip_on": False, **options}
-    axes.plot(curve[x], curve["ours_percent"], line, **style)
+    axes.plot(curve[x], curve["ours_percent"], look.line, **style)
     if curve["ours_std_percent"].notna().any():
         low, high = curve["ours_percent"] - curve["ours_std_percent"], curve["ours_percent"] + curve["ours_std_percent"]
         axes.fill_between(curve[x], low, high, color=look.color, alpha=BAND, linewidth=0)
 
 
-def draw_level(axes: Axes, row: pd.Series, look: LineStyle, line: Line | None = None) -> None:
-    """Draw one number of ours as a line over the whole axis, with its band where there are several seeds.
-
-    Args:
-        axes: to draw on.
-        row: has ours_percent and ours_std_percent.
-        look: colour and line of the method.
-        line: another line than that of `look`.
-    """
-    axes.axhline(row["ours_percent"], color=look.color, linestyle=line or look.line)
+def draw_level(axes: Axes, row: pd.Series, look: LineStyle) -> None:
+    """Draw one number of ours, with its deviation, as a line over the whole axis with a band."""
+    axes.axhline(row["ours_percent"], color=look.color, linestyle=look.line)
     if pd.notna(row["ours_std_percent"]):
         low, high = row["ours_percent"] - row["ours_std_percent"], row["ours_percent"] + row["ours_std_percent"]
         axes.axhspan(low, high, color=look.color, alpha=BAND, linewidth=0)
@@ -69,16 +62,15 @@ def draw_published(axes: Axes, points: pd.DataFrame, x: str, look: LineStyle) ->
     axes.plot(printed[x], printed["published_percent"], look.marker, **style)
 
 
-def curve_handle(look: LineStyle, label: str | None = None, line: Line | None = None) -> Line2D:
-    """Return the legend entry of a curve drawn by `draw_curve`; by default with the label and line of its method."""
-    line = line or look.line
-    fill = look.color if line == "-" else "white"
-    return Line2D([], [], color=look.color, marker=look.marker, markerfacecolor=fill, linestyle=line, label=label or look.label)
+def curve_handle(look: LineStyle) -> Line2D:
+    """Return the legend entry of a curve drawn by `draw_curve`."""
+    fill = look.color if look.line == "-" else "white"
+    return Line2D([], [], color=look.color, marker=look.marker, markerfacecolor=fill, linestyle=look.line, label=look.label)
 
 
-def level_handle(look: LineStyle, label: str | None = None, line: Line | None = None) -> Line2D:
+def level_handle(look: LineStyle) -> Line2D:
     """Return the legend entry of a line drawn by `draw_level`."""
-    return Line2D([], [], color=look.color, linestyle=line or look.line, label=label or look.label)
+    return Line2D([], [], color=look.color, linestyle=look.line, label=look.label)
 
 
 def published_handle(marker: str = "o") -> Line2D:
@@ -110,3 +102,90 @@ def draw_dots(axes: Axes, frame: pd.DataFrame, labels: Sequence[str], colors: Se
 def dots_handles() -> list[Line2D]:
     """Return the legend entries of `draw_dots`."""
     return [Line2D([], [], color="white", marker="o", markerfacecolor=BLACK, label="ours"), published_handle()]
+
+
+def dots_legend(figure: Figure, title: str | None = None) -> None:
+    """Put the legend of `draw_dots` above the panels."""
+    titled = {"title": title, "title_fontsize": 7} if title else {}
+    figure.legend(handles=dots_handles(), loc="outside upper center", ncols=2, **titled)
+
+
+@dataclass(frozen=True)
+class Curves:
+    """A figure of curves over one level: ours with bands over seeds, printed numbers as hollow markers.
+
+    Attributes:
+        x: column of the frame for the horizontal axis.
+        looks: series to its look, in the order of the legend.
+        x_label: with its unit.
+        y_label: likewise.
+        height_in: height in inches; the width is that of one column.
+        levels: series that are lines over the whole axis.
+        legend: arguments of the legend.
+    """
+
+    x: str
+    looks: Mapping[str, LineStyle]
+    x_label: str
+    y_label: str
+    height_in: float
+    levels: Mapping[str, LineStyle] = field(default_factory=dict)
+    legend: Mapping[str, Any] = field(default_factory=dict)
+
+    def __call__(self, frame: pd.DataFrame, _: object = None) -> Figure:
+        """Return the figure of a frame of `points.curve_points`."""
+        figure = new_figure(COLUMN_WIDTH_IN, self.height_in)
+        axes = figure.add_subplot()
+        draw_series(axes, frame, self.x, self.looks)
+        for series, look in self.levels.items():
+            draw_level(axes, frame[frame["series"] == series].iloc[0], look)
+        axes.margins(y=0.08)
+        axes.set_xlabel(self.x_label)
+        axes.set_ylabel(self.y_label)
+        handles = [*map(curve_handle, self.looks.values()), *map(level_handle, self.levels.values()), *published_handles(frame)]
+        figure.legend(handles=handles, loc="outside upper center", **self.legend)
+        return figure
+
+
+def draw_series(axes: Axes, frame: pd.DataFrame, x: str, looks: Mapping[str, LineStyle]) -> None:
+    """Draw several series with the printed numbers of each."""
+    for series, look in looks.items():
+        curve = frame[frame["series"] == series]
+        draw_curve(axes, curve, x, look)
+        draw_published(axes, curve, x, look)
+
+
+def published_handles(frame: pd.DataFrame) -> list[Line2D]:
+    """Return the legend entry of printed numbers, if there are any."""
+    return [published_handle()] if frame["published_percent"].notna().any() else []
+
+
+@dataclass(frozen=True)
+class Dots:
+    """A table as dots, a line per row: published hollow, ours filled.
+
+    Attributes:
+        label: a row to its name.
+        color: a row to its colour.
+        height_in: in inches.
+        x_label: with its unit.
+        width_in: in inches.
+        title: of the legend, from the frame.
+    """
+
+    label: Callable[[pd.Series], str]
+    color: Callable[[pd.Series], str]
+    height_in: float
+    x_label: str
+    width_in: float = COLUMN_WIDTH_IN
+    title: Callable[[pd.DataFrame], str] | None = None
+
+    def __call__(self, frame: pd.DataFrame, _: object = None) -> Figure:
+        """Return the figure of a frame of `points.table_rows`."""
+        figure = new_figure(self.width_in, self.height_in)
+        axes = figure.add_subplot()
+        rows = [row for _, row in frame.iterrows()]
+        draw_dots(axes, frame, [self.label(row) for row in rows], [self.color(row) for row in rows])
+        axes.set_xlabel(self.x_label)
+        dots_legend(figure, self.title(frame) if self.title else None)
+        return figure

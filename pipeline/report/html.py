@@ -15,7 +15,6 @@ import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 from os.path import relpath
 from pathlib import Path
 from statistics import fmean, stdev
@@ -26,8 +25,8 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 from PIL import Image
 
-from pipeline.report.artifacts import ARTIFACTS
-from pipeline.report.captions import CAPTIONS, Caption
+from pipeline.report.artifact import Artifact
+from pipeline.report.artifacts import IDS, load
 
 LARGEST_SVG_BYTES = 400_000
 """With more than this beside its pictures a figure is shown as pixels: browsers get slow with many paths."""
@@ -104,6 +103,8 @@ class Run:
     """Address of the training curves of its family."""
     results: str
     """Address of the results of its family."""
+    fields: Mapping[str, object]
+    """All that its metrics file says of it."""
 
 
 @dataclass(frozen=True)
@@ -119,9 +120,7 @@ class Files:
 class Entry:
     """One artefact as it stands on the page."""
 
-    id: str
-    title: str
-    caption: Caption
+    artifact: Artifact
     figure: Markup | None
     table: Table | None
     beside: Table | None
@@ -134,6 +133,11 @@ class Entry:
     scale: str
     links: list[tuple[str, str]]
     """Name and address of its files."""
+
+    @property
+    def id(self) -> str:
+        """Id of the artifact."""
+        return self.artifact.id
 
     @property
     def made(self) -> bool:
@@ -171,6 +175,7 @@ def read_run(path: Path, page: Path, results: Path, curves: Path) -> Run:
         metrics=_address(path, page),
         curves=_address(curves, page),
         results=_address(results, page),
+        fields=record,
     )
 
 
@@ -376,7 +381,7 @@ def make_entry(
     """Return one artefact as it stands on the page.
 
     Args:
-        artefact: id of `artifacts.ARTIFACTS`.
+        artefact: id.
         files: its files.
         page: where the page will be.
         runs: all runs.
@@ -384,8 +389,8 @@ def make_entry(
         published: from `load_published`.
         glyphs: see `inline_svg`.
     """
-    caption, title = CAPTIONS[artefact], ARTIFACTS[artefact]
-    behind = [run for run in runs if any(fnmatchcase(run.id, pattern) for pattern in caption.runs)]
+    artifact = load(artefact)
+    behind = [run for run in runs if any(where.matches(run.fields) for where in (*artifact.runs, *artifact.made_from))]
     profile = " and ".join(sorted({run.profile for run in behind})) or "this project's"
     markdown = files.table.with_name(files.table.name + ".md")
     table = read_markdown(markdown.read_text(), profile) if markdown.is_file() else None
@@ -399,10 +404,8 @@ def make_entry(
         links.append(("plotted numbers", _address(files.plotted, page)))
     printed = published.loc[published["artefact"] == artefact]
     return Entry(
-        id=artefact,
-        title=title,
-        caption=caption,
-        figure=read_figure(files.figure, artefact, f"{title}. {caption.shows}", glyphs),
+        artifact=artifact,
+        figure=read_figure(files.figure, artefact, f"{artifact.title}. {artifact.shows}", glyphs),
         table=table,
         beside=beside if table is None and beside.rows else None,
         plotted=numbers if 0 < len(numbers.rows) <= LONGEST_PLOT_ROWS and artefact not in CLAIMS else None,
@@ -413,7 +416,7 @@ def make_entry(
             }
             for row in printed.to_dict("records")
         ],
-        claims=[claim for claim in claims.get(artefact[0], []) if belongs(claim, caption.places)],
+        claims=[claim for claim in claims.get(artefact[0], []) if belongs(claim, artifact.places)],
         runs=behind,
         scale=scale_of(behind),
         links=links,
@@ -464,15 +467,15 @@ def report_page(
     Raises:
         ValueError: `files` names an artefact that does not exist, or a file is malformed.
     """
-    unknown = sorted(set(files) - set(ARTIFACTS))
+    unknown = sorted(set(files) - set(IDS))
     if unknown:
-        raise ValueError(f"expected artefacts of {list(ARTIFACTS)}, got {unknown}")
+        raise ValueError(f"expected artefacts of {list(IDS)}, got {unknown}")
     claims = {
         letter: read_claims(files[name].table.with_name(files[name].table.name + ".csv")) if name in files else []
         for name, letter in CLAIMS.items()
     }
     glyphs: dict[str, str] = {}
-    entries = [make_entry(name, files[name], page, runs, claims, published, glyphs) for name in ARTIFACTS if name in files]
+    entries = [make_entry(name, files[name], page, runs, claims, published, glyphs) for name in IDS if name in files]
     groups = [
         (letter, heading, source, sorted((entry for entry in entries if entry.id[0] == letter), key=_claims_first))
         for letter, (heading, source) in GROUPS.items()

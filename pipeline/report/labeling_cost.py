@@ -10,9 +10,12 @@ The background is no class here. The results are rough, as [SIZE] says of its ow
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
+
+from pipeline import paths
 
 SECONDS_PER_TAG = 1.0
 """Deciding whether one class is in the image (Bearman et al., section 4)."""
@@ -62,6 +65,12 @@ LABEL_KINDS: dict[str, LabelKind] = {
     "full mask": LabelKind(79.0, "instance", "Bearman et al., ECCV 2016, section 4, after the COCO annotation times"),
 }
 """Kinds of supervision by name."""
+
+
+def read_statistics(dataset: str) -> LabelStatistics:
+    """Return the statistics of the training images of a data set, from reports/data.json."""
+    found = json.loads(paths.DATA_STATISTICS.read_text())[dataset]
+    return LabelStatistics(found["classes"], found["classes_per_image"])
 
 
 def labeling_seconds(statistics: LabelStatistics, kinds: Mapping[str, LabelKind] = LABEL_KINDS) -> dict[str, float]:

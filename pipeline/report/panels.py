@@ -7,7 +7,7 @@ Pictures differ in size, so that each is an array of its own.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,8 +15,10 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
+from pipeline import paths
 from pipeline.conventions import VOID
 from pipeline.metrics.overlap import overlap_counts
+from pipeline.report.runs import Where
 from pipeline.report.style import BLACK
 
 SCALE = ("profile", "device", "seed")
@@ -32,7 +34,7 @@ class Panels(NamedTuple):
         images: N pictures (H, W, 3) uint8.
         labels: N ground truths (H, W) uint8, class index or VOID.
         predictions: "family/run" to N predictions (H, W) uint8, a class everywhere.
-        scale: one row with profile, device and seed, for `style.scale_note`.
+        scale: one row with profile, device and seed, for the note below.
     """
 
     ids: list[str]
@@ -42,6 +44,27 @@ class Panels(NamedTuple):
     labels: list[np.ndarray]
     predictions: dict[str, list[np.ndarray]]
     scale: pd.DataFrame
+
+
+def run_names(runs: Iterable[Where]) -> list[str]:
+    """Return the names under which an archive holds the predictions of runs, "family/run"."""
+    return [f"{where.family}/{dict(where.fields)['run']}" for where in runs]
+
+
+def load_archive(name: str) -> dict[str, np.ndarray]:
+    """Return the arrays of models/panels/`name`.npz."""
+    with np.load(paths.panels(name)) as archive:
+        return {key: archive[key] for key in archive.files}
+
+
+def archive_scale(arrays: Mapping[str, np.ndarray]) -> pd.DataFrame:
+    """Return one row with profile, device and seed of an archive, for the note below a figure."""
+    return pd.DataFrame({name: [arrays[name].item()] for name in SCALE})
+
+
+def load_panels(name: str, runs: Collection[str]) -> Panels:
+    """Return the panels of some runs from models/panels/`name`.npz, as `read_panels` does."""
+    return read_panels(load_archive(name), name, runs)
 
 
 def read_panels(arrays: Mapping[str, np.ndarray], artefact: str, runs: Collection[str]) -> Panels:
@@ -84,23 +107,24 @@ def read_panels(arrays: Mapping[str, np.ndarray], artefact: str, runs: Collectio
                 raise ValueError(
                     f"{artefact}: image {ids[index]}: {name} has class {highest}, expected {len(class_names)} classes"
                 )
-    scale = pd.DataFrame({name: [array(name).item()] for name in SCALE})
-    return Panels(ids, class_names, palette, images, labels, predictions, scale)
+    for name in SCALE:
+        array(name)
+    return Panels(ids, class_names, palette, images, labels, predictions, archive_scale(arrays))
 
 
-def score_panels(panels: Panels, titles: Mapping[str, str]) -> pd.DataFrame:
+def score_panels(panels: Panels, runs: Mapping[str, Where]) -> pd.DataFrame:
     """Return how well each prediction fits its ground truth.
 
     Args:
         panels: from `read_panels`.
-        titles: "family/run" to its name in the figure.
+        runs: name in the figure to the run.
 
     Returns:
         One row per run and image: series (name), run, image_id, mIoU_percent (over the classes in ground truth or prediction of
         this image; one image, so not comparable with the mIoU of a data set) and correct_percent (of the pixels), void left out.
     """
     rows = []
-    for run, title in titles.items():
+    for title, run in zip(runs, run_names(runs.values()), strict=True):
         for image_id, labels, prediction in zip(panels.ids, panels.labels, panels.predictions[run], strict=True):
             iou = [_iou(labels, prediction, index) for index in range(len(panels.class_names))]
             correct = (labels == prediction)[labels != VOID]
@@ -118,9 +142,23 @@ def _iou(labels: np.ndarray, prediction: np.ndarray, class_index: int) -> float:
 def class_handles(panels: Panels) -> list[Patch]:
     """Return a legend entry for every class that appears in the ground truth or a prediction."""
     shown = [*panels.labels, *(picture for of_run in panels.predictions.values() for picture in of_run)]
-    used = sorted({int(index) for picture in shown for index in np.unique(picture)} - {VOID})
+    return _handles(shown, [hex_color(color) for color in panels.palette], panels.class_names)
+
+
+def used_handles(arrays: Mapping[str, np.ndarray], labels: Iterable[np.ndarray]) -> list[Patch]:
+    """Return a legend entry for every class that appears in `labels`.
+
+    Args:
+        arrays: an archive with palette (C, 3) uint8 and class_names (C,).
+        labels: (H, W) class index or VOID.
+    """
+    return _handles(labels, [hex_color(color) for color in arrays["palette"]], arrays["class_names"].tolist())
+
+
+def _handles(labels: Iterable[np.ndarray], colors: Sequence[str], class_names: Sequence[str]) -> list[Patch]:
+    used = sorted({int(index) for picture in labels for index in np.unique(picture)} - {VOID})
     style: dict[str, Any] = {"edgecolor": BLACK, "linewidth": 0.3}
-    return [Patch(facecolor=hex_color(panels.palette[index]), label=panels.class_names[index], **style) for index in used]
+    return [Patch(facecolor=colors[index], label=class_names[index], **style) for index in used]
 
 
 def add_class_legend(figure: Figure, handles: Sequence[Patch], columns: int = 7) -> None:
@@ -136,7 +174,7 @@ def add_class_legend(figure: Figure, handles: Sequence[Patch], columns: int = 7)
     figure.legend(handles=handles, loc="outside upper center", ncols=columns, handlelength=1.0, columnspacing=1.2)
 
 
-def hex_color(color: tuple[int, int, int]) -> str:
+def hex_color(color: Sequence[int] | np.ndarray) -> str:
     """Return an RGB colour (0-255) as matplotlib reads it.
 
     >>> hex_color((255, 0, 16))

@@ -1,104 +1,135 @@
-"""Frames of artefacts of [SSL]: curves over a level and rows of a table, each number of ours beside the printed one."""
+"""Frames and tables that artifacts share: curves over a level and rows of a table, each number of ours beside the printed one."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable, Collection, Mapping
 
 import pandas as pd
 
-from pipeline.report.cells import COMPARISON, compare, levels, require_ids, require_shared
-from pipeline.report.runs import SETTING
+from pipeline.report.runs import COMPARISON, NAN, SETTING, Runs, Where, wheres
 
 METRIC = "mIoU_val"
 LENGTH_LABEL = "scribble length (fraction of the full length)"
+ERROR_LABEL = "mean relative error of the size targets, mRE (%)"
 MIOU_LABEL = "mIoU on validation images (%)"
+TRAINED, CITED = "trained here", "reported by its authors"
+ANNOTATORS = {"simulated": "simulated annotator", "annotated": "people"}
+"""Who made annotated sizes, in words."""
+COLUMNS = {
+    "published": "published_percent",
+    "ours": "ours_percent",
+    "ours std": "ours_std_percent",
+    "ours, best epoch": "ours_best_percent",
+    "difference": "difference_points",
+}
+"""Column of a table to that of `COMPARISON`."""
 
 
 def curve_points(
-    results: pd.DataFrame,
-    artefact: str,
-    curves: Mapping[str, str],
-    x: str,
-    printed: Callable[[str, float], float | None],
+    runs: Runs,
+    curves: Mapping[str, Where],
+    level: str,
+    printed: Callable[[str, float], float] = lambda series, at: NAN,
     metric: str = METRIC,
+    also: Mapping[str, Where] | None = None,
 ) -> pd.DataFrame:
-    """Return the points of curves over a level that is written into the names of runs, averaged over seeds.
+    """Return the points of curves over a level, averaged over seeds.
 
     Args:
-        results: from `cells.load_results`; other runs are ignored.
-        artefact: id, for messages.
-        curves: series to "family/run" with `{}` in place of the level in hundredths.
-        x: name of the level's column.
-        printed: series and level to the printed number in percent, None where there is none.
+        runs: of the artifact.
+        curves: series to what its runs have in common.
+        level: column of results that the curves are over.
+        printed: series and level to the printed number in percent, NaN where there is none.
         metric: column of a fraction.
+        also: series to a run without a level, which has a point at either end of the axis.
 
     Returns:
-        One row per point, levels ascending: series, run, `x` (fraction) and the columns of `cells.COMPARISON`.
+        One row per point, levels ascending: series, run, `level` (fraction) and the columns of `COMPARISON`.
 
     Raises:
         ValueError: a run or a value is missing, or the runs differ in profile, data set or network.
     """
-    found = levels(results, artefact, curves)
-    require_shared(results, artefact, [run for runs in found.values() for run in runs.values()])
-    rows = [
-        {"series": series, "run": run, x: level, **compare(results, run, metric, artefact, printed(series, level))}
-        for series, runs in found.items()
-        for level, run in runs.items()
-    ]
-    return pd.DataFrame(rows, columns=["series", "run", x, *COMPARISON])
+    found = runs.levels(curves, level)
+    ends = {series: dict.fromkeys(_ends(found), run) for series, run in (also or {}).items()}
+    points = [(series, at, run) for series, of in {**found, **ends}.items() for at, run in of.items()]
+    runs.require(run for _, _, run in points)
+    rows = [{"series": series, level: at, **runs.compare(run, metric, printed(series, at))} for series, at, run in points]
+    return pd.DataFrame(rows, columns=["series", "run", level, *COMPARISON])
+
+
+def _ends(found: Mapping[str, Mapping[float, Where]]) -> tuple[float, float]:
+    levels = [level for of_series in found.values() for level in of_series]
+    return min(levels), max(levels)
 
 
 def table_rows(
-    results: pd.DataFrame,
-    artefact: str,
-    runs: Mapping[str, str],
-    printed: Callable[[str], float | None],
-    shared: tuple[str, ...] = SETTING,
+    runs: Runs,
+    rows: Mapping[str, Where | None],
+    printed: Callable[[str], float] = lambda series: NAN,
+    same: Collection[str] = SETTING,
     metric: str = METRIC,
 ) -> pd.DataFrame:
-    """Return one row per run of a table, averaged over seeds.
+    """Return the rows of a table, averaged over seeds.
 
     Args:
-        results: from `cells.load_results`; other runs are ignored.
-        artefact: id, for messages.
-        runs: series to "family/run".
-        printed: series to the printed number in percent, None where there is none.
-        shared: columns in which the runs must agree.
+        runs: of the artifact.
+        rows: series to its run; None for a row that others reported.
+        printed: series to the printed number in percent, NaN where there is none.
+        same: columns in which the runs must agree.
         metric: column of a fraction.
 
     Returns:
-        One row per entry of `runs`: series, run and the columns of `cells.COMPARISON`.
+        One row per series: series, run (its name, empty for None) and the columns of `COMPARISON`.
 
     Raises:
-        ValueError: a run or a value is missing, or the runs differ in one of `shared`.
+        ValueError: a run or a value is missing, or the runs differ in one of `same`.
     """
-    require_ids(results, artefact, list(runs.values()))
-    require_shared(results, artefact, list(runs.values()), shared)
-    rows = [
-        {"series": series, "run": run, **compare(results, run, metric, artefact, printed(series))} for series, run in runs.items()
-    ]
-    return pd.DataFrame(rows, columns=["series", "run", *COMPARISON])
+    runs.require(wheres(rows.values()), same)
+    numbers = [{"series": series, **runs.compare(run, metric, printed(series))} for series, run in rows.items()]
+    return pd.DataFrame(numbers, columns=["series", "run", *COMPARISON])
 
 
-def number_columns(row: Any, tracked: bool, prefix: str = "") -> dict[str, object]:
-    """Return a row of an artefact's frame as the columns of a table: published, ours, ours std, difference.
+def sources(frame: pd.DataFrame) -> list[str]:
+    """Return whose number each row is, by whether it has a run."""
+    return [TRAINED if run else CITED for run in frame["run"]]
+
+
+def number_columns(frame: pd.DataFrame, prefix: str = "", *, tracked: bool | None = None) -> dict[str, pd.Series]:
+    """Return the numbers of a frame as columns of a table.
 
     Args:
-        row: a named tuple of `DataFrame.itertuples` with the columns of `cells.COMPARISON`.
-        tracked: whether the best epoch gets a column.
-        prefix: put before each name, for tables with several groups of numbers.
+        frame: has the columns of `COMPARISON`.
+        prefix: put before each name.
+        tracked: whether the best epoch has a column; None: if there is any number of it.
     """
-    start = f"{prefix} " if prefix else ""
-    best = {f"{start}ours, best epoch": row.ours_best_percent} if tracked else {}
-    return {
-        f"{start}published": row.published_percent,
-        f"{start}ours": row.ours_percent,
-        f"{start}ours std": row.ours_std_percent,
-        **best,
-        f"{start}difference": row.difference_points,
-    }
+    if tracked is None:
+        tracked = bool(frame["ours_best_percent"].notna().any())
+    shown = {name: column for name, column in COLUMNS.items() if tracked or column != "ours_best_percent"}
+    return {f"{prefix} {name}".strip(): frame[column] for name, column in shown.items()}
+
+
+def pivoted(frame: pd.DataFrame, row: str, first: str, across: str) -> pd.DataFrame:
+    """Return a table with a line per `row` and, for each value of `across`, published, ours and the difference.
+
+    Args:
+        frame: one row per cell with the columns of `COMPARISON`.
+        row: column that names the lines.
+        first: name of the first column of the table.
+        across: column whose values, numbers ascending, stand side by side.
+    """
+    values = list(dict.fromkeys(frame[across]))
+    if pd.api.types.is_numeric_dtype(frame[across]):
+        values.sort()
+    names = list(dict.fromkeys(frame[row]))
+    table: dict[str, object] = {first: names}
+    tracked = bool(frame["ours_best_percent"].notna().any())
+    for value in values:
+        cells = frame[frame[across] == value].set_index(row).reindex(names)
+        prefix = f"{value:g}" if isinstance(value, float) else str(value)
+        numbers = number_columns(cells, prefix, tracked=tracked)
+        table.update({name: column.to_numpy() for name, column in numbers.items()})
+    return pd.DataFrame(table)
 
 
 def in_symbols(name: str) -> str:
@@ -108,22 +139,3 @@ def in_symbols(name: str) -> str:
     '$H_\\\\mathrm{CCE}$+$P_\\\\mathrm{Q}$ (V3+)'
     """
     return re.sub(r"\b([HP])_([A-Z]+)", r"$\1_\\mathrm{\2}$", name)
-
-
-def length_table(frame: pd.DataFrame, first: str) -> pd.DataFrame:
-    """Return a table with a row per series and, per scribble length, published, ours and the difference, in percent.
-
-    Columns without any number are left out.
-
-    Args:
-        frame: from `curve_points` over the level length_ratio.
-        first: name of the first column.
-    """
-    tracked = bool(frame["ours_best_percent"].notna().any())
-    lines = []
-    for series, points in frame.groupby("series", sort=False):
-        line: dict[str, object] = {first: series}
-        for row in points.itertuples():
-            line.update(number_columns(row, tracked, f"{row.length_ratio:g}"))
-        lines.append(line)
-    return pd.DataFrame(lines).dropna(axis="columns", how="all")

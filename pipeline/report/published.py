@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from pipeline.report.artifacts import ARTIFACTS
+from pipeline.report.artifacts import IDS
 
 COLUMNS = ["paper", "place", "artefact", "row", "column", "value", "unit", "note"]
 PAPERS = ("SIZE", "SSL")
@@ -33,7 +33,7 @@ def load_published(path: Path) -> pd.DataFrame:
     frame = pd.read_csv(path, dtype=str, keep_default_na=False)
     if list(frame.columns) != COLUMNS:
         raise ValueError(f"{path}: expected columns {COLUMNS}, got {list(frame.columns)}")
-    for column, allowed in (("paper", PAPERS), ("unit", UNITS), ("artefact", tuple(ARTIFACTS))):
+    for column, allowed in (("paper", PAPERS), ("unit", UNITS), ("artefact", IDS)):
         unknown = sorted(set(frame[column]) - set(allowed))
         if unknown:
             raise ValueError(f"{path}: expected {column} to be one of {list(allowed)}, got {unknown}")
@@ -58,7 +58,7 @@ def published_value(frame: pd.DataFrame, artefact: str, row: str, column: str) -
     Raises:
         ValueError: no such artefact exists, so the question is a spelling mistake.
     """
-    if artefact not in ARTIFACTS:
-        raise ValueError(f"expected an artefact of {list(ARTIFACTS)}, got {artefact!r}")
+    if artefact not in IDS:
+        raise ValueError(f"expected an artefact of {list(IDS)}, got {artefact!r}")
     values = frame.loc[(frame["artefact"] == artefact) & (frame["row"] == row) & (frame["column"] == column), "value"]
     return float(values.iloc[0]) if len(values) else None

@@ -154,7 +154,7 @@ def save_figure(figure: Figure, stem: Path, suffixes: Collection[str] = (".svg",
     """Write `stem`.svg and `stem`.png, without dates, versions or random ids.
 
     Args:
-        figure: drawn by one of the `fig_*` modules.
+        figure: drawn in this style.
         stem: path without suffix, for example `reports/figures/a-fig3`; its folder is made when needed.
         suffixes: which of the two formats to write.
     """
@@ -186,9 +186,9 @@ def scale_text(results: pd.DataFrame) -> str:
     return text if profiles == ["paper"] else f"{text} - not comparable with published numbers"
 
 
-def scale_note(figure: Figure, results: pd.DataFrame) -> None:
-    """Write `scale_text(results)` small below the figure."""
+def note_below(figure: Figure, text: str) -> None:
+    """Write `text` small below the figure, broken into lines that fit; nothing if it is empty."""
     characters = int(figure.get_figwidth() * 22)  # of this size fit into one inch of line
-    note = textwrap.fill(scale_text(results), characters)
-    # A figure-wide axis label, because the layout keeps room for it, unlike for free text.
-    figure.supxlabel(note, x=0.01, ha="left", fontsize=6.0, color=GREY)
+    if text:
+        # A figure-wide axis label, because the layout keeps room for it, unlike for free text.
+        figure.supxlabel(textwrap.fill(text, characters), x=0.01, ha="left", fontsize=6.0, color=GREY)

@@ -67,6 +67,7 @@ class Descent:
     def evaluate(self, logits: Tensor) -> Tensor:
         """Fill `labels` and `gradient` at `logits` (B, C, H, W), and return the energy, (B,)."""
         labels, gradient, scratch = self.labels, self.gradient, self.scratch
+        # y = softmax(l); less the largest logit, so that exp does not overflow
         torch.sub(logits, logits.amax(1, keepdim=True), out=labels).exp_()
         labels.div_(labels.sum(1, keepdim=True))
         energy = self.pairwise(labels, (gradient, scratch))
@@ -83,14 +84,6 @@ def descend(problem: Descent, logits: Tensor, steps: int, learning_rate: float) 
     return torch.stack(energies)
 
 
-def check_descent(steps: int, learning_rate: float) -> None:
-    """Raise ValueError unless the settings of a descent are in range."""
-    if steps < 1:
-        raise ValueError(f"steps: expected at least 1, got {steps}")
-    if not learning_rate > 0:
-        raise ValueError(f"learning_rate: expected a number above 0, got {learning_rate}")
-
-
 def _through_softmax(labels: Tensor, gradient: Tensor) -> None:
     """Turn a gradient g with respect to y = softmax(l) into the one with respect to l, y (g - y.g), in place."""
     gradient.mul_(labels)
@@ -102,12 +95,14 @@ def _through_softmax(labels: Tensor, gradient: Tensor) -> None:
 
 
 def _standard_unary(labels: Tensor, log_probs: Tensor, probs: Tensor, scale: Tensor, gradient: Tensor, scratch: Tensor) -> Tensor:
+    # H = -y.ln sigma;  dH/dl = y (y.ln sigma - ln sigma)
     agreement = torch.mul(labels, log_probs, out=scratch).sum(1, keepdim=True)
     gradient.addcmul_(scale, scratch, value=-1).addcmul_(scale * agreement, labels)
     return -(scale * agreement).sum((1, 2, 3))
 
 
 def _reverse_unary(labels: Tensor, log_probs: Tensor, probs: Tensor, scale: Tensor, gradient: Tensor, scratch: Tensor) -> Tensor:
+    # H = -sigma.ln y;  dH/dl = y - sigma
     gradient.addcmul_(scale, torch.sub(labels, probs, out=scratch))
     value = torch.clamp(labels, min=LABEL_FLOOR, out=scratch).log_().mul_(probs).sum(1, keepdim=True)
     return -(scale * value).sum((1, 2, 3))
@@ -116,6 +111,7 @@ def _reverse_unary(labels: Tensor, log_probs: Tensor, probs: Tensor, scale: Tens
 def _collision_unary(
     labels: Tensor, log_probs: Tensor, probs: Tensor, scale: Tensor, gradient: Tensor, scratch: Tensor
 ) -> Tensor:
+    # H = -ln y.sigma;  dH/dl = y - y sigma / y.sigma
     total = torch.mul(labels, probs, out=scratch).sum(1, keepdim=True).clamp_(min=SMALLEST_PRODUCT)
     gradient.addcmul_(scale, labels).addcmul_(scale / total, scratch, value=-1)
     return -(scale * total.log()).sum((1, 2, 3))
@@ -124,6 +120,7 @@ def _collision_unary(
 def _quadratic_unary(
     labels: Tensor, log_probs: Tensor, probs: Tensor, scale: Tensor, gradient: Tensor, scratch: Tensor
 ) -> Tensor:
+    # H = 1/2 |y - sigma|^2;  dH/dl = y (y - sigma - y.(y - sigma))
     distance = torch.sub(labels, probs, out=scratch).square_().sum(1, keepdim=True)
     agreement = torch.sub(labels, probs, out=scratch).mul_(labels).sum(1, keepdim=True)
     gradient.addcmul_(scale, scratch).addcmul_(scale * agreement, labels, value=-1)

@@ -4,7 +4,7 @@ The problem is solved first on blocks of pixels, and that one on blocks of block
 the solution gives the next finer descent a start that is right at large scale. All descents are Adam's: momentum, and steps
 divided by the recent size of gradients. Where the paper's 200 steps end far above the minimum, as on photographs, a dozen
 reach lower energies for every relaxation. As the paper's weights were tuned with that solver, this is a different method,
-not just a quicker one. H_Q + P_Q goes to conjugate gradients.
+not just a quicker one. H_Q + P_Q has a solver of its own, conjugate gradients.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import importlib.util
 import warnings
 from collections.abc import Callable, Sequence
 from functools import cache, partial
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import torch
 from torch import Tensor
@@ -22,9 +22,7 @@ from torch.nn.functional import avg_pool2d, interpolate, pad
 from pipeline.conventions import VOID, one_hot
 from pipeline.crf.affinity import without_seed_edges
 from pipeline.crf.neighborhoods import GRID4, Offset, Offsets
-from pipeline.solver.codes import RELAXATION_CODES, UNARY_CODES
-from pipeline.solver.conjugate_gradient import solve_conjugate_gradient
-from pipeline.solver.descent import Descent, check_descent, grid_term, start_logits
+from pipeline.solver.descent import Descent, grid_term, start_logits
 from pipeline.solver.pace import (
     BLOCK_PX,
     LARGEST_FALL,
@@ -34,107 +32,105 @@ from pipeline.solver.pace import (
     SMALLEST_PROB,
     SMALLEST_SIZE,
     SQUARE_MEMORY,
-    coarse_steps,
+    Descended,
+    Schedule,
     rates,
 )
-from pipeline.solver.solution import (
-    Solution,
-    check_names,
-    check_problem,
-    check_weights,
-    free_pixels,
-    self_labeling_energy,
-)
+from pipeline.solver.problem import SMALLEST_WEIGHT, Problem, check_descent
+from pipeline.solver.solution import Solution, energy_on
 
 
 def solve_fast(
-    log_probs: Tensor,
-    seeds: Tensor,
-    affinity: Tensor,
+    problem: Problem,
     *,
-    offsets: Offsets,
-    cross_entropy: str,
-    relaxation: str,
-    unary_weight: float = 0.3,
-    pairwise_weight: float = 6.0,
     steps: int | None = None,
     learning_rate: float | None = None,
     tolerance: float = 1e-4,
     half_state: bool = False,
     compiled: bool = True,
-    valid: Tensor | None = None,
 ) -> Solution:
-    """Minimise `self_labeling_energy` by descents from coarse to fine; H_Q + P_Q by `solve_conjugate_gradient`.
+    """Minimise `self_labeling_energy` by descents from coarse to fine.
 
     Args:
-        log_probs: (B, C, H, W), ln sigma, finite. No gradient flows back into it.
-        seeds: (B, H, W) int64, `VOID` where there is no seed.
-        affinity: (B, E, H, W) >= 0, 0 where an end is invalid or outside.
-        offsets: E pairs (dy, dx).
-        cross_entropy: H, a key of `CROSS_ENTROPIES`.
-        relaxation: P, a key of `RELAXATIONS`.
-        unary_weight: eta, >= 0; > 0 for H_Q + P_Q.
-        pairwise_weight: lambda, >= 0.
+        problem: on edges; any H and P but H_Q with P_Q.
         steps: most fine steps, at least 1; None for those of `PACES`. The coarse steps before them cost as much as 0.28 times
-            as many. Not used for H_Q + P_Q, which takes some 40 cheaper steps to its tolerance.
+            as many.
         learning_rate: how far a logit moves in the first step, > 0; None for that of `PACES`. Later ones are shorter, as there.
         tolerance: relative decrease of an image's energy per step at which it has converged and stays as it is.
         half_state: keep the descent's labels and means in 16 bits, for speed; only on CUDA, where one kernel makes each step.
-        compiled: use code compiled for the device where there is some, for names in `pipeline.solver.codes`: float32 on a CPU, or
-            on CUDA with Triton. Else torch.
-        valid: (B, H, W) bool, pixels with a unary term; None for all. Others without edges keep the prediction.
+        compiled: use code compiled for the device where there is some (`pipeline.solver.backends`) that knows H and P: float32
+            on a CPU, or on CUDA with Triton. Else torch.
 
     Returns:
-        The solution in the precision of `log_probs`, at least float32; its trace and steps are those of the fine descent.
-        Images do not influence each other.
+        The solution; its trace and steps are those of the fine descent. Images do not influence each other.
 
     Raises:
-        ValueError: if a name is unknown, a number out of range, or the shapes do not fit together.
+        ValueError: H_Q with P_Q, for which conjugate gradients are quicker and exact; a number out of range; or the
+            neighbourhood is a kernel.
     """
-    check_problem(log_probs, seeds, affinity, offsets, valid)
-    check_names(cross_entropy, relaxation)
-    check_weights(unary_weight, pairwise_weight)
-    pace = PACES[cross_entropy]
-    steps = pace.steps if steps is None else steps
-    learning_rate = pace.learning_rate if learning_rate is None else learning_rate
-    check_descent(steps, learning_rate)
-    if (cross_entropy, relaxation) == ("quadratic", "q"):
-        return solve_conjugate_gradient(
-            log_probs,
-            seeds,
-            affinity,
-            offsets=offsets,
-            unary_weight=unary_weight,
-            pairwise_weight=pairwise_weight,
-            tolerance=tolerance,
-            valid=valid,
-        )
-    log_probs = log_probs.detach().to(torch.promote_types(log_probs.dtype, torch.float32)).contiguous()
-    names = (cross_entropy, relaxation)
-    smallest = SMALLEST_SIZE * max(pairwise_weight, unary_weight)
-    lengths = rates(steps, learning_rate, pace.last)
-    coarse_lengths = [rates(count, learning_rate) for count in coarse_steps(steps)]
-    compiled = compiled and cross_entropy in UNARY_CODES and relaxation in RELAXATION_CODES
+    if (problem.cross_entropy, problem.relaxation) == ("quadratic", "q"):
+        raise ValueError("solver fast: H_Q with P_Q is a linear system; take the solver 'conjugate_gradient'")
+    pace = PACES[problem.cross_entropy]
+    pace = pace._replace(
+        steps=pace.steps if steps is None else steps,
+        learning_rate=pace.learning_rate if learning_rate is None else learning_rate,
+    )
+    check_descent(pace.steps, pace.learning_rate, tolerance)
+    smallest = SMALLEST_SIZE * max(problem.pairwise_weight, problem.unary_weight, SMALLEST_WEIGHT)
+    schedule = Schedule.of(pace, smallest, tolerance)
     with torch.no_grad():
-        affinity = affinity.to(log_probs.dtype)
-        if compiled and log_probs.device.type == "cpu" and log_probs.dtype == torch.float32:
-            from pipeline.solver.compiled_fast import solve  # loads a compiler
-
-            weights = (unary_weight, pairwise_weight)
-            given = (log_probs, seeds, affinity, valid, offsets, names, weights, lengths, coarse_lengths, smallest, tolerance)
-            labels, energies, converged = solve(*given)
-            return Solution(labels, energies[-1], energies.mean(1), len(energies) - 1, converged)
-        edges = without_seed_edges(affinity, seeds, offsets).mul_(pairwise_weight)
-        unary_scale = unary_weight * free_pixels(seeds, valid).to(log_probs.dtype).unsqueeze(1)
-        adam = partial(adam_on, half_state=half_state) if compiled else torch_adam
-        logits = _start(log_probs, seeds, edges, offsets, unary_scale, names, adam, coarse_lengths, smallest)
-        problem = adam(log_probs, logits, unary_scale, edges, offsets, names)
-        energies, converged = descend_adaptively(problem, lengths, smallest, tolerance)
-        labels = logits.softmax(1)
-        energies[-1] = self_labeling_energy(
-            labels, log_probs, seeds, edges, offsets, cross_entropy, relaxation, unary_weight, 1.0, valid
-        )
+        labels, energies, converged = _backend(problem, compiled, half_state)(problem, schedule)
     return Solution(labels, energies[-1], energies.mean(1), len(energies) - 1, converged)
+
+
+def _backend(problem: Problem, compiled: bool, half_state: bool) -> Callable[[Problem, Schedule], Descended]:
+    """Return the quickest code at hand that solves the problem."""
+    names = (problem.cross_entropy, problem.relaxation)
+    device, single = problem.log_probs.device, problem.log_probs.dtype == torch.float32
+    if compiled and single and device.type == "cpu":
+        from pipeline.solver.backends import numba_fast  # loads a compiler
+
+        if numba_fast.knows(*names):
+            return numba_fast.solve
+    if compiled and single and device.type == "cuda" and fused_kernel_works(device):
+        from pipeline.solver.backends import triton_descent
+
+        if triton_descent.knows(*names):
+            state = torch.float16 if half_state else torch.float32
+            return partial(_solve_by_steps, adam=partial(triton_descent.FusedAdam, state=state))
+    return partial(_solve_by_steps, adam=torch_adam)
+
+
+def _solve_by_steps(problem: Problem, schedule: Schedule, adam: Callable[[Level, Tensor], Adam]) -> Descended:
+    """Solve with each step a call of `adam`, which is made from a level and the logits to start from."""
+    edges = problem.pairwise_scale()
+    names = (problem.cross_entropy, problem.relaxation)
+    level = Level(problem.log_probs, problem.seeds, edges, problem.edges.offsets, problem.unary_scale, names)
+    logits = _start(level, schedule, adam)
+    energies, converged = descend_adaptively(adam(level, logits), schedule.lengths, schedule.smallest, schedule.tolerance)
+    labels = logits.softmax(1)
+    energies[-1] = energy_on(edges, labels, problem)
+    return Descended(labels, energies, converged)
+
+
+class Level(NamedTuple):
+    """One of the problems from coarse to fine: its pixels are pixels, or blocks of them.
+
+    Attributes:
+        log_probs: (B, C, H, W), ln sigma.
+        seeds: (B, H, W) int64.
+        edges: (B, E, H, W) >= 0, lambda included; 0 between seeds.
+        offsets: E pairs (dy, dx).
+        unary_scale: (B, 1, H, W) >= 0: eta times the number of free pixels in a pixel or block.
+        names: keys of `CROSS_ENTROPIES` and `RELAXATIONS`.
+    """
+
+    log_probs: Tensor
+    seeds: Tensor
+    edges: Tensor
+    offsets: Offsets
+    unary_scale: Tensor
+    names: tuple[str, str]
 
 
 class Adam(Protocol):
@@ -166,46 +162,20 @@ class TorchAdam:
         """See `Adam`."""
         energy = self.problem.evaluate(self.logits)
         gradient = self.problem.gradient
+        # m <- momentum m + (1 - momentum) g;  s <- memory s + (1 - memory) g^2;  l <- l - rate m / (sqrt(s) + smallest)
         self.mean.lerp_(gradient, 1 - momentum)
         self.square.mul_(memory).addcmul_(gradient, gradient, value=1 - memory)
         if moving is not None and not bool(moving.all()):
-            self.mean.mul_(moving.view(-1, 1, 1, 1))
+            self.mean.mul_(moving.view(-1, 1, 1, 1))  # an image at rest has no mean left to follow
         self.logits.addcdiv_(self.mean, torch.sqrt(self.square, out=self.problem.scratch).add_(smallest), value=-rate)
         return energy
 
 
-def adam_on(
-    log_probs: Tensor,
-    logits: Tensor,
-    unary_scale: Tensor,
-    edges: Tensor,
-    offsets: Offsets,
-    names: tuple[str, str],
-    half_state: bool,
-) -> Adam:
-    """Return the quickest `Adam` at hand: the fused kernel on CUDA where it works, else torch.
-
-    Args:
-        log_probs: (B, C, H, W), ln sigma.
-        logits: (B, C, H, W), the start, which is overwritten.
-        unary_scale: (B, 1, H, W).
-        edges: (B, E, H, W), lambda included.
-        offsets: E pairs (dy, dx).
-        names: keys of `CROSS_ENTROPIES` and `RELAXATIONS`.
-        half_state: keep labels and Adam's state in 16 bits; only the kernel does.
-    """
-    if log_probs.is_cuda and log_probs.dtype == torch.float32 and fused_kernel_works(log_probs.device):
-        from pipeline.solver.triton_kernel import FusedAdam
-
-        return FusedAdam(log_probs, logits, unary_scale, edges, offsets, *names, torch.float16 if half_state else torch.float32)
-    return torch_adam(log_probs, logits, unary_scale, edges, offsets, names)
-
-
-def torch_adam(
-    log_probs: Tensor, logits: Tensor, unary_scale: Tensor, edges: Tensor, offsets: Offsets, names: tuple[str, str]
-) -> TorchAdam:
-    """Return `Adam` in torch; arguments as in `adam_on`."""
-    return TorchAdam(Descent(log_probs, unary_scale, names[0], grid_term(edges, offsets, names[1])), logits)
+def torch_adam(level: Level, logits: Tensor) -> TorchAdam:
+    """Return `Adam` in torch, which starts at `logits` (B, C, H, W) and overwrites them."""
+    cross_entropy, relaxation = level.names
+    pairwise = grid_term(level.edges, level.offsets, relaxation)
+    return TorchAdam(Descent(level.log_probs, level.unary_scale, cross_entropy, pairwise), logits)
 
 
 @cache
@@ -216,12 +186,13 @@ def fused_kernel_works(device: torch.device) -> bool:
     shape = (1, 3, 5, 7)
     log_probs = torch.linspace(-1, 1, 105, device=device).sin().view(shape).log_softmax(1)
     scale, edges = torch.full((1, 1, 5, 7), 0.3, device=device), torch.ones(1, 2, 5, 7, device=device)
-    problem = Descent(log_probs, scale, "cce", grid_term(edges, GRID4, "cd"))
-    expected, _ = descend_adaptively(TorchAdam(problem, log_probs.clone()), rates(3, 0.3), 1e-2, tolerance=0.0)
+    seeds = torch.full((1, 5, 7), VOID, device=device)
+    level = Level(log_probs, seeds, edges, GRID4, scale, ("cce", "cd"))
+    expected, _ = descend_adaptively(torch_adam(level, log_probs.clone()), rates(3, 0.3), 1e-2, tolerance=0.0)
     try:
-        from pipeline.solver.triton_kernel import FusedAdam
+        from pipeline.solver.backends.triton_descent import FusedAdam
 
-        fused = FusedAdam(log_probs, log_probs.clone(), scale, edges, GRID4, "cce", "cd", torch.float32)
+        fused = FusedAdam(level, log_probs.clone())
         found, _ = descend_adaptively(fused, rates(3, 0.3), 1e-2, tolerance=0.0)
         reason = "" if torch.allclose(found, expected, rtol=1e-3) else f"energies {found.tolist()}, not {expected.tolist()}"
     except Exception as error:  # a compiler, a driver or a GPU too old: torch can still do the work
@@ -265,63 +236,37 @@ def _rests(energies: list[Tensor], tolerance: float) -> Tensor:
     return lately.amax(0) - lately.amin(0) <= PATIENCE * tolerance * lately[-1].abs()
 
 
-def coarse_problem(
-    probs: Tensor, seeds: Tensor, edges: Tensor, offsets: Offsets, unary_scale: Tensor
-) -> tuple[Tensor, Tensor, Tensor, Offsets, Tensor]:
+def coarse_problem(level: Level) -> Level:
     """Return the problem whose pixels are blocks of `BLOCK_PX` squared; the energy stays a sum over all pixels and edges.
 
     A block predicts the mean of its free pixels (of all, if none is free), counted as often as there are such pixels. A block
     with a seed is a seed, of the class with most of them. The weight between two blocks is the sum over the edges between
-    them; edges within a block vanish.
-
-    Args:
-        probs: (B, C, H, W), sigma.
-        seeds: (B, H, W) int64.
-        edges: (B, E, H, W) >= 0.
-        offsets: E pairs (dy, dx).
-        unary_scale: (B, 1, H, W) >= 0.
-
-    Returns:
-        log_probs, seeds, edges, offsets and unary_scale of the small problem; incomplete blocks at the borders count.
+    them; edges within a block vanish. Incomplete blocks at the borders count.
     """
-    height, width = seeds.shape[1:]
+    probs, unary_scale = level.log_probs.exp(), level.unary_scale
+    height, width = level.seeds.shape[1:]
     frame = (0, -width % BLOCK_PX, 0, -height % BLOCK_PX)
     count = _block_sums(pad(unary_scale, frame))
     mass = torch.where(count > 0, _block_sums(pad(probs * unary_scale, frame)), _block_sums(pad(probs, frame)))
     log_probs = (mass / mass.sum(1, keepdim=True)).clamp(min=SMALLEST_PROB).log()
-    votes = _block_sums(pad(one_hot(seeds, probs.shape[1]).to(probs.dtype), frame))
+    votes = _block_sums(pad(one_hot(level.seeds, probs.shape[1]).to(probs.dtype), frame))
     most, winner = votes.max(1)
-    small_seeds = torch.where(most > 0, winner, VOID)
+    seeds = torch.where(most > 0, winner, VOID)
     count = count * (most == 0).unsqueeze(1)
-    small_edges, small_offsets = _coarse_edges(pad(edges, frame), offsets)
-    return log_probs, small_seeds, without_seed_edges(small_edges, small_seeds, small_offsets), small_offsets, count
+    edges, offsets = _coarse_edges(pad(level.edges, frame), level.offsets)
+    return Level(log_probs, seeds, without_seed_edges(edges, seeds, offsets), offsets, count, level.names)
 
 
-def _start(
-    log_probs: Tensor,
-    seeds: Tensor,
-    edges: Tensor,
-    offsets: Offsets,
-    unary_scale: Tensor,
-    names: tuple[str, str],
-    adam: Callable[..., Adam],
-    coarse_lengths: Sequence[Sequence[float]],
-    smallest: float,
-) -> Tensor:
-    """Return logits to start from: the prediction, changed as the solution of the next coarser problem changes its own.
-
-    `coarse_lengths` are those of the steps of each coarser problem, from fine to coarse.
-    """
-    start = log_probs
-    if coarse_lengths and min(seeds.shape[1:]) >= 2 * BLOCK_PX:
-        small = coarse_problem(log_probs.exp(), seeds, edges, offsets, unary_scale)
-        small_log_probs, _, small_edges, small_offsets, small_scale = small
-        logits = _start(*small, names, adam, coarse_lengths[1:], smallest)
-        problem = adam(small_log_probs, logits, small_scale, small_edges, small_offsets, names)
-        descend_adaptively(problem, coarse_lengths[0], smallest, 0.0)
-        change = _below_largest(logits) - _below_largest(small_log_probs)
-        start = log_probs + _spread(change.clamp(min=-LARGEST_FALL), *seeds.shape[1:])
-    return start_logits(start, seeds)
+def _start(level: Level, schedule: Schedule, adam: Callable[[Level, Tensor], Adam]) -> Tensor:
+    """Return logits to start from: the prediction, changed as the solution of the next coarser problem changes its own."""
+    start, coarser = level.log_probs, schedule.next
+    if coarser is not None and min(level.seeds.shape[1:]) >= 2 * BLOCK_PX:
+        small = coarse_problem(level)
+        logits = _start(small, coarser, adam)
+        descend_adaptively(adam(small, logits), coarser.lengths, coarser.smallest, coarser.tolerance)
+        change = _below_largest(logits) - _below_largest(small.log_probs)
+        start = level.log_probs + _spread(change.clamp(min=-LARGEST_FALL), *level.seeds.shape[1:])
+    return start_logits(start, level.seeds)
 
 
 def _below_largest(logits: Tensor) -> Tensor:

@@ -9,66 +9,42 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import torch
-from torch import Tensor
 
-from pipeline.crf.affinity import without_seed_edges
 from pipeline.crf.neighborhoods import Offsets, edge_windows
-from pipeline.solver.solution import Solution, check_problem, free_pixels, self_labeling_energy, with_seeds
+from pipeline.solver.problem import Problem
+from pipeline.solver.solution import Solution, self_labeling_energy, with_seeds
 
 if TYPE_CHECKING:
     import numpy as np
 
 
-def solve_random_walker(
-    log_probs: Tensor,
-    seeds: Tensor,
-    affinity: Tensor,
-    *,
-    offsets: Offsets,
-    unary_weight: float = 0.3,
-    pairwise_weight: float = 6.0,
-    valid: Tensor | None = None,
-) -> Solution:
+def solve_random_walker(problem: Problem) -> Solution:
     """Return the global minimum of `self_labeling_energy` for H_Q and P_Q.
 
     For each free pixel i, with the labels of seeds given:
     (eta + lambda sum_j w_ij) y_i - lambda sum_j w_ij y_j = eta sigma_i
 
     Args:
-        log_probs: (B, C, H, W), ln sigma.
-        seeds: (B, H, W) int64, `VOID` where there is no seed.
-        affinity: (B, E, H, W) >= 0, 0 where an end is invalid or outside.
-        offsets: E pairs (dy, dx).
-        unary_weight: eta, > 0, without which the system can be singular.
-        pairwise_weight: lambda, >= 0.
-        valid: (B, H, W) bool; None for all. Invalid pixels without a seed keep the prediction.
+        problem: on edges, with H_Q and P_Q; eta > 0, without which the system can be singular.
 
     Returns:
-        The solution in the type and on the device of `log_probs`; one step, always converged.
+        The solution; one step, always converged. There is nothing to set.
 
     Raises:
-        ValueError: if a number is out of range or the shapes do not fit together.
+        ValueError: another H or P, eta = 0 or too small against the edges, or the neighbourhood is a kernel.
     """
-    check_problem(log_probs, seeds, affinity, offsets, valid)
-    if not unary_weight > 0:
-        raise ValueError(f"unary_weight: expected a number above 0, got {unary_weight}")
-    if pairwise_weight < 0:
-        raise ValueError(f"pairwise_weight: expected a number >= 0, got {pairwise_weight}")
-    log_probs = log_probs.detach()
-    start = with_seeds(log_probs.exp(), seeds)
-    edges = (pairwise_weight * without_seed_edges(affinity, seeds, offsets)).double().cpu().numpy()
-    free = free_pixels(seeds, valid).cpu().numpy()
+    problem.expect("random_walker", "quadratic", "q")
+    problem.expect_unary()
+    affinity, offsets = problem.edges
+    start = with_seeds(problem.log_probs.exp(), problem.seeds)
+    edges = problem.pairwise_scale(affinity.dtype).double().cpu().numpy()
+    free = problem.free.cpu().numpy()
     fields = start.double().cpu().numpy()
-    solved = [_solve_image(field, mask, weights, offsets, unary_weight) for field, mask, weights in zip(fields, free, edges)]
-    labels = torch.stack([torch.from_numpy(field) for field in solved]).to(log_probs)
-
-    def energy_of(candidate: Tensor) -> Tensor:
-        return self_labeling_energy(
-            candidate, log_probs, seeds, affinity, offsets, "quadratic", "q", unary_weight, pairwise_weight, valid
-        )
-
-    energy = energy_of(labels)
-    trace = torch.stack([energy_of(start).mean(), energy.mean()])
+    images = zip(fields, free, edges)
+    solved = [_solve_image(field, mask, weights, offsets, problem.unary_weight) for field, mask, weights in images]
+    labels = torch.stack([torch.from_numpy(field) for field in solved]).to(start)
+    energy = self_labeling_energy(labels, problem)
+    trace = torch.stack([self_labeling_energy(start, problem).mean(), energy.mean()])
     return Solution(labels, energy, trace, steps=1, converged=torch.ones_like(energy, dtype=torch.bool))
 
 
@@ -87,16 +63,22 @@ def _solve_image(field: np.ndarray, free: np.ndarray, edges: np.ndarray, offsets
         tails.append(pixels[second].ravel())
         weights.append(edges[edge][first].ravel())
     head, tail, weight = np.concatenate(heads), np.concatenate(tails), np.concatenate(weights)
+    # The Laplacian of the graph, D - W: row i is sum_j w_ij (y_i - y_j).
     one_way = coo_array((weight, (head, tail)), shape=(pixels.size, pixels.size)).tocsr()
     neighbors = (one_way + one_way.T).tocsr()
     laplacian = diags_array(np.asarray(neighbors.sum(axis=1)).ravel()) - neighbors
 
     labels = field.reshape(classes, -1).T.copy()
+    # Known labels go to the right: (eta + L_uu) y_u = eta sigma_u - L_uk y_k.
     unknown = np.flatnonzero(free)
     known = np.flatnonzero(~free)
     if unknown.size:
         rows = laplacian.tocsr()[unknown]
         matrix = (rows[:, unknown] + unary_weight * diags_array(np.ones(unknown.size))).tocsc()
         right = unary_weight * labels[unknown] - rows[:, known] @ labels[known]
-        labels[unknown] = splu(matrix, permc_spec="MMD_AT_PLUS_A", options={"SymmetricMode": True}).solve(right)
+        try:
+            factors = splu(matrix, permc_spec="MMD_AT_PLUS_A", options={"SymmetricMode": True})
+        except RuntimeError:  # "Factor is exactly singular"
+            raise ValueError(f"unary_weight: {unary_weight} is too small against edges of up to {weight.max():g}") from None
+        labels[unknown] = factors.solve(right)
     return labels.T.reshape(field.shape)

@@ -13,8 +13,9 @@ from pathlib import Path
 import yaml
 
 from pipeline import paths
+from pipeline.errors import clear_errors
 from pipeline.files import write_atomically
-from pipeline.stages.common import clear_errors, stage_arguments
+from pipeline.stages.common import stage_arguments
 
 
 def code_digest(source: str) -> str:
@@ -35,7 +36,7 @@ def code_digest(source: str) -> str:
 
 def main() -> None:
     """Run the stage."""
-    family = stage_arguments(__doc__, family="key of `runs` in params.yaml").family
+    family = stage_arguments(__doc__, family="folder of pipeline/experiments").family
     with clear_errors():
         stages = yaml.safe_load(paths.family_pipeline(family).read_text())["stages"]
         lines = [f"{code_digest(Path(name).read_text(encoding='utf-8'))}  {name}\n" for name in sorted(stages["code"]["deps"])]

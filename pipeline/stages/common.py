@@ -1,11 +1,9 @@
-"""What every stage does at its entry: parse its arguments and turn expected failures into one clear message."""
+"""What every stage does at its entry: parse its arguments and look up what they name."""
 
 from __future__ import annotations
 
 import argparse
-import sys
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from typing import TypeVar
 
 from pipeline.params import ParamsError
@@ -30,19 +28,3 @@ def lookup(section: Mapping[str, Item], name: str, where: str) -> Item:
     if name not in section:
         raise ParamsError(f"{where}.{name} is not in params.yaml; there: {', '.join(section)}")
     return section[name]
-
-
-@contextmanager
-def clear_errors(*expected: type[Exception]) -> Iterator[None]:
-    """End the process with the message alone for errors whose message is written for the user.
-
-    Args:
-        expected: besides ValueError (which ParamsError is) and OSError.
-    """
-    handled: tuple[type[Exception], ...] = (ValueError, OSError, *expected)
-    try:
-        yield
-    except handled as error:
-        remedy = "; `dvc repro` makes it" if isinstance(error, FileNotFoundError) else ""
-        print(f"error: {error}{remedy}", file=sys.stderr)
-        raise SystemExit(1) from None

@@ -1,17 +1,16 @@
 """Stage `evaluate` of a family: score every run of the family on whole images and gather its curves.
 
 Writes reports/FAMILY/results.csv (a row per run and repetition), reports/FAMILY/curves.csv (a row per epoch of each) and one
-JSON per run under reports/metrics/FAMILY; families that `figures.headline` may name also get reports/FAMILY/confusion.csv, the
-confusion matrices of the runs it names. Models of runs that are no longer in params.yaml are removed.
+JSON per run under reports/metrics/FAMILY; families that `figures.headline` names also get reports/FAMILY/confusion.csv, the
+confusion matrices of the runs it names. Models of runs that the family no longer has are removed.
 """
 
 from __future__ import annotations
 
 import csv
-import json
 import math
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -23,14 +22,14 @@ from tqdm import tqdm
 from pipeline import paths
 from pipeline.datasets.base import DatasetError
 from pipeline.datasets.prepared import PreparedArchive
+from pipeline.errors import clear_errors
 from pipeline.evaluation.accuracy import accuracy
 from pipeline.evaluation.score import score
 from pipeline.files import write_atomically, write_csv, write_json
-from pipeline.networks import CLASSIFIERS, NETWORKS
-from pipeline.params import HEADLINE_FAMILIES, Params, load_params
-from pipeline.stages.common import clear_errors, lookup, stage_arguments
+from pipeline.params import Params, load_params
+from pipeline.runs import Trained
+from pipeline.stages.common import stage_arguments
 from pipeline.stages.device import select_device
-from pipeline.training.checkpoint import load_state
 
 
 class DecodedArchive:
@@ -47,12 +46,11 @@ class DecodedArchive:
 Archives = dict[str, DecodedArchive]
 
 
-def open_archive(archives: Archives, record: dict[str, Any], split: str) -> DecodedArchive:
+def open_archive(archives: Archives, trained: Trained, split: str) -> DecodedArchive:
     """Return a split as a run saw it, shared with other runs of the same view."""
-    dataset, subset = record["run"]["dataset"], record["supervision"]["subset"]
-    key = f"{dataset}/{split}/{subset}"
+    key = f"{trained.dataset}/{split}/{trained.subset}"
     if key not in archives:
-        archives[key] = DecodedArchive(PreparedArchive(paths.prepared(dataset, split), **(subset or {})))
+        archives[key] = DecodedArchive(trained.archive(split))
     return archives[key]
 
 
@@ -61,20 +59,16 @@ Confusions = dict[str, tuple[Sequence[str], np.ndarray]]
 
 
 def score_weights(
-    weights: Path, record: dict[str, Any], images: DecodedArchive, device: torch.device
+    weights: Path, trained: Trained, images: DecodedArchive, device: torch.device
 ) -> tuple[dict[str, Any], np.ndarray | None]:
     """Return the metrics of one set of weights on one split, and the confusion matrix of segmentation.
 
     The metrics are mIoU and DSC of segmentation, accuracy of classification.
     """
-    spec = dict(record["network"], weights=None)  # the run's own weights are loaded below
-    network = {**NETWORKS, **CLASSIFIERS}[spec.pop("kind")](images.num_classes, **spec).to(device).eval()
-    network.load_state_dict(load_state(weights, device))
-    training = record["training"]
+    network = trained.network(images.num_classes, weights, device)
     if images.task == "classification":
-        return {"accuracy": accuracy(network, images, resize_px=training["image_size_px"], device=device)}, None
-    resize_px = training["image_size_px"] if training["input"] == "resize" else None
-    result = score(network, images, resize_px=resize_px, device=device)
+        return {"accuracy": accuracy(network, images, resize_px=trained.record["training"]["image_size_px"], device=device)}, None
+    result = score(network, images, resize_px=trained.resize_px, device=device)
     classes = {key: None if math.isnan(value) else round(float(value), 6) for key, value in zip(images.class_names, result.iou)}
     metrics: dict[str, Any] = {"mIoU": result.mean_iou, "IoU": classes}
     if images.has_background:
@@ -87,7 +81,7 @@ def score_weights(
     return metrics, result.confusion
 
 
-def describe(family: str, name: str, record: dict[str, Any], params: Params) -> dict[str, Any]:
+def describe(family: str, name: str, record: Mapping[str, Any], params: Params) -> dict[str, Any]:
     """Return the columns of results.csv that say what a run is."""
     run, annotation, supervision = record["run"], record["annotation"], record["supervision"]
     sizes, seeds, labels = (annotation.get(key, {}) for key in ("sizes", "seeds", "labels"))
@@ -97,13 +91,16 @@ def describe(family: str, name: str, record: dict[str, Any], params: Params) -> 
     return {
         "run": name,
         "family": family,
-        "method": run["method"],
+        "method": params.run(family, name).method,
         "dataset": run["dataset"],
         "data": source if source in ("synthetic", "download") else "path",
         "classes": "" if supervision["subset"] is None else " ".join(supervision["subset"]["classes"]),
         "network": run["network"],
         "supervision": run["supervision"],
         "objective": run["objective"],
+        "training": run["training"],
+        "batch_size": record["training"]["batch_size"],
+        "start": run["start"] or "",
         "seed": 0,
         "profile": record["profile"],
         "device": record["device"],
@@ -139,18 +136,18 @@ def evaluate_run(
 
     The confusion matrix on the validation images is added to `confusions`.
     """
-    record = json.loads(paths.run_record(family, name).read_text())
-    splits = ["val", "train"] if record["run"]["score_train"] else ["val"]
-    described = describe(family, name, record, params)
+    trained = Trained.of(family, name)
+    splits = ["val", "train"] if params.run(family, name).score_train else ["val"]
+    described = describe(family, name, trained.record, params)
     rows, details = [], []
-    for repetition in range(record["repetitions"]):
+    for repetition in range(trained.record["repetitions"]):
         row = {**described, "seed": repetition}
         row.update({f"{metric}_{column}": math.nan for metric in METRICS for column in ("val", "train", "val_best")})
         row["background_share"] = math.nan
         detail: dict[str, Any] = {"seed": repetition}
         for split in splits:
-            images = open_archive(archives, record, split)
-            result, confusion = score_weights(paths.weights(family, name, repetition), record, images, device)
+            images = open_archive(archives, trained, split)
+            result, confusion = score_weights(paths.weights(family, name, repetition), trained, images, device)
             row.update({f"{metric}_{split}": result[metric] for metric in METRICS if metric in result})
             detail[split] = {**_finite(result), "images": len(images.ids)}
             if split == "val":
@@ -160,7 +157,7 @@ def evaluate_run(
                 row["background_share"] = result.get("background_share", math.nan)
                 best = paths.weights(family, name, repetition, "best")
                 if best.exists():
-                    result, _ = score_weights(best, record, images, device)
+                    result, _ = score_weights(best, trained, images, device)
                     row.update({f"{metric}_val_best": result[metric] for metric in METRICS if metric in result})
         rows.append(row)
         details.append(detail)
@@ -227,7 +224,7 @@ def gather_curves(family: str, rows: list[dict[str, Any]]) -> list[dict[str, Any
 
 
 def prune(family: str, runs: set[str]) -> None:
-    """Remove models of runs that params.yaml no longer has: DVC hashes the whole folder."""
+    """Remove models of runs that the family no longer has: DVC hashes the whole folder."""
     for folder in Path("models", family).iterdir():
         if folder.name not in runs:
             shutil.rmtree(folder)
@@ -235,11 +232,11 @@ def prune(family: str, runs: set[str]) -> None:
 
 def main() -> None:
     """Run the stage."""
-    family = stage_arguments(__doc__, family="key of `runs` in params.yaml").family
+    family = stage_arguments(__doc__, family="folder of pipeline/experiments").family
     with clear_errors(DatasetError):
         params = load_params()
         device = select_device(params.device)
-        runs = lookup(params.runs, family, "runs")
+        runs = params.family(family)
         prune(family, set(runs))
         shutil.rmtree(paths.metrics(family, "any").parent, ignore_errors=True)
         archives: Archives = {}
@@ -248,7 +245,7 @@ def main() -> None:
         rows = [row for name in bar for row in evaluate_run(family, name, params, archives, confusions, device)]
         write_csv(paths.results(family), rows)
         write_csv(paths.curves(family), gather_curves(family, rows))
-        if family in HEADLINE_FAMILIES:
+        if family in {run.split("/")[0] for run in params.figures.headline}:
             write_confusions(family, params.figures.headline, confusions)
 
 

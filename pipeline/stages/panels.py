@@ -7,7 +7,6 @@ labels_i (H, W) and prediction_R_i (H, W) of run R, all uint8 at the image's own
 from __future__ import annotations
 
 import io
-import json
 from typing import Any
 
 import numpy as np
@@ -15,13 +14,13 @@ import numpy as np
 from pipeline import paths
 from pipeline.datasets.base import DatasetError
 from pipeline.datasets.prepared import PreparedArchive
+from pipeline.errors import clear_errors
 from pipeline.evaluation.predict import predict_logits
 from pipeline.files import write_atomically
-from pipeline.networks import NETWORKS
 from pipeline.params import load_params
-from pipeline.stages.common import clear_errors, lookup, stage_arguments
+from pipeline.runs import Trained
+from pipeline.stages.common import lookup, stage_arguments
 from pipeline.stages.device import select_device
-from pipeline.training.checkpoint import load_state
 
 
 def first_with_objects(archive: PreparedArchive, count: int) -> list[str]:
@@ -36,34 +35,28 @@ def main() -> None:
         params = load_params()
         spec = lookup(params.figures.panels, artefact, "figures.panels")
         device = select_device(params.device)
-        records = [json.loads(paths.run_record(*run.split("/")).read_text()) for run in spec.runs]
-        views = [(record["run"]["dataset"], record["supervision"]["subset"]) for record in records]
+        trained = [Trained.of(*run.split("/")) for run in spec.runs]
+        views = [(one.dataset, one.subset) for one in trained]
         if any(view != views[0] for view in views):
             raise ValueError(f"figures.panels.{artefact}.runs: expected runs of one data set and subset, got {views}")
-        dataset, subset = views[0]
-        archive = PreparedArchive(paths.prepared(dataset, "val"), **(subset or {}))
+        archive = trained[0].archive("val")
         ids = first_with_objects(archive, spec.count) if spec.ids is None else spec.ids
         content: dict[str, Any] = {
             "ids": ids,
             "class_names": archive.class_names,
             "palette": np.array(archive.palette, np.uint8),
             "runs": spec.runs,
-            "profile": records[0]["profile"],
-            "device": records[0]["device"],
+            "profile": trained[0].record["profile"],
+            "device": trained[0].record["device"],
             "seed": 0,
         }
         for index, image_id in enumerate(ids):
             content[f"image_{index}"] = archive.image(image_id)
             content[f"labels_{index}"] = archive.labels(image_id)
-        for number, (run, record) in enumerate(zip(spec.runs, records)):
-            family, name = run.split("/")
-            network_spec = dict(record["network"], weights=None)
-            network = NETWORKS[network_spec.pop("kind")](archive.num_classes, **network_spec).to(device).eval()
-            network.load_state_dict(load_state(paths.weights(family, name, 0), device))
-            training = record["training"]
-            resize_px = training["image_size_px"] if training["input"] == "resize" else None
+        for number, (run, one) in enumerate(zip(spec.runs, trained)):
+            network = one.network(archive.num_classes, paths.weights(*run.split("/"), 0), device)
             for index in range(len(ids)):
-                logits = predict_logits(network, [content[f"image_{index}"]], resize_px=resize_px, device=device)[0]
+                logits = predict_logits(network, [content[f"image_{index}"]], resize_px=one.resize_px, device=device)[0]
                 content[f"prediction_{number}_{index}"] = logits.argmax(0).to(device="cpu").numpy().astype(np.uint8)
         packed = io.BytesIO()
         np.savez_compressed(packed, **content)

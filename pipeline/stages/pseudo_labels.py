@@ -8,7 +8,6 @@ for the other relaxations (appendix B).
 from __future__ import annotations
 
 import io
-import json
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -26,91 +25,80 @@ from pipeline.crf.affinity import contrast_affinity
 from pipeline.crf.dense import DenseKernel
 from pipeline.crf.neighborhoods import NEIGHBORHOODS
 from pipeline.datasets.base import DatasetError
-from pipeline.datasets.prepared import PreparedArchive
 from pipeline.datasets.transforms import Jitter, WholeImage
+from pipeline.errors import clear_errors
 from pipeline.files import write_atomically, write_csv
 from pipeline.losses.relaxations import RELAXATIONS
 from pipeline.metrics.soft_jaccard import soft_jaccard
-from pipeline.networks import NETWORKS
 from pipeline.params import Params, SelfLabeling, load_params
-from pipeline.solver import solve
-from pipeline.solver.dense import solve_dense
-from pipeline.solver.solution import Solution
-from pipeline.stages.common import clear_errors
+from pipeline.runs import Trained
+from pipeline.solver import Edges, Kernel, Problem, solve
 from pipeline.stages.device import select_device
 from pipeline.targets.scribbles import rasterize, read_scribbles
-from pipeline.training.checkpoint import load_state
 
 
 @dataclass(frozen=True)
-class Problem:
-    """Everything a pseudo-label solver gets, for one picture (B = 1)."""
+class Picture:
+    """One picture (B = 1) as training sees it, and the prediction for it."""
 
     image_id: str
     sample: dict[str, Tensor]
     log_probs: Tensor
-    affinity: Tensor
+
+    def edges(self, spec: SelfLabeling) -> Edges:
+        """Return the contrast-weighted neighbourhood of an objective."""
+        offsets = NEIGHBORHOODS[spec.neighborhood]
+        return Edges(contrast_affinity(self.sample["image"], self.sample["valid"], offsets, spec.sigma_rgb), offsets)
+
+    def problem(
+        self, spec: SelfLabeling, neighborhood: Edges | Kernel, names: tuple[str, str], valid: Tensor | None = None
+    ) -> Problem:
+        """Return the pseudo-label problem of H and P in `names`, with the weights of an objective."""
+        weights = (spec.unary_weight, spec.pairwise_weight)
+        valid = self.sample["valid"] if valid is None else valid
+        return Problem(self.log_probs, self.sample["seeds"], neighborhood, *names, *weights, valid)
 
 
-def problems(params: Params, spec: SelfLabeling, count: int, device: torch.device) -> Iterator[Problem]:
-    """Yield the first `count` training pictures with the prediction of `figures.panel_run` and the contrast affinity."""
+def pictures(params: Params, count: int, device: torch.device) -> Iterator[Picture]:
+    """Yield the first `count` training pictures with the prediction of `figures.panel_run`."""
     family, name = params.figures.panel_run.split("/")
-    record = json.loads(paths.run_record(family, name).read_text())
-    archive = PreparedArchive(paths.prepared(record["run"]["dataset"], "train"))
-    network_spec = dict(record["network"], weights=None)
-    network = NETWORKS[network_spec.pop("kind")](archive.num_classes, **network_spec).to(device).eval()
-    network.load_state_dict(load_state(paths.weights(family, name, 0), device))
-    width_px = record["supervision"]["seeds"]["width_px"]
+    trained = Trained.of(family, name)
+    archive = trained.archive("train")
+    network = trained.network(archive.num_classes, paths.weights(family, name, 0), device)
+    width_px = trained.record["supervision"]["seeds"]["width_px"]
     draw = partial(rasterize, width_px=width_px, click_width_px=width_px)
-    transform = WholeImage(record["training"]["image_size_px"], Jitter(flip=False), draw)
+    transform = WholeImage(trained.record["training"]["image_size_px"], Jitter(flip=False), draw)
     strokes = read_scribbles(paths.seeds(params.run(family, name).variant))
     for image_id in archive.ids[:count]:
         sample = transform.load(archive.image(image_id), {"labels": archive.labels(image_id)}, strokes[image_id])(0)
         sample = {key: value[None].to(device) for key, value in sample.items()}
         with torch.inference_mode():
             log_probs = network(sample["image"]).log_softmax(1)
-        affinity = contrast_affinity(sample["image"], sample["valid"], NEIGHBORHOODS[spec.neighborhood], spec.sigma_rgb)
-        yield Problem(image_id, sample, log_probs.clone(), affinity)
+        yield Picture(image_id, sample, log_probs.clone())
 
 
-def weights_of(spec: SelfLabeling) -> dict[str, Any]:
-    """Return the energy's weights and neighbourhood as solvers take them."""
-    return {
-        "offsets": NEIGHBORHOODS[spec.neighborhood],
-        "unary_weight": spec.unary_weight,
-        "pairwise_weight": spec.pairwise_weight,
-    }
+def solver_settings(params: Params, spec: SelfLabeling) -> dict[str, Any]:
+    """Return kind and settings of an objective's solver."""
+    return params.solver[spec.solver].model_dump(exclude_none=True)
 
 
 def solve_panels(params: Params, spec: SelfLabeling, device: torch.device) -> dict[str, np.ndarray]:
     """Return pictures, seeds, masks, predictions and the soft labels of each relaxation."""
-    solver = params.solver[spec.solver].model_dump(exclude_none=True)
+    solver = solver_settings(params, spec)
     columns: dict[str, list[np.ndarray]] = {name: [] for name in ("image", "seeds", "labels", "probs", "pseudo_labels")}
-    for problem in problems(params, spec, params.figures.panel_images, device):
-        sample = problem.sample
-        solved = [
-            solve(
-                problem.log_probs,
-                sample["seeds"],
-                problem.affinity,
-                cross_entropy=spec.cross_entropy,
-                relaxation=relaxation,
-                valid=sample["valid"],
-                **weights_of(spec),
-                **solver,
-            ).labels[0]
-            for relaxation in RELAXATIONS
-        ]
+    for picture in pictures(params, params.figures.panel_images, device):
+        sample, edges = picture.sample, picture.edges(spec)
+        given = [picture.problem(spec, edges, (spec.cross_entropy, relaxation)) for relaxation in RELAXATIONS]
+        solved = [solve(problem, **solver).labels[0] for problem in given]
         columns["image"].append((sample["image"][0].permute(1, 2, 0) * 255).round().byte().cpu().numpy())
         columns["seeds"].append(sample["seeds"][0].byte().cpu().numpy())
         columns["labels"].append(sample["labels"][0].byte().cpu().numpy())
-        columns["probs"].append(problem.log_probs[0].exp().half().cpu().numpy())
+        columns["probs"].append(picture.log_probs[0].exp().half().cpu().numpy())
         columns["pseudo_labels"].append(torch.stack(solved).half().cpu().numpy())
     arrays = {name: np.stack(values) for name, values in columns.items()}
     arrays["pseudo_labels"] = arrays["pseudo_labels"].swapaxes(0, 1)
     arrays["relaxation"] = np.array(list(RELAXATIONS))
-    family, name = params.figures.panel_run.split("/")
-    archive = PreparedArchive(paths.prepared(params.run(family, name).dataset, "train"))
+    archive = Trained.of(*params.figures.panel_run.split("/")).archive("train")
     arrays["palette"] = np.asarray(archive.palette, dtype=np.uint8)
     arrays["class_names"] = np.array(archive.class_names)
     return {**arrays, **{key: np.array(value) for key, value in scale_of(params).items()}}
@@ -118,7 +106,7 @@ def solve_panels(params: Params, spec: SelfLabeling, device: torch.device) -> di
 
 def scale_of(params: Params) -> dict[str, Any]:
     """Return profile, device and seed of the network that predictions come from, for the notes below figures."""
-    record = json.loads(paths.run_record(*params.figures.panel_run.split("/")).read_text())
+    record = Trained.of(*params.figures.panel_run.split("/")).record
     return {"profile": record["profile"], "device": record["device"], "seed": 0}
 
 
@@ -126,53 +114,39 @@ def solve_neighborhoods(params: Params, nearest: SelfLabeling, dense: SelfLabeli
     """Return pictures, predictions and their soft labels on the nearest and the dense neighbourhood ([SSL] Fig. 5)."""
     arrays: dict[str, Any] = {}
     ids = []
-    for index, problem in enumerate(problems(params, nearest, params.figures.panel_images, device)):
-        sample = problem.sample
-        energy: dict[str, Any] = {
-            "cross_entropy": nearest.cross_entropy,
-            "relaxation": nearest.relaxation,
-            "valid": sample["valid"],
-        }
-        solver = params.solver[nearest.solver].model_dump(exclude_none=True)
-        near = solve(problem.log_probs, sample["seeds"], problem.affinity, **energy, **weights_of(nearest), **solver)
+    for index, picture in enumerate(pictures(params, params.figures.panel_images, device)):
+        sample, names = picture.sample, (nearest.cross_entropy, nearest.relaxation)
+        near = solve(picture.problem(nearest, picture.edges(nearest), names), **solver_settings(params, nearest))
         kernel = DenseKernel.build(
             sample["image"], sample["valid"], dense.sigma_rgb, dense.sigma_xy_px, mode="exact", landmarks=dense.landmarks
         )
-        weights: dict[str, Any] = {"unary_weight": dense.unary_weight, "pairwise_weight": dense.pairwise_weight}
-        steps = params.solver[dense.solver].steps or PAPER_STEPS
-        far = solve_dense(problem.log_probs, sample["seeds"], kernel, steps=steps, **energy, **weights)
+        far = solve(picture.problem(dense, kernel, names), **solver_settings(params, dense))
         arrays[f"image_{index}"] = (sample["image"][0].permute(1, 2, 0) * 255).round().byte().cpu().numpy()
         arrays[f"seeds_{index}"] = sample["seeds"][0].byte().cpu().numpy()
         arrays[f"labels_{index}"] = sample["labels"][0].byte().cpu().numpy()
-        for name, labels in (("network", problem.log_probs.exp()), ("nearest", near.labels), ("dense", far.labels)):
+        for name, labels in (("network", picture.log_probs.exp()), ("nearest", near.labels), ("dense", far.labels)):
             arrays[f"{name}_{index}"] = labels[0].half().cpu().numpy()
-        ids.append(problem.image_id)
-    family, name = params.figures.panel_run.split("/")
-    archive = PreparedArchive(paths.prepared(params.run(family, name).dataset, "train"))
+        ids.append(picture.image_id)
+    archive = Trained.of(*params.figures.panel_run.split("/")).archive("train")
     palette, class_names = np.asarray(archive.palette, dtype=np.uint8), np.array(archive.class_names)
     return {"ids": np.array(ids), "palette": palette, "class_names": class_names, **arrays, **scale_of(params)}
 
 
-PAPER_STEPS = 200
-"""Gradient steps of the paper."""
-LONG_RUN_STEPS = 1000
-"""Gradient steps of the run that stands in for the optimum where none is known."""
-COMPARED: dict[str, dict[str, Any]] = {
+LONG_RUN = "gradient, 1000"
+"""Stands in for the optimum where none is known."""
+SETTINGS: dict[str, dict[str, Any]] = {
     "gradient, 100": {"kind": "gradient", "steps": 100},
-    "gradient, 200": {"kind": "gradient", "steps": PAPER_STEPS},
-    "gradient, 1000": {"kind": "gradient", "steps": LONG_RUN_STEPS},
+    "gradient, 200": {"kind": "gradient", "steps": 200},
+    LONG_RUN: {"kind": "gradient", "steps": 1000},
     "fast": {"kind": "fast"},
+    "conjugate gradient": {"kind": "conjugate_gradient"},
     "random walker": {"kind": "random_walker"},
 }
-"""Solvers compared with the optimum of H_Q + P_Q."""
+"""Solvers that are compared; 200 steps are the paper's."""
+QUADRATIC = ("gradient, 100", "gradient, 200", LONG_RUN, "conjugate gradient", "random walker")
+"""Those compared with the optimum of H_Q + P_Q, which the last of them finds."""
 OTHERS = ("gradient, 100", "gradient, 200", "fast")
-"""Solvers compared with a long run on H_CCE and the other relaxations, on a tenth of the pictures."""
-
-
-def solve_as(name: str, problem: Problem, energy: dict[str, Any]) -> Solution:
-    """Solve with one of `COMPARED`."""
-    settings = {**energy, **COMPARED[name]}
-    return solve(problem.log_probs, problem.sample["seeds"], problem.affinity, **settings)
+"""Those compared with a long run on H_CCE and the other relaxations, on a tenth of the pictures."""
 
 
 def compare_solvers(params: Params, spec: SelfLabeling, device: torch.device) -> list[dict[str, Any]]:
@@ -180,24 +154,25 @@ def compare_solvers(params: Params, spec: SelfLabeling, device: torch.device) ->
     rows: list[dict[str, Any]] = []
     scale = scale_of(params)
     count = params.figures.solver_images
-    for number, problem in enumerate(tqdm(problems(params, spec, count, device), total=count, desc="solvers", disable=None)):
-        valid = valid_mask(problem.sample["seeds"]) | problem.sample["valid"]
+    for number, picture in enumerate(tqdm(pictures(params, count, device), total=count, desc="solvers", disable=None)):
+        valid = valid_mask(picture.sample["seeds"]) | picture.sample["valid"]
+        edges = picture.edges(spec)
         cases = [("quadratic", "q")] + [("cce", relaxation) for relaxation in RELAXATIONS if number % 10 == 0]
         for cross_entropy, relaxation in cases:
-            energy = {"cross_entropy": cross_entropy, "relaxation": relaxation, "valid": valid, **weights_of(spec)}
+            problem = picture.problem(spec, edges, (cross_entropy, relaxation), valid)
             known = (cross_entropy, relaxation) == ("quadratic", "q")
-            reference = solve_as("random walker" if known else "gradient, 1000", problem, energy)
-            for name in COMPARED if known else OTHERS:
-                if len(rows) < len(COMPARED) + len(OTHERS):
-                    solve_as(name, problem, energy)  # the first call loads compiled code
+            reference = solve(problem, **SETTINGS[QUADRATIC[-1] if known else LONG_RUN])
+            for name in QUADRATIC if known else OTHERS:
+                if len(rows) < len(QUADRATIC) + len(OTHERS):
+                    solve(problem, **SETTINGS[name])  # the first call loads compiled code
                 started = time.perf_counter()
-                solution = solve_as(name, problem, energy)
+                solution = solve(problem, **SETTINGS[name])
                 seconds = time.perf_counter() - started
                 rows.append(
                     {
                         "solver": name.partition(",")[0],
-                        "steps": COMPARED[name].get("steps", 0),
-                        "image_id": problem.image_id,
+                        "steps": SETTINGS[name].get("steps", 0),
+                        "image_id": picture.image_id,
                         "cross_entropy": cross_entropy,
                         "relaxation": relaxation,
                         "soft_jaccard": float(soft_jaccard(solution.labels, reference.labels, valid)) if known else None,

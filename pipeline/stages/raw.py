@@ -15,9 +15,10 @@ from pathlib import Path
 from pipeline import paths
 from pipeline.datasets.base import DatasetError
 from pipeline.datasets.registry import DATASETS
-from pipeline.files import write_json
+from pipeline.errors import clear_errors
+from pipeline.files import walk, write_json
 from pipeline.params import Dataset, load_params
-from pipeline.stages.common import clear_errors, lookup, stage_arguments
+from pipeline.stages.common import lookup, stage_arguments
 
 TEST_PHOTOS = {"voc": 20}
 """Kinds whose test photos are published without masks, and how many procedural ones are made."""
@@ -51,12 +52,11 @@ def write_synthetic(spec: Dataset, folder: Path, seed: int) -> None:
 
 
 def fingerprint(root: Path) -> str:
-    """Return a digest of the names, sizes and modification times of all files below `root`."""
+    """Return a digest of the names, sizes and modification times of all files below `root`, in linked folders too."""
     digest = hashlib.sha256()
-    for path in sorted(root.rglob("*")):
-        if path.is_file():
-            status = path.stat()
-            digest.update(f"{path.relative_to(root)} {status.st_size} {status.st_mtime_ns}\n".encode())
+    for path in walk(root):
+        status = path.stat()
+        digest.update(os.fsencode(f"{path.relative_to(root)} {status.st_size} {status.st_mtime_ns}\n"))
     return digest.hexdigest()
 
 
@@ -79,7 +79,9 @@ def main() -> None:
             download(spec.kind, folder)
         else:
             root = Path(spec.source).expanduser().absolute()
-        DATASETS[spec.kind](folder / root).verify()
+        dataset = DATASETS[spec.kind](folder / root)
+        dataset.verify()
+        print(f"{name}: {dataset.account()}")
         note = {"kind": spec.kind, "source": spec.source, "root": str(root)}
         if root.is_absolute():  # files that DVC does not see: a change of any of them must show
             note["files"] = fingerprint(root)

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from pipeline import paths
+from pipeline.errors import clear_errors
 from pipeline.files import write_atomically
 from pipeline.params import Params, load_params
-from pipeline.report.artifacts import ARTIFACTS
+from pipeline.report.artifacts import IDS
 from pipeline.report.html import Files, Run, read_run, report_page
 from pipeline.report.published import load_published
-from pipeline.stages.common import clear_errors, stage_arguments
+from pipeline.stages.common import stage_arguments
 
 PAGE = paths.SUMMARY.with_name("index.html")
 
 
 def evaluated_runs(params: Params) -> list[Run]:
-    """Return the runs that have been evaluated, in the order of params.yaml."""
+    """Return the runs that have been evaluated, family by family."""
     return [
         read_run(path, PAGE, paths.results(family), paths.curves(family))
         for family, runs in params.runs.items()
@@ -23,13 +24,24 @@ def evaluated_runs(params: Params) -> list[Run]:
     ]
 
 
+def written_out(params: Params, text: str) -> str:
+    """Return params.yaml followed by the runs of all families, each on a line of its own, which the page points at."""
+    lines = [text.rstrip(), "", f"runs: # of {paths.EXPERIMENTS}/*/{paths.family_runs('').name}, written out"]
+    for family, runs in params.runs.items():
+        lines.append(f"  {family}:")
+        for name, run in runs.items():
+            fields = ", ".join(f"{key}: {value}" for key, value in run.model_dump(exclude_defaults=True).items())
+            lines.append(f"    {name}: {{{fields}}}")
+    return "\n".join(lines) + "\n"
+
+
 def main() -> None:
     """Run the stage."""
     stage_arguments(__doc__)
     with clear_errors():
         params = load_params()
-        files = {name: Files(paths.figure(name), paths.table(name), paths.plotted(name)) for name in ARTIFACTS}
-        published, settings = load_published(paths.PUBLISHED), paths.PARAMS.read_text()
+        files = {name: Files(paths.figure(name), paths.table(name), paths.plotted(name)) for name in IDS}
+        published, settings = load_published(paths.PUBLISHED), written_out(params, paths.PARAMS.read_text())
         page = report_page(files, PAGE, evaluated_runs(params), published, settings, paths.PARAMS)
         write_atomically(PAGE, page.encode())
 

@@ -7,10 +7,11 @@ import numpy as np
 from pipeline import paths
 from pipeline.datasets.base import DatasetError
 from pipeline.datasets.prepared import PreparedArchive
+from pipeline.errors import clear_errors
 from pipeline.params import load_params
 from pipeline.report.sample_sheet import draw_classified, draw_samples, sample_ids
 from pipeline.report.style import save_figure
-from pipeline.stages.common import clear_errors, lookup, stage_arguments
+from pipeline.stages.common import lookup, stage_arguments
 from pipeline.targets.scribbles import generate_scribbles
 from pipeline.targets.sizes import class_sizes
 

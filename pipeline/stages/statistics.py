@@ -7,9 +7,9 @@ from typing import Any
 from pipeline import paths
 from pipeline.datasets.base import DatasetError
 from pipeline.datasets.prepared import PreparedArchive
+from pipeline.errors import clear_errors
 from pipeline.files import write_json
 from pipeline.params import load_params
-from pipeline.stages.common import clear_errors
 
 
 def count(archive: PreparedArchive) -> dict[str, Any]:

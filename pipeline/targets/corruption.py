@@ -88,27 +88,6 @@ def corrupt_labels(labels: np.ndarray, num_classes: int, share: float, generator
     return corrupted
 
 
-def soften(labels: np.ndarray, num_classes: int, share: float) -> np.ndarray:
-    """Return soft class targets eta u + (1 - eta) y, with u uniform and y the one-hot label ([SSL] Fig. 3(d)).
-
-    Args:
-        labels: (N,) integers in 0..num_classes-1.
-        num_classes: K.
-        share: eta, weight of the uniform distribution, 0 to 1.
-
-    Returns:
-        (N, K) float64, rows sum to 1.
-
-    Raises:
-        ValueError: a share or label out of range, or labels of another shape.
-
-    >>> soften(np.array([1]), 2, 0.5).tolist()
-    [[0.25, 0.75]]
-    """
-    _check_labels(labels, num_classes, share)
-    return share / num_classes + (1 - share) * np.eye(num_classes)[labels]
-
-
 def _check_labels(labels: np.ndarray, num_classes: int, share: float) -> None:
     if not 0 <= share <= 1:
         raise ValueError(f"share: expected 0..1, got {share}")

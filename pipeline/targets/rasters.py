@@ -52,12 +52,18 @@ class RasterArchive(Mapping[str, np.ndarray]):
         try:
             with zipfile.ZipFile(path) as archive:
                 self._names = {name.removesuffix(".png"): name for name in archive.namelist()}
-        except (OSError, zipfile.BadZipFile) as error:
+        except Exception as error:
             raise ValueError(f"{path}: cannot be read ({error}); run the stage again that makes this supervision") from error
 
     def __getitem__(self, image_id: str) -> np.ndarray:
-        with zipfile.ZipFile(self.path) as archive:
-            return decode_raster(archive.read(self._names[image_id]))
+        name = self._names[image_id]
+        try:
+            with zipfile.ZipFile(self.path) as archive:
+                return decode_raster(archive.read(name))
+        except Exception as error:  # of a damaged archive, zipfile and Pillow raise what they stumble over
+            raise ValueError(
+                f"{self.path}: {name} cannot be read ({error}); run the stage again that makes this supervision"
+            ) from error
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._names)

@@ -46,8 +46,8 @@ def generate_scribbles(
             if region.sum() < max(min_area_px, 1):
                 continue
             points = _stroke(region, generator, erosion_px, waviness)
-            offset = np.array((window[1].start, window[0].start)) + 0.5
-            scribbles.append(Scribble(class_index, tuple((float(x), float(y)) for x, y in np.round(points + offset, 2))))
+            corner = np.array((window[1].start, window[0].start))
+            scribbles.append(Scribble(class_index, tuple((float(x), float(y)) for x, y in np.round(points + corner, 2))))
     return scribbles
 
 
@@ -139,7 +139,7 @@ def read_scribbles(path: Path) -> dict[str, list[Scribble]]:
         DatasetError: not of that form.
         FileNotFoundError: no such file.
     """
-    return scribbles_from_json(path.read_text(encoding="utf-8"), str(path))
+    return scribbles_from_json(path.read_bytes(), str(path))
 
 
 def _draw_segment(seeds: np.ndarray, start: np.ndarray, end: np.ndarray, radius: float, value: int) -> None:
@@ -157,7 +157,7 @@ def _draw_segment(seeds: np.ndarray, start: np.ndarray, end: np.ndarray, radius:
 
 
 def _stroke(region: np.ndarray, generator: np.random.Generator, erosion_px: int, waviness: float) -> np.ndarray:
-    """Return the vertices (x, y) of a stroke inside `region`, as pixel indices."""
+    """Return the vertices (x, y) of a stroke inside `region`, in pixels to 1/100: a pixel's centre lies at its index + 0.5."""
     from scipy import ndimage
     from skimage.morphology import skeletonize
 
@@ -205,11 +205,21 @@ def _longest_path(skeleton: np.ndarray) -> np.ndarray:
 
 
 def _humanize(path: np.ndarray, region: np.ndarray, swing: np.ndarray, generator: np.random.Generator) -> np.ndarray:
-    """Return vertices along `path`, smoothed and swinging sideways by at most `swing` pixels, that all lie in `region`."""
+    """Return vertices along `path`, smoothed and swinging sideways by at most `swing` pixels, that all lie in `region`.
+
+    Args:
+        path: (N, 2) pixel indices (x, y).
+        region: (H, W) bool.
+        swing: (H, W).
+        generator: source of the swings.
+
+    Returns:
+        (M, 2) in pixels, rounded before they are tested: rounding afterwards may lead into the next pixel.
+    """
     from scipy import ndimage
 
     if len(path) < 3:
-        return path[:1] if len(path) == 1 else path
+        return path + 0.5
     smooth = ndimage.gaussian_filter1d(path, min(4.0, len(path) / 8), axis=0, mode="nearest")
     along = np.concatenate([[0.0], np.hypot(*np.diff(smooth, axis=0).T).cumsum()])
     count = max(2, round(along[-1] / VERTEX_DISTANCE_PX) + 1)
@@ -222,9 +232,10 @@ def _humanize(path: np.ndarray, region: np.ndarray, swing: np.ndarray, generator
     sides = ndimage.gaussian_filter1d(np.interp(np.arange(count) / SWING_PERIOD, np.arange(len(knots)), knots), 1.0)
     room = swing[tuple(np.round(raw.T[::-1]).astype(int))]
     wavy = points + normal * (sides * room)[:, None]
-    return np.array([next(p for p in (*tries, path[0]) if _inside(p, region)) for tries in zip(wavy, points, raw)])
+    wavy, points, raw, first = (np.round(one + 0.5, 2) for one in (wavy, points, raw, path[0]))
+    return np.array([next(p for p in (*tries, first) if _inside(p, region)) for tries in zip(wavy, points, raw)])
 
 
 def _inside(point: np.ndarray, region: np.ndarray) -> bool:
-    x, y = np.round(point).astype(int)
+    x, y = np.floor(point).astype(int)
     return bool(0 <= x < region.shape[1] and 0 <= y < region.shape[0] and region[y, x])

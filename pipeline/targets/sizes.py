@@ -12,7 +12,7 @@ from typing import Literal
 import numpy as np
 
 from pipeline.conventions import VOID
-from pipeline.files import write_atomically
+from pipeline.files import read_table, write_atomically
 
 SUM_TOLERANCE = 1e-4
 """How far the fractions of one image may sum from 1."""
@@ -112,34 +112,26 @@ def read_size_targets(
     """
     if not path.exists():
         raise ValueError(f"{path}: not found; run the stage that makes this supervision, or check the path")
-    with path.open(newline="", encoding="utf-8") as file:
-        lines = csv.reader(file)
-        header = next(lines, [])
-        names = header[1:]
-        if header[:1] != ["image_id"] or not names or len(set(names)) != len(names):
-            raise ValueError(f"{path}, line 1: expected the header image_id and different class names, got {','.join(header)!r}")
-        if class_names is not None and names != list(class_names):
-            wanted, got = ",".join(class_names), ",".join(names)
-            raise ValueError(f"{path}, line 1: expected the classes {wanted}, got {got}; rename or reorder the columns")
-        targets: dict[str, np.ndarray] = {}
-        for row in lines:
-            if not row:
-                continue
-            where = f"{path}, line {lines.line_num}"
-            image_id = row[0]
-            if image_id in targets:
-                raise ValueError(f"{where}: image {image_id} has a line already; keep one of the two")
-            if known_ids is not None and image_id not in known_ids:
-                raise ValueError(f"{where}: unknown image {image_id}; correct the id or remove the line")
-            targets[image_id] = _parse_sizes(row[1:], names, where)
+    header, lines = read_table(path)
+    names = header[1:]
+    if header[:1] != ["image_id"] or not names:
+        raise ValueError(f"{path}, line 1: expected the header image_id and different class names, got {','.join(header)!r}")
+    if class_names is not None and names != list(class_names):
+        wanted, got = ",".join(class_names), ",".join(names)
+        raise ValueError(f"{path}, line 1: expected the classes {wanted}, got {got}; rename or reorder the columns")
+    targets: dict[str, np.ndarray] = {}
+    for where, (image_id, *cells) in lines:
+        if image_id in targets:
+            raise ValueError(f"{where}: image {image_id} has a line already; keep one of the two")
+        if known_ids is not None and image_id not in known_ids:
+            raise ValueError(f"{where}: unknown image {image_id}; correct the id or remove the line")
+        targets[image_id] = _parse_sizes(cells, names, where)
     if not targets:
         raise ValueError(f"{path}: has no line with size targets; add one per image")
     return names, targets
 
 
 def _parse_sizes(cells: Sequence[str], names: Sequence[str], where: str) -> np.ndarray:
-    if len(cells) != len(names):
-        raise ValueError(f"{where}: expected {len(names)} values, one per class, got {len(cells)}; complete the line")
     values = []
     for name, cell in zip(names, cells):
         try:

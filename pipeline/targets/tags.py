@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline.files import write_atomically
+from pipeline.files import read_table, write_atomically
 
 
 def write_tags(path: Path, ids: Sequence[str], tags: np.ndarray, class_names: Sequence[str]) -> None:
@@ -39,14 +39,12 @@ def read_tags(path: Path, class_names: Sequence[str]) -> dict[str, np.ndarray]:
     Raises:
         ValueError: another header, or a cell that is neither 0 nor 1; names file and line.
     """
-    with path.open(newline="", encoding="utf-8") as file:
-        lines = csv.reader(file)
-        header = next(lines, [])
-        if header != ["image_id", *class_names]:
-            raise ValueError(f"{path}, line 1: expected image_id,{','.join(class_names)}, got {','.join(header)}")
-        tags = {}
-        for row in lines:
-            if len(row) != len(header) or not set(row[1:]) <= {"0", "1"}:
-                raise ValueError(f"{path}, line {lines.line_num}: expected an image id and {len(class_names)} cells of 0 or 1")
-            tags[row[0]] = np.array(row[1:], np.float64)
+    header, lines = read_table(path)
+    if header != ["image_id", *class_names]:
+        raise ValueError(f"{path}, line 1: expected image_id,{','.join(class_names)}, got {','.join(header)}")
+    tags: dict[str, np.ndarray] = {}
+    for where, (image_id, *cells) in lines:
+        if not set(cells) <= {"0", "1"} or image_id in tags:
+            raise ValueError(f"{where}: expected an image id without a line so far, and {len(class_names)} cells of 0 or 1")
+        tags[image_id] = np.array(cells, np.float64)
     return tags

@@ -56,6 +56,7 @@ class Settings:
     momentum: float
     weight_decay: float
     power: float
+    optimizer: str = "sgd"
     schedule: str = "polynomial"
     precision: str = "float32"
     validate_every_epochs: int = 0
@@ -142,6 +143,7 @@ def train(
     """
     optimizer = make_optimizer(
         network,
+        optimizer=settings.optimizer,
         learning_rate=settings.learning_rate,
         head_lr_factor=settings.head_lr_factor,
         momentum=settings.momentum,

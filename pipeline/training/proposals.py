@@ -1,4 +1,4 @@
-"""Hard proposals of the robust trust region: graph cuts on whole, un-augmented training images ([SSL] Table 4; FACTS 3.2-3.3)."""
+"""Hard proposals of the robust trust region: graph cuts on whole, un-augmented training images ([SSL] Table 4; U35)."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from torch import Tensor
 from pipeline.crf.affinity import trust_region_affinity
 from pipeline.crf.neighborhoods import NEIGHBORHOODS
 from pipeline.solver.graph_cut import solve_graph_cut
+from pipeline.solver.problem import Edges, Problem
 
 Annotated = tuple[str, NDArray[np.uint8], NDArray[np.uint8]]
 """Image id, picture (H, W, 3) and seeds (H, W), class index or `VOID`."""
@@ -50,12 +51,8 @@ def _cut(
     offsets = NEIGHBORHOODS["grid8"]
     image = torch.from_numpy(np.ascontiguousarray(picture.transpose(2, 0, 1)))[None].float() / 255
     seeds = torch.from_numpy(given.astype(np.int64))[None]
+    edges = Edges(trust_region_affinity(image, torch.ones_like(seeds, dtype=torch.bool), offsets), offsets)
     solution = solve_graph_cut(
-        torch.log_softmax(logits[None], dim=1),
-        seeds,
-        trust_region_affinity(image, torch.ones_like(seeds, dtype=torch.bool), offsets),
-        offsets=offsets,
-        unary_weight=unary_weight,
-        pairwise_weight=pairwise_weight,
+        Problem(torch.log_softmax(logits[None], dim=1), seeds, edges, "ce", "bl", unary_weight, pairwise_weight)
     )
     return solution.labels[0].argmax(0).to(torch.uint8).numpy()

@@ -12,11 +12,12 @@ from PIL import Image
 from pipeline.annotate import __main__ as tool
 from pipeline.annotate import export
 from pipeline.annotate.app import create_app
-from pipeline.annotate.pictures import FolderPictures, upright_size
+from pipeline.annotate.pictures import FolderPictures
 from pipeline.annotate.scribble_views import CLASS_KEYS
 from pipeline.annotate.session import Project
 from pipeline.annotate.store import AnnotationStore, StrokeStore
 from pipeline.conventions import VOID
+from pipeline.datasets.base import upright_size
 from pipeline.datasets.folder import Folder
 from pipeline.datasets.voc import read_scribble_xml
 from pipeline.targets.strokes import HEADER, Draw, Stroke, format_rows, read_strokes

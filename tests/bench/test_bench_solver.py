@@ -17,7 +17,7 @@ def test_pictures_are_problems_with_seeds_and_mostly_right_predictions(picture):
 
 def test_the_timed_peer_takes_the_steps_of_the_mode_gradient(picture):
     logits = autograd_steps(picture, "q", 3)
-    solution = solve_by_gradient(*picture.given, offsets=((0, 1), (1, 0)), cross_entropy="cce", relaxation="q", steps=3)
+    solution = solve_by_gradient(picture.problem("cce", "q"), steps=3)
     free = (picture.seeds == 255).unsqueeze(1)
     assert ((logits.softmax(1) - solution.labels) * free).abs().max() < 1e-4
 

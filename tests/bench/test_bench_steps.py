@@ -53,17 +53,19 @@ def test_every_objective_of_params_is_measured(rows):
 
 def test_self_labeling_is_measured_with_its_own_the_published_and_the_fast_solver():
     labels = list(steps.variants(steps.resolved(PARAMS, "soft-exact")))
-    assert labels == ["random walker", "gradient, 200 steps", "fast"]
+    assert labels == ["random walker", "gradient, 200 steps", "conjugate gradient"]
+    labels = list(steps.variants(steps.resolved(PARAMS, "soft-q"), {"kind": "fast", "steps": 3}))
+    assert labels == [f"gradient, {PARAMS.solver['paper'].steps} steps", "gradient, 200 steps", "fast", "fast, 3 steps"]
 
 
 def test_every_solver_of_an_objective_has_a_row(batch):
     params = PARAMS.model_copy(
-        update={"solver": {**PARAMS.solver, "exact": PARAMS.solver["paper"].model_copy(update={"steps": 2})}}
+        update={"solver": {**PARAMS.solver, "paper": PARAMS.solver["paper"].model_copy(update={"steps": 2})}}
     )
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(steps, "SOLVERS", ({"kind": "gradient", "steps": 3}, {"kind": "fast", "steps": 1}))
         patch.setattr(steps, "TURN_S", 0.0)
-        found = steps.bench(params, ["soft-exact"], NETWORKS, batch, CPU, 1, learn=1)
+        found = steps.bench(params, ["soft-q"], NETWORKS, batch, CPU, 1, learn=1)
         assert [row["solver"] for row in found] == [
             "",
             "gradient, 2 steps",

@@ -10,11 +10,15 @@ from pipeline.crf.dense import (
     DenseKernel,
     bilateral_features,
     dense_crf_loss,
-    dense_filter,
     exact_filter,
     nystrom_or_exact_filter,
-    potts_constant,
 )
+
+
+def dense_filter(values, image, valid, sigma_rgb=15.0, sigma_xy_px=100.0, **how):
+    """A `values` for one use of the kernel."""
+    return DenseKernel.build(image, valid, sigma_rgb, sigma_xy_px, **how).filter(values)
+
 
 MODES = pytest.mark.parametrize("mode", DENSE_FILTERS)
 SYMMETRIC_MODES = pytest.mark.parametrize("mode", ["exact", "nystrom"])
@@ -53,7 +57,8 @@ def test_exact_loss_plus_constant_equals_the_double_loop():
     valid[0, 2, 1:3] = False
     expected = dense_potts(probs[0].numpy(), image[0].numpy(), valid[0].numpy(), 15.0, 4.0)
     settings = {"sigma_rgb": 15.0, "sigma_xy_px": 4.0, "scale_factor": 1.0, "mode": "exact"}
-    total = dense_crf_loss(probs, image, valid, **settings) + potts_constant(image, valid, **settings)
+    constant = DenseKernel.build(image, valid, 15.0, 4.0, "exact").degrees.sum()
+    total = dense_crf_loss(probs, image, valid, **settings) + constant
     assert total.item() == pytest.approx(expected, rel=1e-9)
 
 
@@ -134,7 +139,8 @@ def test_kernel_is_symmetric_and_positive(mode):
 @MODES
 def test_loss_plus_constant_is_not_negative(mode):
     probs, image, valid = two_images()
-    potts = dense_crf_loss(probs, image, valid, mode=mode) + potts_constant(image, valid, mode=mode)
+    constant = DenseKernel.build(image, valid, 15.0, 100.0, mode).degrees.sum((1, 2, 3))
+    potts = dense_crf_loss(probs, image, valid, mode=mode, scale_factor=1.0) + constant
     assert (potts >= 0).all()
 
 

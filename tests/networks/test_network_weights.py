@@ -8,9 +8,11 @@ import torchvision
 from safetensors.torch import save_file
 
 from pipeline.networks import CLASSIFIERS, NETWORKS
+from pipeline.networks.base import Normalization
 from pipeline.networks.deeplab import DeepLabV3Plus
+from pipeline.networks.encoders import wideresnet38_name
 from pipeline.networks.segmenter import small_transformer
-from pipeline.networks.weights import convert, load_encoder, load_network, read_npz, read_state, unwrap, wideresnet38_name
+from pipeline.networks.weights import convert, load_encoder, load_network, read_npz, read_state, unwrap
 from pipeline.networks.wideresnet38 import WideResNet38
 
 
@@ -117,7 +119,7 @@ def test_checkpoint_of_segmentation_models_pytorch_fills_a_whole_network():
     options = {"encoder_weights": None, "encoder_output_stride": 16, "decoder_aspp_separable": False, "classes": 4}
     model = smp.DeepLabV3Plus("resnet18", decoder_atrous_rates=(6, 12, 18), **options)
     encoder = smp.encoders.get_encoder("resnet18", weights=None, output_stride=16)
-    network = DeepLabV3Plus(4, encoder=encoder, channels=list(encoder.out_channels), output_stride=16)
+    network = DeepLabV3Plus(4, encoder=encoder, channels=list(encoder.out_channels), normalization=Normalization())
     load_network(network, model.state_dict())
     image = torch.rand(1, 3, 32, 32)
     with torch.inference_mode():

@@ -13,6 +13,8 @@ from pipeline.training.schedule import make_optimizer
 SEGMENTATION = {
     "small": lambda **more: NETWORKS["small"](5, width=4, **more),
     "mobilenet": lambda **more: NETWORKS["deeplabv3plus"](5, encoder="mobilenet_v2", weights=None, output_stride=16, **more),
+    "lite0": lambda **more: NETWORKS["deeplabv3plus"](5, encoder="efficientnet_lite0", weights=None, output_stride=16, **more),
+    "light": lambda **more: NETWORKS["light"](5, encoder="efficientnet_lite0", **more),
     "wideresnet38": lambda **more: NETWORKS["wideresnet38"](5, width=2, **more),
     "small_segmenter": lambda **more: NETWORKS["small_segmenter"](5, width=16, **more),
 }
@@ -118,6 +120,30 @@ def test_batch_norm_of_the_head_stays_trainable():
     norms = [module for module in network.decoder.modules() if isinstance(module, nn.BatchNorm2d)]
     assert norms
     assert all(norm.training and norm.weight.requires_grad for norm in norms)
+
+
+@pytest.mark.parametrize("name", sorted(BUILDERS))
+def test_a_frozen_encoder_stays_as_it_is_in_training(name):
+    network = build(name, freeze_encoder=True).train()
+    before = {key: value.clone() for key, value in network.encoder_state().items()}
+    optimizer = make_optimizer(network, learning_rate=0.1, head_lr_factor=1.0, momentum=0.9, weight_decay=0.1)
+    network(torch.rand(2, 3, 32, 32)).square().sum().backward()
+    optimizer.step()
+    assert all(torch.equal(value, before[key]) for key, value in network.encoder_state().items())
+
+
+@pytest.mark.parametrize("name", sorted(BUILDERS))
+def test_a_frozen_encoder_leaves_the_head_trainable(name):
+    network = build(name, freeze_encoder=True).train()
+    network(torch.rand(2, 3, 32, 32)).square().sum().backward()
+    assert all(parameter.grad is not None for parameter in network.head_parameters())
+
+
+@pytest.mark.parametrize("name", sorted(SEGMENTATION))
+def test_kept_features_give_the_logits_of_the_picture(name):
+    network, image = build(name).eval(), torch.rand(2, 3, 64, 48)
+    with torch.inference_mode():
+        torch.testing.assert_close(network(image, network.features(image)), network(image))
 
 
 def test_frozen_modules_of_a_copy_are_its_own():

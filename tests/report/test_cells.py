@@ -1,6 +1,5 @@
 import pandas as pd
 import pytest
-
 from pipeline.report.cells import (
     best_cell,
     cell,

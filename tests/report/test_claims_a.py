@@ -1,8 +1,8 @@
 import pandas as pd
 import pytest
+from pipeline.report.claims_a import compute, entries
 from report_runs import make_runs
 
-from pipeline.report.claims_a import compute, entries
 from pipeline.report.tables import write_table
 
 CURVES = {

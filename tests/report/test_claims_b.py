@@ -1,7 +1,5 @@
 import pandas as pd
 import pytest
-from report_runs import make_runs
-
 from pipeline.report.claims_b import (
     CROSS_ENTROPY_RUNS,
     KINDS,
@@ -12,6 +10,8 @@ from pipeline.report.claims_b import (
     draw,
     tabulate,
 )
+from report_runs import make_runs
+
 from pipeline.report.style import save_figure
 
 BETTER = {"P_BL": 0.50, "P_CCE": 0.52, "P_Q": 0.60, "P_LQ": 0.61, "P_NQ": 0.62, "P_CD": 0.63}

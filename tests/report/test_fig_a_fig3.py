@@ -1,8 +1,8 @@
 import math
 
 import pytest
-
 from pipeline.report.fig_a_fig3 import compute, draw
+
 from pipeline.report.style import save_figure
 
 

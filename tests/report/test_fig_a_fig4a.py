@@ -1,6 +1,6 @@
 import pytest
-
 from pipeline.report.fig_a_fig4a import compute, draw
+
 from pipeline.report.style import METHOD_STYLE, save_figure
 
 

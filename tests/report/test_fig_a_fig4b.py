@@ -1,8 +1,8 @@
 import pandas as pd
 import pytest
+from pipeline.report.fig_a_fig4b import FULL, WITHOUT, compute, draw
 from report_runs import make_runs
 
-from pipeline.report.fig_a_fig4b import FULL, WITHOUT, compute, draw
 from pipeline.report.style import save_figure
 
 ACCURACIES = {

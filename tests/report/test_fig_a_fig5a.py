@@ -1,8 +1,8 @@
 import numpy as np
 import pandas as pd
 import pytest
-
 from pipeline.report.fig_a_fig5a import BIN_PERCENT, compute, draw, tabulate
+
 from pipeline.report.style import save_figure
 
 

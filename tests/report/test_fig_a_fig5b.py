@@ -1,7 +1,7 @@
 import pytest
+from pipeline.report.fig_a_fig5b import ANNOTATED, FULL, compute, draw
 from report_runs import make_runs
 
-from pipeline.report.fig_a_fig5b import ANNOTATED, FULL, compute, draw
 from pipeline.report.style import save_figure
 
 ACCURACIES = {

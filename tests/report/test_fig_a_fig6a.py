@@ -1,8 +1,8 @@
 import pandas as pd
 import pytest
+from pipeline.report.fig_a_fig6a import compute, draw
 from report_runs import make_runs
 
-from pipeline.report.fig_a_fig6a import compute, draw
 from pipeline.report.style import save_figure
 
 METRIC = {"metric": "DSC_val", "dataset": "acdc"}

@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
+from pipeline.report.fig_a_fig6b import COLORS, RUNS, compute, draw, error_colors
 from report_runs import make_panels, pictures_of
 
 from pipeline.conventions import VOID
-from pipeline.report.fig_a_fig6b import COLORS, RUNS, compute, draw, error_colors
 from pipeline.report.style import save_figure
 
 

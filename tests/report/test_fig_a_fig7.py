@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
+from pipeline.report.fig_a_fig7 import RUNS, compute, draw
 from report_runs import make_panels, pictures_of
 
-from pipeline.report.fig_a_fig7 import RUNS, compute, draw
 from pipeline.report.overlay import blend
 from pipeline.report.style import save_figure
 

@@ -1,7 +1,7 @@
 import pytest
+from pipeline.report.fig_a_tab1 import CLASSES, compute, draw, tabulate
 from report_runs import make_runs
 
-from pipeline.report.fig_a_tab1 import CLASSES, compute, draw, tabulate
 from pipeline.report.style import save_figure
 from pipeline.report.tables import write_table
 

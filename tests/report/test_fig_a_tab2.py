@@ -1,9 +1,9 @@
 from pathlib import Path
 
 import pytest
+from pipeline.report.fig_a_tab2 import CITED, OPEN, RUNS, TRAINED, compute, draw, load_scores, tabulate
 from report_runs import make_runs
 
-from pipeline.report.fig_a_tab2 import CITED, OPEN, RUNS, TRAINED, compute, draw, load_scores, tabulate
 from pipeline.report.style import save_figure
 
 HEADER = "run,score,url,date\n"

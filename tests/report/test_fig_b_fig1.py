@@ -2,8 +2,8 @@ import math
 
 import numpy as np
 import pytest
-
 from pipeline.report.fig_b_fig1 import compute, draw
+
 from pipeline.report.style import save_figure
 
 SERIES = ["P_BL", "P_Q", "P_NQ", "P_CCE", "P_LQ", "P_CD"]

@@ -1,8 +1,8 @@
 import math
 
 import pytest
-
 from pipeline.report.fig_b_fig2 import compute, draw
+
 from pipeline.report.published import published_value
 from pipeline.report.style import save_figure
 

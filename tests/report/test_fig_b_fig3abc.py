@@ -1,8 +1,8 @@
 import math
 
 import pytest
-
 from pipeline.report.fig_b_fig3abc import LABELS, compute, draw
+
 from pipeline.report.style import save_figure
 
 

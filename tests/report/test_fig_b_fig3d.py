@@ -1,7 +1,7 @@
 import pytest
+from pipeline.report.fig_b_fig3d import compute, draw
 from report_runs import make_runs
 
-from pipeline.report.fig_b_fig3d import compute, draw
 from pipeline.report.style import save_figure
 
 SHARES = ("00", "50", "90")

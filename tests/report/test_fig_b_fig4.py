@@ -1,7 +1,7 @@
 import pytest
+from pipeline.report.fig_b_fig4 import HARD, HARD_RUN, compute, draw, tabulate
 from report_runs import make_runs
 
-from pipeline.report.fig_b_fig4 import HARD, HARD_RUN, compute, draw, tabulate
 from pipeline.report.style import save_figure
 
 LENGTHS = ("000", "050", "100")

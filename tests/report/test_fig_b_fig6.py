@@ -1,8 +1,8 @@
 import pytest
+from pipeline.report.fig_b_fig6 import CURVES, PANELS, compute, draw, tabulate
 from report_runs import make_runs
 
 from pipeline.report import fig_b_tab4
-from pipeline.report.fig_b_fig6 import CURVES, PANELS, compute, draw, tabulate
 from pipeline.report.style import save_figure
 
 ACCURACIES = {

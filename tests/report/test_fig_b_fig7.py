@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
+from pipeline.report.fig_b_fig7 import compute, draw
 
 from pipeline.conventions import VOID
-from pipeline.report.fig_b_fig7 import compute, draw
 from pipeline.report.style import save_figure
 
 NAMES = ["background", "bird"]

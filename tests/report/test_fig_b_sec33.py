@@ -1,7 +1,6 @@
 import pytest
-from report_runs import make_runs
-
 from pipeline.report.fig_b_sec33 import compute, draw, tabulate
+from report_runs import make_runs
 
 ACCURACIES = {"potts/q-len100": 0.6, "methods/soft-dn-len100": 0.55}
 

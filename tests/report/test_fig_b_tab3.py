@@ -1,7 +1,7 @@
 import pandas as pd
 import pytest
-
 from pipeline.report.fig_b_tab3 import compute, draw, tabulate
+
 from pipeline.report.style import save_figure
 
 

@@ -1,7 +1,7 @@
 import pytest
+from pipeline.report.fig_b_tab4 import RUNS, compute, draw, tabulate
 from report_runs import make_runs
 
-from pipeline.report.fig_b_tab4 import RUNS, compute, draw, tabulate
 from pipeline.report.style import save_figure
 
 ACCURACIES = {run: 0.5 + place / 100 for place, run in enumerate(RUNS.values())}

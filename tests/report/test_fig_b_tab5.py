@@ -1,7 +1,7 @@
 import pytest
+from pipeline.report.fig_b_tab5 import CITED, ROWS, TRAINED, compute, draw, tabulate
 from report_runs import make_runs
 
-from pipeline.report.fig_b_tab5 import CITED, ROWS, TRAINED, compute, draw, tabulate
 from pipeline.report.style import save_figure
 
 ACCURACIES = {row.run: 0.5 + place / 100 for place, row in enumerate(ROWS.values()) if row.run}

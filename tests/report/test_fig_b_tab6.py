@@ -1,8 +1,8 @@
 import pandas as pd
 import pytest
+from pipeline.report.fig_b_tab6 import CITED, ROWS, compute, draw, tabulate
 from report_runs import make_runs
 
-from pipeline.report.fig_b_tab6 import CITED, ROWS, compute, draw, tabulate
 from pipeline.report.style import save_figure
 
 

@@ -1,7 +1,7 @@
 import pytest
+from pipeline.report.fig_x_cost import CITED, NONE, SUPERVISIONS, TRAINED, compute, draw, tabulate
 from report_runs import make_runs
 
-from pipeline.report.fig_x_cost import CITED, NONE, SUPERVISIONS, TRAINED, compute, draw, tabulate
 from pipeline.report.labeling_cost import LabelStatistics
 from pipeline.report.style import save_figure
 

@@ -1,7 +1,7 @@
 import pytest
+from pipeline.report.fig_x_cross import BASE, CURVES, compute, draw, tabulate
 from report_runs import make_runs
 
-from pipeline.report.fig_x_cross import BASE, CURVES, compute, draw, tabulate
 from pipeline.report.style import save_figure
 
 ACCURACIES = {

@@ -8,13 +8,13 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 from PIL import Image
+from pipeline.report.captions import CAPTIONS
 from report_folder import SVG, ReportFolder
 from ruamel.yaml import YAML
 
 from pipeline.import_graph import REPOSITORY
 from pipeline.report import claims_a, claims_b, fig_a_fig3x, fig_a_tab2, fig_b_appb2, fig_b_tab5, fig_x_cost
 from pipeline.report.artifacts import ARTIFACTS
-from pipeline.report.captions import CAPTIONS
 from pipeline.report.html import (
     GROUPS,
     LARGEST_SVG_BYTES,

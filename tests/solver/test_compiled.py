@@ -1,3 +1,7 @@
+import ast
+import importlib
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -6,12 +10,20 @@ from solver_scenes import VOID, scene
 from pipeline.crf.affinity import without_seed_edges
 from pipeline.losses.cross_entropy import CROSS_ENTROPIES
 from pipeline.losses.relaxations import RELAXATIONS
-from pipeline.solver.codes import RELAXATION_CODES, UNARY_CODES
-from pipeline.solver.compiled import BLOCK, _rest, descend, exponentiate, weighted_log_sum
-from pipeline.solver.descent import start_logits
-from pipeline.solver.fast import descend_adaptively, solve_fast, torch_adam
-from pipeline.solver.pace import MOMENTUM, SQUARE_MEMORY, rates
-from pipeline.solver.solution import free_pixels, self_labeling_energy
+from pipeline.solver.backends.numba_descent import (
+    BLOCK,
+    CrossEntropy,
+    Image,
+    Relaxation,
+    _rest,
+    descend,
+    exponentiate,
+    weighted_log_sum,
+)
+from pipeline.solver.descent import UNARIES, start_logits
+from pipeline.solver.fast import Level, descend_adaptively, solve_fast, torch_adam
+from pipeline.solver.pace import PACES, Schedule, rates
+from pipeline.solver.solution import self_labeling_energy
 
 ALL = [(first, second) for first in CROSS_ENTROPIES for second in RELAXATIONS]
 RATES = rates(5, 0.3)
@@ -23,21 +35,21 @@ def pieces(problem, names, dtype):
     """The arguments that both descents take first."""
     log_probs = problem.log_probs.to(dtype)
     edges = 6.0 * without_seed_edges(problem.affinity.to(dtype), problem.seeds, problem.offsets)
-    scale = 0.3 * free_pixels(problem.seeds, problem.valid).to(dtype).unsqueeze(1)
-    return log_probs, start_logits(log_probs, problem.seeds), scale, edges, problem.offsets, names
+    scale = 0.3 * (problem.valid & (problem.seeds == VOID)).to(dtype).unsqueeze(1)
+    level = Level(log_probs, problem.seeds, edges, problem.offsets, scale, names)
+    return level, start_logits(log_probs, problem.seeds)
 
 
-def descended(given, lengths=RATES, tolerance=0.0):
+def descended(level, logits, lengths=RATES, tolerance=0.0):
     """The compiled descent on `pieces`."""
-    log_probs, logits, scale, edges, offsets, names = given
-    fields = (field.numpy() for field in (log_probs, log_probs.exp(), logits, scale[:, 0], edges))
-    codes = (RELAXATION_CODES[names[1]], UNARY_CODES[names[0]])
-    found = descend(*fields, offsets, codes, lengths, (MOMENTUM, SQUARE_MEMORY, SMALLEST), (3, tolerance))
+    fields = (level.log_probs, level.log_probs.exp(), level.unary_scale[:, 0], level.edges)
+    image = Image(*(field.numpy() for field in fields))
+    found = descend(image, level.offsets, level.names, logits.numpy(), Schedule(lengths, [], SMALLEST, tolerance))
     return tuple(torch.from_numpy(np.ascontiguousarray(array)) for array in found)
 
 
 def compiled(problem, names, lengths=RATES, tolerance=0.0):
-    return descended(pieces(problem, names, torch.float32), lengths, tolerance)
+    return descended(*pieces(problem, names, torch.float32), lengths, tolerance)
 
 
 def in_torch(problem, names, lengths=RATES, tolerance=0.0):
@@ -97,17 +109,7 @@ def test_energies_rest_only_when_all_of_the_last_are_alike():
 def test_it_stops_where_torch_does():
     problem = scene(1, height=12, width=15)
     solutions = [
-        solve_fast(
-            *problem.tensors,
-            offsets=problem.offsets,
-            cross_entropy="cce",
-            relaxation="q",
-            steps=300,
-            learning_rate=0.02,
-            tolerance=3e-3,
-            compiled=here,
-        )
-        for here in (True, False)
+        solve_fast(problem.problem(), steps=300, learning_rate=0.02, tolerance=3e-3, compiled=here) for here in (True, False)
     ]
     assert solutions[0].steps == solutions[1].steps < 300
     assert all(bool(solution.converged) for solution in solutions)
@@ -127,10 +129,10 @@ def test_certain_and_contradicting_predictions_are_measured_as_in_torch(cross_en
 def test_the_last_energy_has_the_floor_under_labels():
     problem = scene(height=12, width=15)
     extreme = problem._replace(log_probs=(400 * problem.log_probs).log_softmax(1))
-    log_probs, _, *rest = pieces(extreme, ("cce", "q"), torch.float32)
-    contradicting = start_logits(log_probs.roll(1, 1), problem.seeds)
-    labels, energies, _ = descended((log_probs, contradicting.contiguous(), *rest), lengths=[])
-    expected = self_labeling_energy(labels, *extreme.tensors, problem.offsets, "cce", "q", 0.3, 6.0, problem.valid)
+    level, _ = pieces(extreme, ("cce", "q"), torch.float32)
+    contradicting = start_logits(level.log_probs.roll(1, 1), problem.seeds)
+    labels, energies, _ = descended(level, contradicting.contiguous(), lengths=[])
+    expected = self_labeling_energy(labels, extreme.problem("cce", "q"))
     assert torch.allclose(energies[-1].float(), expected, rtol=1e-5)
 
 
@@ -169,6 +171,18 @@ def test_logarithms_are_exact_to_the_last_bits():
         assert found == pytest.approx(np.log(float(value)), rel=3e-7, abs=1e-7)
 
 
-def test_every_variant_has_a_code():
-    assert set(RELAXATION_CODES) == set(RELAXATIONS)
-    assert set(UNARY_CODES) == set(CROSS_ENTROPIES)
+def test_every_variant_has_a_code_a_slope_and_a_pace():
+    assert set(Relaxation.__members__) == set(RELAXATIONS)
+    assert set(CrossEntropy.__members__) == set(CROSS_ENTROPIES) == set(UNARIES) == set(PACES)
+
+
+def test_compiled_code_takes_numbers_of_other_files_as_arguments():
+    """numba's cache notices changes of a function's own file only: an imported constant or function would be kept as it was."""
+    for name in ("numba_descent", "numba_fast", "numba_cuts"):
+        module = importlib.import_module(f"pipeline.solver.backends.{name}")
+        tree = ast.parse(Path(module.__file__).read_text())
+        imported = {alias.asname or alias.name for node in tree.body if isinstance(node, ast.ImportFrom) for alias in node.names}
+        for function in tree.body:
+            if isinstance(function, ast.FunctionDef) and any("njit" in ast.unparse(item) for item in function.decorator_list):
+                read = {node.id for part in function.body for node in ast.walk(part) if isinstance(node, ast.Name)}
+                assert not read & imported, f"{name}.{function.name}: {sorted(read & imported)}"

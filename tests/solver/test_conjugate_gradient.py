@@ -9,22 +9,21 @@ from pipeline.solver.random_walker import solve_random_walker
 from pipeline.solver.solution import self_labeling_energy
 
 
-def conjugate(problem, **settings):
-    return solve_conjugate_gradient(*problem.tensors, offsets=problem.offsets, valid=problem.valid, **settings)
+def conjugate(scene, weights=(0.3, 6.0), **settings):
+    return solve_conjugate_gradient(scene.problem("quadratic", "q", *weights), **settings)
 
 
-def exact(problem, **settings):
-    return solve_random_walker(*problem.tensors, offsets=problem.offsets, valid=problem.valid, **settings)
+def exact(scene, weights=(0.3, 6.0)):
+    return solve_random_walker(scene.problem("quadratic", "q", *weights))
 
 
 @pytest.mark.parametrize("neighborhood", ["grid4", "grid8", "sparse"])
 @pytest.mark.parametrize("weights", [(0.3, 6.0), (1.0, 1.0), (0.05, 20.0)])
 def test_reaches_the_exact_solution(neighborhood, weights):
     problem = scene(height=20, width=24, neighborhood=neighborhood, dtype=torch.float64)
-    settings = dict(zip(("unary_weight", "pairwise_weight"), weights, strict=True))
-    solution = conjugate(problem, tolerance=1e-9, steps=500, **settings)
+    solution = conjugate(problem, weights, tolerance=1e-9, steps=500)
     assert solution.converged.all()
-    assert (solution.labels - exact(problem, **settings).labels).abs().max() < 1e-7
+    assert (solution.labels - exact(problem, weights).labels).abs().max() < 1e-7
 
 
 def test_its_usual_tolerance_gives_a_soft_jaccard_above_999_thousandths():
@@ -45,7 +44,7 @@ def test_energy_never_rises_and_the_trace_is_that_of_the_iterates():
 def test_reported_energy_is_that_of_the_labels():
     problem = scene()
     solution = conjugate(problem)
-    expected = self_labeling_energy(solution.labels, *problem.tensors, problem.offsets, "quadratic", "q", 0.3, 6.0, problem.valid)
+    expected = self_labeling_energy(solution.labels, problem.problem("quadratic", "q"))
     assert torch.allclose(solution.energy, expected)
 
 
@@ -86,7 +85,17 @@ def test_an_image_of_seeds_only_needs_no_step():
     assert torch.equal(solution.labels.argmax(1), problem.seeds)
 
 
-@pytest.mark.parametrize(("argument", "value"), [("unary_weight", 0.0), ("pairwise_weight", -1.0), ("steps", 0)])
+def test_the_unary_term_must_weigh_something():
+    with pytest.raises(ValueError, match="unary_weight"):
+        conjugate(scene(), (0.0, 6.0))
+
+
+@pytest.mark.parametrize(("argument", "value"), [("steps", 0), ("tolerance", -1.0), ("tolerance", float("nan"))])
 def test_settings_out_of_range_are_rejected(argument, value):
     with pytest.raises(ValueError, match=argument):
         conjugate(scene(), **{argument: value})
+
+
+def test_other_energies_are_refused():
+    with pytest.raises(ValueError, match="conjugate_gradient: expected cross_entropy 'quadratic' with relaxation 'q'"):
+        solve_conjugate_gradient(scene().problem("cce", "q"))

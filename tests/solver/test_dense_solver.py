@@ -7,6 +7,7 @@ from pipeline.crf.dense import DenseKernel
 from pipeline.losses.cross_entropy import CROSS_ENTROPIES
 from pipeline.losses.relaxations import RELAXATIONS
 from pipeline.solver.dense import solve_dense
+from pipeline.solver.problem import Problem
 from pipeline.solver.solution import with_seeds
 
 
@@ -42,8 +43,8 @@ def pair_energy(labels, problem, kernel, cross_entropy, relaxation, unary_weight
 
 
 def solve(problem, kernel, cross_entropy="cce", relaxation="q", **settings):
-    given = {"cross_entropy": cross_entropy, "relaxation": relaxation, "valid": problem.valid, **settings}
-    return solve_dense(problem.log_probs, problem.seeds, kernel, **given)
+    given = Problem(problem.log_probs, problem.seeds, kernel, cross_entropy, relaxation, valid=problem.valid)
+    return solve_dense(given, **settings)
 
 
 BOTH = pytest.mark.parametrize("relaxation", ["q", "bl"])
@@ -128,3 +129,8 @@ def test_the_bilateral_kernel_of_the_dense_crf_fits():
     kernel = DenseKernel.build(problem.image, problem.valid, 30.0, 4.0, mode="exact")
     expected = solve(problem, AllPairs(problem), steps=20)
     assert torch.allclose(solve(problem, kernel, steps=20).labels, expected.labels, atol=1e-4)
+
+
+def test_a_neighbourhood_of_edges_is_refused():
+    with pytest.raises(ValueError, match="solver dense: expected a kernel of all pairs, got edges"):
+        solve_dense(scene().problem())

@@ -15,20 +15,12 @@ POTTS = pytest.mark.parametrize("relaxation", RELAXATIONS)
 
 
 def solve(problem, cross_entropy="cce", relaxation="q", **settings):
-    return solve_by_gradient(
-        *problem.tensors,
-        offsets=problem.offsets,
-        valid=problem.valid,
-        cross_entropy=cross_entropy,
-        relaxation=relaxation,
-        **settings,
-    )
+    weights = {name: settings.pop(name) for name in ("unary_weight", "pairwise_weight") if name in settings}
+    return solve_by_gradient(problem.problem(cross_entropy, relaxation, **weights), **settings)
 
 
-def energy_of(labels, problem, cross_entropy, relaxation, unary_weight=0.3, pairwise_weight=6.0):
-    return self_labeling_energy(
-        labels, *problem.tensors, problem.offsets, cross_entropy, relaxation, unary_weight, pairwise_weight, problem.valid
-    )
+def energy_of(labels, problem, cross_entropy, relaxation, *weights):
+    return self_labeling_energy(labels, problem.problem(cross_entropy, relaxation, *weights))
 
 
 @CROSS
@@ -169,7 +161,7 @@ def test_without_pairwise_weight_the_quadratic_solution_is_the_prediction():
 
 def test_long_descent_approaches_the_exact_quadratic_solution():
     problem = scene()
-    exact = solve_random_walker(*problem.tensors, offsets=problem.offsets, valid=problem.valid)
+    exact = solve_random_walker(problem.problem("quadratic", "q"))
     overlaps = [
         soft_jaccard(solve(problem, "quadratic", "q", steps=steps).labels, exact.labels).min() for steps in (20, 200, 2000)
     ]
@@ -179,7 +171,7 @@ def test_long_descent_approaches_the_exact_quadratic_solution():
 
 def test_no_descent_falls_below_the_exact_quadratic_solution():
     problem = scene(dtype=torch.float64)
-    exact = solve_random_walker(*problem.tensors, offsets=problem.offsets, valid=problem.valid)
+    exact = solve_random_walker(problem.problem("quadratic", "q"))
     assert (solve(problem, "quadratic", "q", steps=500).energy >= exact.energy).all()
 
 

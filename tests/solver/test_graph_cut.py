@@ -4,21 +4,21 @@ import torch
 from reference import minimum_cut
 from solver_scenes import VOID, scene
 
-from pipeline.solver import solve
+from pipeline.solver import Edges, Problem, solve
+from pipeline.solver.backends.numba_cuts import MOST_DIRECTIONS, sink_side
 from pipeline.solver.graph_cut import solve_graph_cut
-from pipeline.solver.max_flow import sink_side
 from pipeline.solver.solution import self_labeling_energy
 
 WEIGHTS = {"unary_weight": 0.3, "pairwise_weight": 2.0}
 GRIDS = pytest.mark.parametrize("neighborhood", ["grid4", "grid8", "sparse"])
 
 
-def cut(problem, **settings):
-    return solve_graph_cut(*problem.tensors, offsets=problem.offsets, valid=problem.valid, **{**WEIGHTS, **settings})
+def cut(problem, pairwise_weight=2.0, **settings):
+    return solve_graph_cut(problem.problem("ce", "bl", WEIGHTS["unary_weight"], pairwise_weight), **settings)
 
 
 def energy_of(labels, problem):
-    return self_labeling_energy(labels, *problem.tensors, problem.offsets, "ce", "bl", *WEIGHTS.values(), problem.valid)
+    return self_labeling_energy(labels, problem.problem("ce", "bl", **WEIGHTS))
 
 
 @GRIDS
@@ -134,7 +134,7 @@ def test_a_batch_of_two_equals_two_solves():
 
 def test_converged_is_false_when_starved():
     problem = scene(1, 3, 16, 16, "grid8")
-    assert not cut(problem, restrict=False, sweeps=1, start=torch.full_like(problem.seeds, 2)).converged.any()
+    assert not cut(problem, restrict=False, steps=1, start=torch.full_like(problem.seeds, 2)).converged.any()
     assert cut(problem, restrict=False).converged.all()
 
 
@@ -146,20 +146,16 @@ def test_extreme_logits_give_finite_energies():
 
 def test_solve_picks_graph_cuts_by_name():
     problem = scene()
-    picked = solve(
-        *problem.tensors, kind="graph_cut", offsets=problem.offsets, valid=problem.valid, cross_entropy="ce", relaxation="bl",
-        steps=5, **WEIGHTS,
-    )  # fmt: skip
+    picked = solve(problem.problem("ce", "bl", **WEIGHTS), kind="graph_cut", steps=5)
     assert torch.equal(picked.labels, cut(problem).labels)
 
 
 def test_graph_cuts_refuse_soft_energies():
-    problem = scene()
     with pytest.raises(ValueError, match="graph_cut: expected cross_entropy 'ce' with relaxation 'bl'"):
-        solve(*problem.tensors, kind="graph_cut", offsets=problem.offsets, cross_entropy="cce", relaxation="q", **WEIGHTS)
+        solve(scene().problem(), kind="graph_cut")
 
 
-@pytest.mark.parametrize(("argument", "value"), [("sweeps", 0), ("pairwise_weight", -1.0)])
+@pytest.mark.parametrize(("argument", "value"), [("steps", 0), ("pairwise_weight", -1.0)])
 def test_settings_out_of_range_are_rejected(argument, value):
     with pytest.raises(ValueError, match=argument):
         cut(scene(), **{argument: value})
@@ -168,3 +164,50 @@ def test_settings_out_of_range_are_rejected(argument, value):
 def test_a_start_of_another_shape_is_rejected():
     with pytest.raises(ValueError, match="start: expected shape"):
         cut(scene(), start=torch.zeros(1, 2, 2, dtype=torch.int64))
+
+
+def test_a_picture_of_seeds_only_keeps_them_and_costs_nothing():
+    problem = scene()
+    problem.seeds.copy_(torch.randint(3, problem.seeds.shape, generator=torch.Generator().manual_seed(0)))
+    solution = cut(problem)
+    assert torch.equal(solution.labels.argmax(1), problem.seeds)
+    assert solution.energy.tolist() == [0, 0]
+
+
+def test_a_picture_without_a_valid_pixel_costs_nothing():
+    problem = scene()
+    problem.seeds[:] = VOID
+    nothing = problem._replace(valid=torch.zeros_like(problem.valid), affinity=torch.zeros_like(problem.affinity))
+    solution = cut(nothing)
+    assert solution.energy.tolist() == [0, 0]
+    assert torch.equal(solution.labels.argmax(1), problem.log_probs.argmax(1))
+
+
+def test_edges_longer_than_the_picture_cost_no_memory():
+    problem = scene()
+    affinity = torch.cat([problem.affinity, torch.ones_like(problem.affinity[:, :1])], 1)
+    longer = problem._replace(affinity=affinity, offsets=(*problem.offsets, (10**6, 3)))
+    assert torch.equal(cut(longer).labels, cut(problem).labels)
+
+
+def test_more_displacements_than_a_parent_has_bits_for_are_an_error():
+    offsets = tuple((dy, dx) for dy in range(1, 9) for dx in range(9))
+    assert 2 * len(offsets) > MOST_DIRECTIONS
+    weights = Edges(torch.ones(1, len(offsets), 9, 9), offsets)
+    with pytest.raises(ValueError, match="offsets: expected at most 64"):
+        solve_graph_cut(Problem(torch.zeros(1, 2, 9, 9), torch.full((1, 9, 9), VOID), weights, "ce", "bl"))
+
+
+@pytest.mark.parametrize(
+    ("capacity", "terminal"),
+    [
+        ([[0, 0], [-1, 0], [0, 0]], [0, 5, 0]),
+        ([[0, 0], [0, 0], [3, 0]], [0, 5, 0]),
+        ([[0, 0], [3, 0], [0, 0]], [0, 5, 0]),
+        ([[0, 0], [0, 0], [0, 0]], [0, 5, -2]),
+        ([[0, 0], [0, 0]], [0, 5, 0]),
+    ],
+)
+def test_flow_that_would_leave_its_arrays_is_refused(capacity, terminal):
+    with pytest.raises(ValueError, match="capacity"):
+        sink_side(np.array([1, -1]), np.array(capacity), np.array(terminal))

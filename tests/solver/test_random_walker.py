@@ -3,19 +3,18 @@ import torch
 from solver_scenes import VOID, all_labellings, four_pixels, scene
 
 from pipeline.conventions import one_hot
-from pipeline.solver import solve
+from pipeline.crf.dense import DenseKernel
+from pipeline.solver import SOLVERS, Edges, Problem, solve
 from pipeline.solver.random_walker import solve_random_walker
 from pipeline.solver.solution import self_labeling_energy
 
 
-def walk(problem, **weights):
-    return solve_random_walker(*problem.tensors, offsets=problem.offsets, valid=problem.valid, **weights)
+def walk(scene, **weights):
+    return solve_random_walker(scene.problem("quadratic", "q", **weights))
 
 
-def energy_of(labels, problem, unary_weight=0.3, pairwise_weight=6.0):
-    return self_labeling_energy(
-        labels, *problem.tensors, problem.offsets, "quadratic", "q", unary_weight, pairwise_weight, problem.valid
-    )
+def energy_of(labels, scene, *weights):
+    return self_labeling_energy(labels, scene.problem("quadratic", "q", *weights))
 
 
 @pytest.mark.parametrize("neighborhood", ["grid4", "grid8"])
@@ -89,7 +88,8 @@ def test_strong_edges_spread_a_seed_over_one_colour():
 
 def test_an_image_of_seeds_only_is_returned_as_it_is():
     seeds = torch.tensor([[[0, 1]]])
-    labels = solve_random_walker(torch.full((1, 2, 1, 2), 0.5).log(), seeds, torch.ones(1, 1, 1, 2), offsets=((0, 1),)).labels
+    edges = Edges(torch.ones(1, 1, 1, 2), ((0, 1),))
+    labels = solve_random_walker(Problem(torch.full((1, 2, 1, 2), 0.5).log(), seeds, edges, "quadratic", "q")).labels
     assert labels[0, :, 0].tolist() == [[1, 0], [0, 1]]
 
 
@@ -99,38 +99,40 @@ def test_rejects_weights_out_of_range(argument, value):
         walk(scene(), **{argument: value})
 
 
-SETTINGS = {"unary_weight": 0.3, "pairwise_weight": 6.0}
-
-
-def test_solve_picks_the_random_walker_by_name():
+def test_solve_picks_solvers_by_name():
     problem = scene()
-    picked = solve(
-        *problem.tensors,
-        kind="random_walker",
-        offsets=problem.offsets,
-        valid=problem.valid,
-        cross_entropy="quadratic",
-        relaxation="q",
-        **SETTINGS,
-    )
-    assert torch.equal(picked.labels, walk(problem).labels)
+    assert torch.equal(solve(problem.problem("quadratic", "q"), kind="random_walker").labels, walk(problem).labels)
+    assert solve(problem.problem("cce", "cd"), kind="gradient", steps=3).steps == 3
 
 
-def test_solve_picks_the_gradient_solver_by_name():
-    problem = scene()
-    picked = solve(
-        *problem.tensors, kind="gradient", offsets=problem.offsets, cross_entropy="cce", relaxation="cd", steps=3, **SETTINGS
-    )
-    assert picked.steps == 3
+def test_settings_left_at_none_are_the_solvers_own():
+    solution = solve(scene().problem(), kind="gradient", steps=None, learning_rate=None, tolerance=None)
+    assert solution.steps == 200
 
 
 def test_the_random_walker_refuses_other_energies():
-    problem = scene()
     with pytest.raises(ValueError, match="random_walker: expected cross_entropy 'quadratic'"):
-        solve(*problem.tensors, kind="random_walker", offsets=problem.offsets, cross_entropy="cce", relaxation="q", **SETTINGS)
+        solve(scene().problem("cce", "q"), kind="random_walker")
 
 
 def test_an_unknown_solver_is_rejected():
-    problem = scene()
     with pytest.raises(ValueError, match="kind: expected one of gradient, "):
-        solve(*problem.tensors, kind="newton", offsets=problem.offsets, cross_entropy="cce", relaxation="q", **SETTINGS)
+        solve(scene().problem(), kind="newton")
+
+
+@pytest.mark.parametrize(
+    ("kind", "setting"),
+    [("random_walker", "steps"), ("conjugate_gradient", "learning_rate"), ("graph_cut", "tolerance")],
+)
+def test_a_setting_that_a_solver_does_not_have_is_named(kind, setting):
+    with pytest.raises(ValueError, match=f"solver {kind}: has no {setting}"):
+        solve(scene().problem(), kind=kind, **{setting: 1})
+
+
+@pytest.mark.parametrize("kind", set(SOLVERS) - {"dense"})
+def test_solvers_on_edges_say_what_a_dense_kernel_needs(kind):
+    names = {"graph_cut": ("ce", "bl"), "fast": ("cce", "q"), "gradient": ("cce", "q")}.get(kind, ("quadratic", "q"))
+    here = scene()
+    kernel = DenseKernel.build(here.image, here.valid, 15.0, 4.0, mode="exact")
+    with pytest.raises(ValueError, match="take the solver 'dense'"):
+        solve(Problem(here.log_probs, here.seeds, kernel, *names), kind=kind)

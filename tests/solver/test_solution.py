@@ -5,6 +5,7 @@ from solver_scenes import SIGMA_RGB, VOID, scene
 
 from pipeline.losses.cross_entropy import CROSS_ENTROPIES
 from pipeline.losses.relaxations import RELAXATIONS
+from pipeline.solver.problem import Edges, Problem
 from pipeline.solver.solution import hard_labels, self_labeling_energy, with_seeds
 
 
@@ -29,7 +30,7 @@ def test_energy_equals_the_naive_loop(cross_entropy, relaxation, neighborhood):
         (cross_entropy, relaxation),
         (0.3, 6.0),
     )
-    energy = self_labeling_energy(labels, *problem.tensors, problem.offsets, cross_entropy, relaxation, 0.3, 6.0, problem.valid)
+    energy = self_labeling_energy(labels, problem.problem(cross_entropy, relaxation))
     assert energy.item() == pytest.approx(expected, rel=1e-9)
 
 
@@ -37,15 +38,14 @@ def test_seeds_of_different_classes_side_by_side_cost_nothing():
     seeds = torch.tensor([[[0, 1]]])
     labels = torch.eye(2).view(1, 2, 1, 2)
     affinity = torch.tensor([1.0, 0.0]).view(1, 1, 1, 2)
-    energy = self_labeling_energy(labels, labels.softmax(1).log(), seeds, affinity, ((0, 1),), "cce", "cce", 0.3, 6.0)
+    energy = self_labeling_energy(labels, Problem(labels.softmax(1).log(), seeds, Edges(affinity, ((0, 1),)), "cce", "cce"))
     assert energy.item() == 0
 
 
 def test_energy_is_a_sum_over_pixels():
     half = torch.full((1, 2, 3, 4), 0.5)
-    energy = self_labeling_energy(
-        half, half.log(), torch.full((1, 3, 4), VOID), torch.zeros(1, 1, 3, 4), ((0, 1),), "ce", "q", 0.5, 1.0
-    )
+    edges = Edges(torch.zeros(1, 1, 3, 4), ((0, 1),))
+    energy = self_labeling_energy(half, Problem(half.log(), torch.full((1, 3, 4), VOID), edges, "ce", "q", 0.5, 1.0))
     assert energy.item() == pytest.approx(0.5 * 12 * 0.6931472)
 
 
@@ -61,7 +61,7 @@ def test_seeds_are_put_in_place_of_labels():
 def test_unknown_names_are_rejected(names, match):
     problem = scene(1)
     with pytest.raises(ValueError, match=match):
-        self_labeling_energy(smooth_labels(problem), *problem.tensors, problem.offsets, *names, 0.3, 6.0)
+        problem.problem(*names)
 
 
 def test_hard_labels_are_the_one_hot_arg_max_and_keep_seeds():

@@ -9,7 +9,7 @@ import torch
 
 from pipeline.losses.cross_entropy import CROSS_ENTROPIES
 from pipeline.losses.relaxations import RELAXATIONS
-from pipeline.solver.fast import TorchAdam, adam_on
+from pipeline.solver.fast import Level
 
 pytest.importorskip("triton")
 TESTS = Path(__file__).resolve().parent.parent
@@ -50,16 +50,28 @@ def test_only_images_that_move_are_moved(distances):
     assert resting == 0
 
 
+def level(names=("cce", "q")):
+    ones = torch.ones(1, 2, 4, 5)
+    return Level(torch.zeros(1, 3, 4, 5).log_softmax(1), torch.full((1, 4, 5), 255), ones, ((0, 1), (1, 0)), ones[:, :1], names)
+
+
 def test_logits_in_another_memory_order_are_rejected():
-    from pipeline.solver.triton_kernel import FusedAdam
+    from pipeline.solver.backends.triton_descent import FusedAdam
 
     logits = torch.zeros(1, 3, 4, 5).contiguous(memory_format=torch.channels_last)
-    ones = torch.ones(1, 2, 4, 5)
     with pytest.raises(ValueError, match="logits: expected contiguous memory"):
-        FusedAdam(logits, logits, ones[:, :1], ones, ((0, 1), (1, 0)), "cce", "q")
+        FusedAdam(level(), logits)
 
 
-def test_without_a_gpu_torch_does_the_work():
-    logits, ones = torch.zeros(1, 3, 4, 5), torch.ones(1, 2, 4, 5)
-    problem = adam_on(logits.log_softmax(1), logits, ones[:, :1], ones, ((0, 1), (1, 0)), ("cce", "q"), False)
-    assert isinstance(problem, TorchAdam)
+def test_an_energy_without_a_formula_is_rejected():
+    from pipeline.solver.backends.triton_descent import FusedAdam
+
+    with pytest.raises(ValueError, match="names: expected some of"):
+        FusedAdam(level(("cce", "tv")), torch.zeros(1, 3, 4, 5))
+
+
+def test_every_variant_has_a_formula():
+    from pipeline.solver.backends import triton_descent
+
+    assert set(triton_descent.RELAXATIONS) == set(RELAXATIONS)
+    assert set(triton_descent.CROSS_ENTROPIES) == set(CROSS_ENTROPIES)

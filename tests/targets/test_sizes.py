@@ -81,7 +81,7 @@ def test_rows_and_ids_must_match(tmp_path):
         (["a,1,x,0"], "line 2: cat is 'x'"),
         (["a,1,,0"], "line 2: cat is ''"),
         (["a,1,nan,0"], "line 2: cat is 'nan'"),
-        (["a,.5,.5"], "line 2: expected 3 values, one per class, got 2"),
+        (["a,.5,.5"], "line 2: expected 4 values, got 3"),
         (["a,.5,.5,0", "a,.5,.5,0"], "line 3: image a has a line already"),
         ([], "has no line with size targets"),
     ],

@@ -88,8 +88,11 @@ def test_learning_rate_follows_the_polynomial():
     assert rates == pytest.approx([0.05 * (1 - step / 3) ** 0.9 for step in (1, 2, 3)])
 
 
+@pytest.mark.parametrize("how", [{}, {"optimizer": "adamw", "schedule": "one_cycle"}], ids=["sgd", "adamw"])
 @pytest.mark.parametrize("stop_at", [1, 2])
-def test_interrupted_and_resumed_equals_uninterrupted(tmp_path, stop_at):
+def test_interrupted_and_resumed_equals_uninterrupted(tmp_path, stop_at, how):
+    settings = replace(SETTINGS, **how)
+
     def stopping_loader(plan):
         for number, batch in enumerate(loader(plan), 1):
             if number == stop_at:
@@ -98,9 +101,9 @@ def test_interrupted_and_resumed_equals_uninterrupted(tmp_path, stop_at):
 
     checkpoint = tmp_path / "c.pt"
     with pytest.raises(Interrupted, match=f"step {stop_at} of 3 is saved"):
-        run(checkpoint=checkpoint, make_loader=stopping_loader)
-    resumed, after = run(checkpoint=checkpoint)
-    whole, state = run()
+        run(settings, checkpoint=checkpoint, make_loader=stopping_loader)
+    resumed, after = run(settings, checkpoint=checkpoint)
+    whole, state = run(settings)
     assert equal_weights(resumed, whole)
     assert after.history == state.history
 

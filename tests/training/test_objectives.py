@@ -117,6 +117,25 @@ def test_self_labeling_reports_its_solver(logits, batch):
     assert parts["energy"] > 0
 
 
+def test_a_dense_neighbourhood_and_its_solver_go_together():
+    with pytest.raises(ValueError, match="neighborhood 'dense' with a solver of kind 'gradient'"):
+        Objective({"self_labeling": {**LABELING, "neighborhood": "dense"}})
+    with pytest.raises(ValueError, match="neighborhood 'grid4' with a solver of kind 'dense'"):
+        Objective({"self_labeling": {**LABELING, "solver": {**SOLVER, "kind": "dense"}}})
+
+
+def test_a_setting_that_the_solver_does_not_have_is_named_before_training():
+    with pytest.raises(ValueError, match="solver random_walker: has no learning_rate"):
+        Objective({"self_labeling": {**LABELING, "solver": {**SOLVER, "kind": "random_walker"}}})
+
+
+def test_predictions_that_are_no_numbers_are_left_to_the_training_loop(logits, batch):
+    with torch.no_grad():
+        logits[0, 0, 0, 0] = float("nan")
+    total, _ = Objective({"self_labeling": LABELING})(logits, batch)
+    assert total.isnan()
+
+
 def test_self_labeling_leaves_seeds_to_the_seed_term(logits, batch):
     Objective({"self_labeling": LABELING})(logits, batch)[0].backward()
     on_seeds = (batch["seeds"] != VOID)[:, None].expand_as(logits)
@@ -198,6 +217,7 @@ def test_proposals_count_where_there_is_no_seed(logits, batch):
 
 def test_dense_neighbourhood_gives_other_pseudo_labels(logits, batch):
     nearest = Objective({"self_labeling": LABELING})(logits, batch)[0]
-    dense = Objective({"self_labeling": {**LABELING, "neighborhood": "dense", "landmarks": 64}})(logits, batch)[0]
+    settings = {**LABELING, "neighborhood": "dense", "landmarks": 64, "solver": {**SOLVER, "kind": "dense"}}
+    dense = Objective({"self_labeling": settings})(logits, batch)[0]
     assert torch.isfinite(dense)
     assert not torch.isclose(nearest, dense)

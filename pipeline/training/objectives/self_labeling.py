@@ -13,9 +13,8 @@ from pipeline.crf.dense import DenseKernel
 from pipeline.crf.neighborhoods import NEIGHBORHOODS
 from pipeline.losses.cross_entropy import CROSS_ENTROPIES, entropy
 from pipeline.parallel import mean_over_ranks
-from pipeline.solver import solve
-from pipeline.solver.dense import solve_dense
-from pipeline.solver.solution import Solution, hard_labels
+from pipeline.solver import Edges, Kernel, Problem, Solution, hard_labels
+from pipeline.solver import solver as solver_of
 from pipeline.training.objectives import Batch, Prediction, Term, TermFunction
 
 
@@ -50,26 +49,32 @@ def self_labeling_term(
         entropy_weight: weight of the mean entropy of predictions on the same pixels, in the network step only.
         solver: kind and settings of the pseudo-label solver.
         labels: "soft", or "hard" for the one-hot arg max of the soft solution.
+
+    Raises:
+        ValueError: no such solver, a setting it does not have, or one that does not fit the neighbourhood.
     """
+    if (neighborhood == "dense") != (solver["kind"] == "dense"):
+        raise ValueError(
+            f"self_labeling: neighborhood {neighborhood!r} with a solver of kind {solver['kind']!r}; 'dense' needs 'dense'"
+        )
     pull: Callable[[Tensor, Tensor], Tensor] = CROSS_ENTROPIES[cross_entropy]
-    energy: dict[str, Any] = {
-        "cross_entropy": cross_entropy,
-        "relaxation": relaxation,
-        "unary_weight": unary_weight,
-        "pairwise_weight": pairwise_weight,
-    }
-    offsets = () if neighborhood == "dense" else NEIGHBORHOODS[neighborhood]
+    solve = solver_of(**solver)
+    quickly = solver["kind"] == "fast"  # with the compiler that this solver loads anyway
+
+    def neighbors(batch: Batch) -> Edges | Kernel:
+        if neighborhood == "dense":
+            bandwidths = {"sigma_rgb": sigma_rgb, "sigma_xy_px": sigma_xy_px}
+            return DenseKernel.build(batch["image"], batch["valid"], **bandwidths, landmarks=landmarks)
+        offsets = NEIGHBORHOODS[neighborhood]
+        return Edges(contrast_affinity(batch["image"], batch["valid"], offsets, sigma_rgb, compiled=quickly), offsets)
 
     def solved(log_probs: Tensor, batch: Batch) -> Solution:
-        seeds, valid = batch["seeds"], batch["valid"]
-        if neighborhood == "dense":
-            kernel = DenseKernel.build(batch["image"], valid, sigma_rgb=sigma_rgb, sigma_xy_px=sigma_xy_px, landmarks=landmarks)
-            steps = {name: value for name, value in solver.items() if name != "kind"}
-            return solve_dense(log_probs, seeds, kernel, valid=valid, **energy, **steps)
-        affinity = contrast_affinity(batch["image"], valid, offsets, sigma_rgb, compiled=solver["kind"] == "fast")
-        return solve(log_probs, seeds, affinity, offsets=offsets, valid=valid, **energy, **solver)
+        energy = (cross_entropy, relaxation, unary_weight, pairwise_weight)
+        return solve(Problem(log_probs, batch["seeds"], neighbors(batch), *energy, batch["valid"]))
 
     def self_labeling(prediction: Prediction, batch: Batch) -> Term:
+        if not bool(prediction.log_probs.detach().sum().isfinite()):
+            return Term(prediction.log_probs.sum())  # the network has diverged: the loop says so, and names the images
         seeds, valid = batch["seeds"], batch["valid"]
         solution = solved(prediction.log_probs.detach(), batch)
         pseudo_labels = solution.labels

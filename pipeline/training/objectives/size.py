@@ -17,11 +17,11 @@ def size_term(*, loss: str, weight: float, suppression: float) -> TermFunction:
     size_loss = size_losses.SIZE_LOSSES[loss]
 
     def size(prediction: Prediction, batch: Batch) -> Term:
-        means = size_losses.mean_probs(prediction.probs, batch["valid"])
-        targets = batch["size_targets"] if "size_targets" in batch else batch["tags"]  # barriers look at which are above zero
-        value = size_loss(means, targets).mean()
+        log_means = size_losses.log_mean_probs(prediction.log_probs, batch["valid"])
+        size_targets = batch["size_targets"] if "size_targets" in batch else batch["tags"]  # of tags, barriers use which are set
+        value = size_loss(log_means, size_targets).mean()
         if suppression > 0:
-            value = value + suppression * size_losses.suppression(means, targets).mean()
+            value = value + suppression * size_losses.suppression(log_means, size_targets).mean()
         return Term(weight * value)
 
     return size

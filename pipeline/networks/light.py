@@ -1,0 +1,53 @@
+"""A light head for CPUs: features of strides 4, 8 and 16 at one width, summed at stride 8, one 3x3 convolution, a classifier.
+
+Not in either paper. It is what a network can afford that is trained in minutes on kept features of a frozen encoder.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from torch import Tensor, nn
+from torch.nn.functional import interpolate
+
+from pipeline.networks.base import Normalization, SegmentationNetwork
+from pipeline.networks.encoders import ENCODERS
+
+WIDTH = 96
+USED = (2, 3, 4)
+"""Which of the encoder's maps are read: those of strides 4, 8 and 16."""
+
+
+class LightNetwork(SegmentationNetwork):
+    """An encoder of `ENCODERS` and the light head.
+
+    Args:
+        num_classes: C.
+        encoder: key of `ENCODERS`.
+    """
+
+    def __init__(self, num_classes: int, *, encoder: str) -> None:
+        super().__init__()
+        spec = ENCODERS[encoder]
+        self.normalization = Normalization(spec.mean, spec.std)
+        self.encoder = spec.build(output_stride=32)
+        channels = [self.encoder.out_channels[index] for index in USED]
+        self.project = nn.ModuleList(
+            nn.Sequential(nn.Conv2d(count, WIDTH, 1, bias=False), nn.BatchNorm2d(WIDTH)) for count in channels
+        )
+        self.fuse = nn.Sequential(nn.Conv2d(WIDTH, WIDTH, 3, padding=1, bias=False), nn.BatchNorm2d(WIDTH), nn.ReLU(inplace=True))
+        self.classifier = nn.Conv2d(WIDTH, num_classes, 1)
+        self.head = (self.project, self.fuse, self.classifier)
+
+    def features(self, image: Tensor) -> list[Tensor]:
+        """Map (B, 3, H, W) colours in [0, 1], sides divisible by 16, to features of strides 4, 8 and 16."""
+        maps = self.encoder(self.normalization(image))
+        return [maps[index] for index in USED]
+
+    def decode(self, features: Sequence[Tensor], size: Sequence[int]) -> Tensor:
+        """Map features to (B, C, H, W) logits."""
+        middle = features[1].shape[-2:]
+        projected = [project(one) for project, one in zip(self.project, features, strict=True)]
+        summed = sum(interpolate(one, size=middle, mode="bilinear", align_corners=False) for one in projected)
+        scores = self.classifier(self.fuse(summed))
+        return interpolate(scores, size=size, mode="bilinear", align_corners=False)

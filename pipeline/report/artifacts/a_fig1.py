@@ -1,0 +1,136 @@
+"""Figure 1 of [SIZE]: what kinds of supervision cost in seconds per image, and what accuracy they buy on PASCAL VOC.
+
+Seconds follow the rule of Bearman et al. (appendix A.1, `labeling_cost`), once with the statistics of PASCAL VOC 2012 and once
+with those of the data set that was trained on. Accuracies of points, sizes and masks are runs; those of tags and boxes the paper
+took from others: the one for tags is printed in its Table 2, the one for boxes only inside the picture, so it is absent here.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from pipeline import paths
+from pipeline.report.artifact import Artifact, Data
+from pipeline.report.curves import dots_handles
+from pipeline.report.labeling_cost import LABEL_KINDS, VOC_STATISTICS, labeling_seconds, read_statistics
+from pipeline.report.points import MIOU_LABEL, TRAINED, number_columns, sources, table_rows
+from pipeline.report.runs import COMPARISON, Where, wheres
+from pipeline.report.style import COLUMN_WIDTH_IN, METHOD_STYLE, new_figure
+
+NONE = "printed in the picture only"
+
+
+class Kind(NamedTuple):
+    """One kind of supervision."""
+
+    id: str
+    """Row of the printed accuracy."""
+    cost: str
+    """Of `LABEL_KINDS`."""
+    style: str
+    """Of `METHOD_STYLE`."""
+    run: Where | None = None
+
+
+KINDS = {
+    "tags": Kind("tag", "tag", "tag"),
+    "points": Kind("point", "point", "pce_crf", Where(family="scribble_sizes", method="pce_crf", length_ratio=0.0)),
+    "size targets": Kind(
+        "size", "size", "size_crf", Where(family="size_noise", method="size_crf", mre=0.08, noise_default=False)
+    ),
+    "boxes": Kind("box", "box", "box"),
+    "full masks": Kind("full", "full mask", "full", Where(family="size_noise", method="full")),
+}
+"""Cheapest first, as in the paper's table."""
+
+
+def compute(data: Data) -> pd.DataFrame:
+    """Return cost and accuracy of every kind of supervision.
+
+    Returns:
+        One row per kind: series (name), kind, run (empty where not trained), seconds_voc and seconds_ours (per image, by the rule
+        with the statistics of PASCAL VOC and of our data set), the columns of `COMPARISON`, source (of the accuracy) and
+        seconds_source (of the time per item).
+
+    Raises:
+        ValueError: a run or a value is missing, the runs differ in profile, data set or network, or the statistics are not
+            those of any data set.
+    """
+    by_rule, here = labeling_seconds(VOC_STATISTICS), labeling_seconds(read_statistics("voc"))
+    kinds = list(KINDS.values())
+    rows = {series: kind.run for series, kind in KINDS.items()}
+    frame = table_rows(data.runs, rows, lambda series: data.printed(KINDS[series].id, "mIoU"))
+    frame["kind"] = [kind.id for kind in kinds]
+    frame["seconds_voc"] = [by_rule[kind.cost] for kind in kinds]
+    frame["seconds_ours"] = [here[kind.cost] for kind in kinds]
+    frame["source"] = sources(frame)
+    frame.loc[frame["published_percent"].isna() & (frame["source"] != TRAINED), "source"] = NONE
+    frame["seconds_source"] = [LABEL_KINDS[kind.cost].source for kind in kinds]
+    return frame[["series", "kind", "run", "seconds_voc", "seconds_ours", *COMPARISON, "source", "seconds_source"]]
+
+
+def tabulate(frame: pd.DataFrame, _: Data) -> pd.DataFrame:
+    """Return the table below the paper's figure: a row per kind of supervision; seconds per image, then mIoU in percent."""
+    columns = {
+        "supervision": frame["series"],
+        "seconds per image, PASCAL VOC": frame["seconds_voc"],
+        "seconds per image, our data set": frame["seconds_ours"],
+        **number_columns(frame, "mIoU"),
+        "accuracy": frame["source"],
+        "time per item": frame["seconds_source"],
+    }
+    return pd.DataFrame(columns)
+
+
+def draw(frame: pd.DataFrame, _: Data) -> Figure:
+    """Return accuracy over seconds per image (logarithmic): published hollow at PASCAL's cost, ours filled at our data set's."""
+    figure = new_figure(COLUMN_WIDTH_IN, 2.8)
+    axes = figure.add_subplot()
+    handles = []
+    for row in frame.to_dict("records"):
+        look = METHOD_STYLE[KINDS[str(row["series"])].style]
+        if pd.notna(row["published_percent"]):
+            style: dict[str, Any] = {"markersize": 8, "markerfacecolor": "none", "markeredgecolor": look.color}
+            axes.plot(row["seconds_voc"], row["published_percent"], look.marker, **style)
+        if pd.notna(row["ours_percent"]):
+            spread = row["ours_std_percent"] if pd.notna(row["ours_std_percent"]) else None
+            axes.errorbar(
+                row["seconds_ours"], row["ours_percent"], yerr=spread, fmt=look.marker, color=look.color, markersize=5, capsize=2
+            )
+        seconds = f"{row['series']}, {row['seconds_voc']:.0f} s"
+        if pd.notna(row["published_percent"]) or pd.notna(row["ours_percent"]):
+            handles += axes.plot([], [], look.marker, color=look.color, label=seconds)
+    axes.set_xscale("log")
+    axes.set_xticks([5, 10, 20, 50, 100, 200, 500], ["5", "10", "20", "50", "100", "200", "500"])
+    axes.minorticks_off()
+    axes.set_xlim(*_limits(frame))
+    axes.margins(y=0.1)
+    axes.set_xlabel("labelling time per image (s)")
+    axes.set_ylabel(MIOU_LABEL)
+    figure.legend(handles=[*handles, *dots_handles()], loc="outside upper center", ncols=2, columnspacing=1.2)
+    return figure
+
+
+def _limits(frame: pd.DataFrame) -> tuple[float, float]:
+    """Return the ends of the axis: all seconds with a margin, and at least one decade, which has enough ticks to be read."""
+    seconds = frame[["seconds_voc", "seconds_ours"]].to_numpy()
+    low, high = float(seconds.min()), float(seconds.max())
+    return low / 1.3, max(high, 10 * low) * 1.3
+
+
+ARTIFACT = Artifact(
+    id="a-fig1",
+    title="Labelling time against accuracy by type of supervision",
+    shows="Mean IoU over the seconds that one image takes to annotate, for points, size targets and full masks.",
+    paper="Size targets take a fraction of the time of full masks and reach most of their accuracy.",
+    look_for="Whether size targets lie clearly above points for the little that they cost more.",
+    runs=wheres(kind.run for kind in KINDS.values()),
+    inputs=(paths.DATA_STATISTICS,),
+    places=("fig. 1",),
+    compute=compute,
+    draw=draw,
+    tabulate=tabulate,
+)

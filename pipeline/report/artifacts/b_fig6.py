@@ -1,0 +1,89 @@
+"""Figure 6 of [SSL]: gradient descent, hard and soft self-labelling against the length of scribbles.
+
+One panel per neighbourhood. The paper prints curves as a picture only; the numbers at full length are those of its Table 4 and
+stand here as hollow markers.
+"""
+
+from __future__ import annotations
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from pipeline.report.artifact import Artifact, Data
+from pipeline.report.curves import curve_handle, draw_series, published_handles
+from pipeline.report.points import LENGTH_LABEL, MIOU_LABEL, curve_points, pivoted
+from pipeline.report.runs import NAN, Where
+from pipeline.report.style import METHOD_STYLE, TEXT_WIDTH_IN, new_figure
+
+_METHODS = Where(family="methods")
+CURVES = {
+    "gradient descent, NN": _METHODS.but(method="gd_nn"),
+    "gradient descent, DN": _METHODS.but(method="gd_dn"),
+    "hard self-labelling, NN": _METHODS.but(method="hard_nn"),
+    "hard self-labelling, DN": _METHODS.but(method="hard_dn"),
+    "soft self-labelling, NN": Where(family="potts", cross_entropy="cce", relaxation="q"),
+    "soft self-labelling, DN": _METHODS.but(method="soft_dn"),
+}
+PANELS = {
+    "nearest neighbours": {
+        "gradient descent, NN": "gd_nn",
+        "hard self-labelling, NN": "hard_nn",
+        "soft self-labelling, NN": "soft",
+    },
+    "dense neighbourhood": {
+        "gradient descent, DN": "gd_dn",
+        "hard self-labelling, DN": "hard_dn",
+        "soft self-labelling, DN": "soft_dn",
+    },
+}
+"""Title of a panel to its series and their looks."""
+
+
+def compute(data: Data) -> pd.DataFrame:
+    """Return the points of all curves, averaged over seeds.
+
+    Returns:
+        One row per point: series, run, length_ratio and the columns of `COMPARISON`.
+
+    Raises:
+        ValueError: a run or a value is missing, or the runs differ in profile, data set or network.
+    """
+
+    def printed(series: str, length: float) -> float:
+        method, neighborhood = series.split(", ")
+        return data.printed(method, neighborhood, "b-tab4") if length == 1 else NAN
+
+    return curve_points(data.runs, CURVES, "length_ratio", printed)
+
+
+def tabulate(frame: pd.DataFrame, _: Data) -> pd.DataFrame:
+    """Return a row per method; per length published, ours and the difference, in percent; no empty column."""
+    return pivoted(frame, "series", "method", "length_ratio").dropna(axis="columns", how="all")
+
+
+def draw(frame: pd.DataFrame, _: Data) -> Figure:
+    """Return a panel of curves per neighbourhood; bands are one standard deviation over seeds."""
+    figure = new_figure(TEXT_WIDTH_IN, 2.9)
+    panels = figure.subplots(1, len(PANELS), sharey=True)
+    for axes, (title, styles) in zip(panels, PANELS.items(), strict=True):
+        draw_series(axes, frame, "length_ratio", {series: METHOD_STYLE[key]._replace(line="-") for series, key in styles.items()})
+        axes.margins(y=0.08)
+        axes.set(xlabel=LENGTH_LABEL, title=title)
+    panels[0].set_ylabel(MIOU_LABEL)
+    handles = [curve_handle(METHOD_STYLE[key]) for key in PANELS["nearest neighbours"].values()]
+    figure.legend(handles=[*handles, *published_handles(frame)], loc="outside upper center", ncols=4)
+    return figure
+
+
+ARTIFACT = Artifact(
+    id="b-fig6",
+    title="Optimisation methods against scribble length",
+    shows="Gradient descent, hard and soft self-labelling against scribble length, per neighbourhood.",
+    paper="Soft self-labelling on nearest neighbours is best; gradient descent needs the dense neighbourhood.",
+    look_for="The purple curve in the panel of nearest neighbours against all others.",
+    runs=tuple(CURVES.values()),
+    places=("section 3.4", "table 4"),
+    compute=compute,
+    draw=draw,
+    tabulate=tabulate,
+)

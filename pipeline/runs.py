@@ -1,0 +1,193 @@
+"""A run resolved in one place: what it is made of, before training (`Job`) and afterwards (`Trained`).
+
+    Job(family, name, params)        settings, archive(split), objective, resize_px, network(...), files it reads
+    Trained.of(family, name)         the same of trained weights, from the record beside them
+    objective_terms(params, name)    the terms of an objective, its solver's settings in place of the solver's name
+
+Both know the size of the network's input (`resize_px`), so that nobody else decides from `input` what pictures are resized to.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from pipeline import paths
+from pipeline.datasets.prepared import PreparedArchive
+from pipeline.networks import build_network
+from pipeline.networks.base import Network
+from pipeline.params import Params, Run, Supervision, Training
+from pipeline.training.checkpoint import load_state
+
+Settings = dict[str, Any]
+
+
+def resize_px(training: Mapping[str, Any]) -> int | None:
+    """Return the side of the square that whole pictures are resized to; None: the network sees them at their own size.
+
+    >>> resize_px({"input": "resize", "image_size_px": 64}), resize_px({"input": "crop", "image_size_px": 64})
+    (64, None)
+    """
+    return training["image_size_px"] if training["input"] == "resize" else None
+
+
+def objective_terms(params: Params, name: str) -> Settings:
+    """Return the settings of every term of an objective, None for those left out, the solver's settings in place of its name."""
+    terms = params.objectives[name].model_dump()
+    if terms["self_labeling"] is not None:
+        terms["self_labeling"]["solver"] = params.solver[terms["self_labeling"]["solver"]].model_dump(exclude_none=True)
+    return terms
+
+
+@dataclass(frozen=True)
+class Job:
+    """One repetition of a run with everything it refers to, in plain values."""
+
+    family: str
+    name: str
+    params: Params
+    repetition: int = 0
+
+    @property
+    def run(self) -> Run:
+        """The run itself."""
+        return self.params.run(self.family, self.name)
+
+    @property
+    def label(self) -> str:
+        """Name in messages."""
+        of_many = f" ({self.repetition + 1} of {self.params.repetitions})" if self.params.repetitions > 1 else ""
+        return f"{self.family}/{self.name}{of_many}"
+
+    @property
+    def training(self) -> Training:
+        """Its optimisation settings."""
+        return self.params.training[self.run.training]
+
+    @property
+    def supervision(self) -> Supervision:
+        """What the annotator gave."""
+        return self.params.supervision[self.run.supervision]
+
+    @property
+    def objective(self) -> Settings:
+        """Its loss terms."""
+        return objective_terms(self.params, self.run.objective)
+
+    @property
+    def resize_px(self) -> int | None:
+        """Side of the square that whole pictures are resized to, or None."""
+        return resize_px(self.training.model_dump())
+
+    @property
+    def start(self) -> Path | None:
+        """The weights it starts from: those of the same repetition of another run."""
+        return None if self.run.start is None else paths.weights(*self.run.start.split("/"), self.repetition)
+
+    @property
+    def pretrained(self) -> Path | None:
+        """The pre-trained encoder that it starts from, unless it starts from another run."""
+        wanted = self.params.networks[self.run.network].weights is not None and self.start is None
+        return paths.pretrained_weights(self.run.network) if wanted else None
+
+    def archive(self, split: str) -> PreparedArchive:
+        """Open the pictures of a split as this run sees them."""
+        return PreparedArchive(paths.prepared(self.run.dataset, split), **self.supervision.view)
+
+    def network(self, num_classes: int) -> Network:
+        """Return its network, random or with a pre-trained encoder; not yet with the weights that `start` names."""
+        return build_network(self.params.networks[self.run.network].model_dump(), num_classes, weights=self.pretrained)
+
+    def settings(self) -> Settings:
+        """Return all that identifies the run's result besides data and code, as its record holds it."""
+        return {
+            "seed": self.params.seed,
+            "run": self.run.model_dump(exclude={"method", "score_train"}),
+            "network": self.params.networks[self.run.network].model_dump(),
+            "training": self.training.model_dump(),
+            "objective": self.objective,
+            "supervision": self.supervision.model_dump(),
+        }
+
+    def identity(self) -> Settings:
+        """Return the settings that its weights and history depend on."""
+        settings = self.settings()
+        settings["training"] = {
+            key: value for key, value in settings["training"].items() if key not in ("workers", "cache_images")
+        }
+        return settings
+
+    def files(self) -> list[Path]:
+        """Return the files the repetition depends on."""
+        read = [paths.code(self.family), paths.prepared(self.run.dataset, "train")]
+        if self.training.validate_every_epochs > 0:
+            read.append(paths.prepared(self.run.dataset, "val"))
+        read += sorted(paths.supervision(self.run.variant).glob("*"))
+        return read + [path for path in (self.pretrained, self.start) if path is not None]
+
+    def unfinished(self) -> Path:
+        """Return the scratch folder of the repetition, named after a digest of settings, code and data."""
+        digest = hashlib.sha256(json.dumps(self.identity(), sort_keys=True).encode())
+        for path in self.files():
+            if path.suffix == ".zip":  # the directory of an archive holds a checksum of every member
+                with zipfile.ZipFile(path) as archive:
+                    digest.update(repr([(info.filename, info.CRC) for info in archive.infolist()]).encode())
+            else:
+                digest.update(path.read_bytes())
+        return paths.unfinished(self.family, self.name, self.repetition, digest.hexdigest()[:16])
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A run that has been trained, as the record beside its weights describes it.
+
+    Attributes:
+        record: content of run.json: `Job.settings` with profile, device, repetitions, class_names, palette and annotation.
+    """
+
+    record: Mapping[str, Any]
+
+    @classmethod
+    def of(cls, family: str, name: str) -> Trained:
+        """Read the record of models/FAMILY/RUN.
+
+        Raises:
+            FileNotFoundError: the run has not been trained.
+        """
+        return cls(json.loads(paths.run_record(family, name).read_text(encoding="utf-8")))
+
+    @property
+    def resize_px(self) -> int | None:
+        """Side of the square that whole pictures are resized to, or None."""
+        return resize_px(self.record["training"])
+
+    @property
+    def dataset(self) -> str:
+        """Key of its data set."""
+        return str(self.record["run"]["dataset"])
+
+    @property
+    def subset(self) -> Settings:
+        """The part of the data set that it saw, as arguments of `PreparedArchive`."""
+        return dict(self.record["supervision"]["subset"] or {})
+
+    def archive(self, split: str) -> PreparedArchive:
+        """Open the pictures of a split as the run saw them."""
+        return PreparedArchive(paths.prepared(self.dataset, split), **self.subset)
+
+    def network(self, num_classes: int, weights: Path, device: torch.device) -> Network:
+        """Return its network with these weights, in evaluation mode.
+
+        Raises:
+            RuntimeError: the weights are those of another network.
+        """
+        network = build_network(self.record["network"], num_classes).to(device).eval()
+        network.load_state_dict(load_state(weights, device))
+        return network

@@ -1,0 +1,331 @@
+"""`solve_fast` compiled for a CPU core: the edges, the coarser problems, their solutions as a start, and the fine descent.
+
+The same in torch stands in `pipeline.solver.fast`; tests compare the two. On small images torch's calls take longer than their
+work: around the descents there are some hundred.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from numba import njit
+
+from pipeline.conventions import VOID
+from pipeline.crf.neighborhoods import Offset, Offsets
+from pipeline.solver.backends import numba_descent
+from pipeline.solver.backends.numba_descent import Image, descend
+from pipeline.solver.pace import BLOCK_PX, LARGEST_FALL, SMALLEST_PROB, Descended, Schedule
+from pipeline.solver.problem import Problem
+
+ZERO = np.float32(0)
+NEAR, FAR = np.float32(3 / 4), np.float32(1 / 4)
+"""Parts of a pixel's own block and of the next one, in a field made smooth: code below takes `BLOCK_PX` for 2."""
+
+COMPILED: dict[str, Any] = {
+    "cache": True,
+    "nogil": True,
+    "error_model": "numpy",  # no check for zero before a division, which would keep loops from becoming vector instructions
+    "fastmath": {"contract", "reassoc", "nsz"},  # sums in any order; nan and infinity keep their meaning
+}
+
+
+class Level(NamedTuple):
+    """One of the problems from coarse to fine, as `pipeline.solver.fast.Level`.
+
+    Attributes:
+        image: (B, C, H, W), (B, H, W) and (B, E, H, W) fields.
+        seeds: (B, H, W) int64, each a class or `VOID`.
+        offsets: E pairs (dy, dx).
+        names: keys of `CROSS_ENTROPIES` and `RELAXATIONS`.
+    """
+
+    image: Image
+    seeds: np.ndarray
+    offsets: Offsets
+    names: tuple[str, str]
+
+
+def knows(cross_entropy: str, relaxation: str) -> bool:
+    """Return whether there is compiled code for the energy."""
+    return numba_descent.knows(cross_entropy, relaxation)
+
+
+def solve(problem: Problem, schedule: Schedule) -> Descended:
+    """Solve a problem in float32 on the CPU whose names this backend `knows`."""
+    seeds, (affinity, offsets) = problem.seeds.contiguous().numpy(), problem.edges
+    free = problem.free.contiguous().numpy()
+    edges, scale = np.empty(affinity.shape, np.float32), np.empty(seeds.shape, np.float32)
+    weights = Weights(np.float32(problem.unary_weight), np.float32(problem.pairwise_weight))
+    _weigh(affinity.detach().float().contiguous().numpy(), seeds, free, _displacements(offsets), VOID, weights, edges, scale)
+    image = Image(problem.log_probs.numpy(), problem.log_probs.exp().numpy(), scale, edges)
+    level = Level(image, seeds, offsets, (problem.cross_entropy, problem.relaxation))
+    logits = _start(level, schedule)
+    labels, energies, rests = descend(image, offsets, level.names, logits, schedule)
+    return Descended(torch.from_numpy(labels), torch.from_numpy(energies).float(), torch.from_numpy(rests))
+
+
+class Weights(NamedTuple):
+    """eta and lambda, float32."""
+
+    unary: np.float32
+    pairwise: np.float32
+
+
+def _displacements(offsets: Offsets) -> np.ndarray:
+    return np.array(offsets, np.int64).reshape(-1, 2)
+
+
+@njit(**COMPILED)
+def _weigh(
+    affinity: np.ndarray,
+    seeds: np.ndarray,
+    free: np.ndarray,
+    displacements: np.ndarray,
+    void: int,
+    weights: Weights,
+    edges: np.ndarray,
+    scale: np.ndarray,
+) -> None:
+    """Write lambda w of edges, 0 between seeds and out of the image, and eta at free pixels, else 0."""
+    batch, count, height, width = affinity.shape
+    for b in range(batch):
+        for y in range(height):
+            for x in range(width):
+                scale[b, y, x] = weights.unary if free[b, y, x] else ZERO
+        for e in range(count):
+            dy, dx = displacements[e]
+            for y in range(height):
+                inside = 0 <= y + dy < height
+                for x in range(width):
+                    counts = inside and 0 <= x + dx < width
+                    if counts:
+                        counts = seeds[b, y, x] == void or seeds[b, y + dy, x + dx] == void
+                    edges[b, e, y, x] = weights.pairwise * affinity[b, e, y, x] if counts else ZERO
+
+
+@njit(**COMPILED)
+def _sum_squares(values: np.ndarray, width: int, scratch: np.ndarray, sums: np.ndarray) -> None:
+    """Write the sums of squares of 2 by 2 in a field of even sides, pixels in rows."""
+    for row in range(len(values) // (2 * width)):
+        for x in range(width):
+            scratch[row * width + x] = values[2 * row * width + x] + values[(2 * row + 1) * width + x]
+    for block in range(len(sums)):
+        sums[block] = scratch[2 * block] + scratch[2 * block + 1]
+
+
+@njit(**COMPILED)
+def _sum_blocks(
+    probs: np.ndarray,
+    seeds: np.ndarray,
+    scale: np.ndarray,
+    width: int,
+    void: int,
+    means: np.ndarray,
+    small_seeds: np.ndarray,
+    count: np.ndarray,
+) -> None:
+    """Do one image: fields are (C, N) and (N,), of pixels or of blocks in rows."""
+    classes, pixels = probs.shape
+    weighted, scratch = np.empty(pixels, np.float32), np.empty(pixels // 2, np.float32)
+    plain, mass = np.empty_like(count), np.zeros_like(count)
+    _sum_squares(scale, width, scratch, count)
+    for c in range(classes):
+        values, sums = probs[c], means[c]
+        for pixel in range(pixels):
+            weighted[pixel] = scale[pixel] * values[pixel]
+        _sum_squares(weighted, width, scratch, sums)
+        _sum_squares(values, width, scratch, plain)
+        for block in range(len(count)):
+            sums[block] = sums[block] if count[block] > ZERO else plain[block]
+            mass[block] += sums[block]
+    for c in range(classes):
+        sums = means[c]
+        for block in range(len(count)):
+            sums[block] /= mass[block]
+    small_seeds[:] = void
+    votes = np.zeros((len(count), classes), np.int8)
+    for again in range(2):
+        for pixel in range(pixels):
+            seed = seeds[pixel]
+            if seed == void:
+                continue
+            block = pixel // (2 * width) * (width // 2) + pixel % width // 2
+            if not again:
+                votes[block, seed] += 1
+                count[block] = ZERO
+                continue
+            best = small_seeds[block]
+            if best == void or (votes[block, seed], best) > (votes[block, best], seed):
+                small_seeds[block] = seed
+
+
+class Crossings(NamedTuple):
+    """Which displacements between blocks an edge crosses, by where in its block it starts.
+
+    Attributes:
+        ends: (K, 2) int64, pairs (dy, dx) in blocks.
+        slots: (E, side, side) int64, an index of `ends`, or -1 for an edge that stays within its block.
+    """
+
+    ends: np.ndarray
+    slots: np.ndarray
+
+
+class Blocks(NamedTuple):
+    """What is written of a problem whose pixels are blocks.
+
+    Attributes:
+        means: (B, C, h, w) float32, predictions.
+        seeds: (B, h, w) int64.
+        edges: (B, K, h, w) float32, 0 at first.
+        count: (B, h, w) float32, eta times the number of free pixels.
+    """
+
+    means: np.ndarray
+    seeds: np.ndarray
+    edges: np.ndarray
+    count: np.ndarray
+
+
+@njit(**COMPILED)
+def _sum_edges(edges: np.ndarray, crossings: Crossings, void: int, small_seeds: np.ndarray, small: np.ndarray) -> None:
+    """Do one image: add `edges` (E, H, W) up to those between blocks, `small` (K, h, w), which are 0 at first."""
+    slots, ends = crossings.slots, crossings.ends
+    side = slots.shape[1]
+    _, height, width = edges.shape
+    rows, columns = small_seeds.shape
+    for e in range(len(edges)):
+        for y in range(side):
+            for x in range(side):
+                slot = slots[e, y, x]
+                if slot >= 0:
+                    for row in range(-(-(height - y) // side)):
+                        for column in range(-(-(width - x) // side)):
+                            small[slot, row, column] += edges[e, row * side + y, column * side + x]
+    # Between two blocks that are seeds the energy is a constant, as between pixels.
+    for slot in range(len(small)):
+        dy, dx = ends[slot]
+        for y in range(max(0, -dy), min(rows, rows - dy)):
+            for x in range(max(0, -dx), min(columns, columns - dx)):
+                if small_seeds[y, x] != void and small_seeds[y + dy, x + dx] != void:
+                    small[slot, y, x] = ZERO
+
+
+@njit(**COMPILED)
+def _coarsen(image: Image, seeds: np.ndarray, crossings: Crossings, void: int, blocks: Blocks) -> None:
+    """Fill `blocks` from fields whose sides are even."""
+    batch, classes, height, width = image.probs.shape
+    pixels, count = height * width, height * width // 4
+    for b in range(batch):
+        of_pixels = (image.probs[b].reshape(classes, pixels), seeds[b].reshape(pixels), image.scale[b].reshape(pixels))
+        of_blocks = (blocks.means[b].reshape(classes, count), blocks.seeds[b].reshape(count), blocks.count[b].reshape(count))
+        _sum_blocks(*of_pixels, width, void, *of_blocks)
+        _sum_edges(image.edges[b], crossings, void, blocks.seeds[b], blocks.edges[b])
+
+
+def coarse_problem(level: Level) -> Level:
+    """Return the problem whose pixels are blocks, as `pipeline.solver.fast.coarse_problem`."""
+    image, seeds = level.image, level.seeds
+    if seeds.shape[1] % BLOCK_PX or seeds.shape[2] % BLOCK_PX:
+        frame = ((0, -seeds.shape[1] % BLOCK_PX), (0, -seeds.shape[2] % BLOCK_PX))
+        probs, edges = (np.pad(field, ((0, 0), (0, 0), *frame)) for field in (image.probs, image.edges))
+        seeds, scale = np.pad(seeds, ((0, 0), *frame), constant_values=VOID), np.pad(image.scale, ((0, 0), *frame))
+        image = image._replace(probs=probs, scale=scale, edges=edges)
+    batch, classes, height, width = image.probs.shape
+    size = (height // BLOCK_PX, width // BLOCK_PX)
+    ends, slots = _coarse_displacements(level.offsets)
+    means, count = np.empty((batch, classes, *size), np.float32), np.empty((batch, *size), np.float32)
+    small_seeds, small_edges = np.empty((batch, *size), np.int64), np.zeros((batch, len(ends), *size), np.float32)
+    blocks = Blocks(means, small_seeds, small_edges, count)
+    _coarsen(image, seeds, Crossings(_displacements(ends), slots), VOID, blocks)
+    log_probs = np.log(np.maximum(means, np.float32(SMALLEST_PROB)))
+    return Level(Image(log_probs, np.exp(log_probs), count, small_edges), small_seeds, ends, level.names)
+
+
+@cache
+def _coarse_displacements(offsets: Offsets) -> tuple[Offsets, np.ndarray]:
+    """Return the displacements between blocks, K pairs, and which of them an edge crosses by where in its block it starts.
+
+    The second is (E, BLOCK_PX, BLOCK_PX) int64: an index, or -1 for an edge that stays within its block.
+    """
+    found: dict[Offset, int] = {}
+    slots = np.full((len(offsets), BLOCK_PX, BLOCK_PX), -1)
+    for edge, (dy, dx) in enumerate(offsets):
+        for y in range(BLOCK_PX):
+            for x in range(BLOCK_PX):
+                end = ((y + dy) // BLOCK_PX, (x + dx) // BLOCK_PX)
+                if end != (0, 0):
+                    slots[edge, y, x] = found.setdefault(end, len(found))
+    return tuple(found), slots
+
+
+@njit(**COMPILED)
+def _interpolate(log_probs: np.ndarray, change: np.ndarray, seeds: np.ndarray, void: int, logits: np.ndarray) -> None:
+    """Write the prediction plus the field `change` of blocks, made smooth, and at seeds the logits of one-hot labels."""
+    batch, classes, height, width = log_probs.shape
+    rows, columns = change.shape[2:]
+    wide = np.empty((rows, 2 * columns), np.float32)
+    for b in range(batch):
+        for c in range(classes):
+            coarse = change[b, c]
+            for row in range(rows):
+                last = columns - 1
+                wide[row, 0], wide[row, 2 * last + 1] = coarse[row, 0], coarse[row, last]
+                for column in range(last):  # bilinear: the two pixels between the centres of two blocks
+                    wide[row, 2 * column + 1] = NEAR * coarse[row, column] + FAR * coarse[row, column + 1]
+                    wide[row, 2 * column + 2] = FAR * coarse[row, column] + NEAR * coarse[row, column + 1]
+            for y in range(height):
+                near, far = y // 2, min(max(y // 2 - 1 + 2 * (y % 2), 0), rows - 1)
+                for x in range(width):
+                    logits[b, c, y, x] = log_probs[b, c, y, x] + (NEAR * wide[near, x] + FAR * wide[far, x])
+    _set_seeds(seeds, void, logits)
+
+
+def _start(level: Level, schedule: Schedule) -> np.ndarray:
+    """Return logits to start from, as `pipeline.solver.fast`: (B, C, H, W)."""
+    coarser = schedule.next
+    if coarser is None or min(level.seeds.shape[1:]) < 2 * BLOCK_PX:
+        logits = level.image.log_probs.copy()
+        _set_seeds(level.seeds, VOID, logits)
+        return logits
+    small = coarse_problem(level)
+    change = _start(small, coarser)
+    descend(small.image, small.offsets, small.names, change, coarser)
+    _subtract(small.image.log_probs, np.float32(LARGEST_FALL), change)
+    logits = np.empty_like(level.image.log_probs)
+    _interpolate(level.image.log_probs, change, level.seeds, VOID, logits)
+    return logits
+
+
+@njit(**COMPILED)
+def _set_seeds(seeds: np.ndarray, void: int, logits: np.ndarray) -> None:
+    """Write the logits of one-hot labels at seeds."""
+    batch, classes, height, width = logits.shape
+    for b in range(batch):
+        for y in range(height):
+            for x in range(width):
+                if seeds[b, y, x] != void:
+                    for c in range(classes):
+                        logits[b, c, y, x] = ZERO if c == seeds[b, y, x] else -np.inf
+
+
+@njit(**COMPILED)
+def _subtract(log_probs: np.ndarray, most: float, logits: np.ndarray) -> None:
+    """Write how `logits` differ from the prediction, the largest of each pixel being 0 in both; none falls by over `most`."""
+    batch, classes, height, width = log_probs.shape
+    largest = np.empty((2, width), np.float32)
+    for b in range(batch):
+        for y in range(height):
+            largest[:] = -np.inf
+            for c in range(classes):
+                row, predicted = logits[b, c, y], log_probs[b, c, y]
+                for x in range(width):
+                    largest[0, x] = max(largest[0, x], row[x])
+                    largest[1, x] = max(largest[1, x], predicted[x])
+            for c in range(classes):
+                row, predicted = logits[b, c, y], log_probs[b, c, y]
+                for x in range(width):
+                    row[x] = max((row[x] - largest[0, x]) - (predicted[x] - largest[1, x]), -most)
