@@ -105,7 +105,8 @@ class Person:
         self.painted()
 
     def painted(self):
-        """Wait until what was asked for is on the screen."""
+        """Wait until what was asked for is on the screen, and the view stands still."""
+        self.page.wait_for_function("() => !document.querySelector('.moving')")
         self.page.evaluate("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
 
     def act(self, action):
