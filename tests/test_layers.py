@@ -30,7 +30,7 @@ MAY_IMPORT = {
     "datasets": {"conventions", "files"},
     "training": {"conventions", "files", "parallel", "losses", "crf", "solver", "networks"},
     "evaluation": {"conventions", "parallel", "metrics"},
-    "report": {"conventions", "files", "losses", "metrics", "datasets"},
+    "report": {"conventions", "files", "paths", "losses", "metrics", "datasets"},
 }
 """Layer -> other layers it may import. Stages and command-line tools may import everything."""
 
