@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable, Iterable, Mapping
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 from pipeline import paths
@@ -75,6 +76,56 @@ stages:
 CONFUSION = """\
       - reports/{family}/confusion.csv:
           cache: false
+"""
+
+
+SOLVED = """\
+
+  pseudo_labels:
+    desc: Soft labels of all relaxations from one network, and solvers against the exact optimum
+    wdir: ../..
+    cmd: python -m pipeline.stages.pseudo_labels
+    deps:
+      - data/prepared/{dataset}/train.zip
+      - data/supervision/{variant}
+      - models/{run}
+{code}
+    params:
+      - figures.panel_run
+      - figures.panel_objective
+      - figures.panel_dense_objective
+      - figures.panel_images
+      - figures.solver_images
+      - objectives.{objective}
+      - objectives.{dense_objective}
+      - terms.self_labeling
+      - solver
+    outs:
+      - models/panels/b-fig5.npz
+      - models/panels/b-fig7.npz
+      - reports/{family}/solvers.csv:
+          cache: false
+"""
+
+PANELS = """\
+
+  panels:
+    foreach:
+{panels}
+    do:
+      desc: Predictions of three runs on the same validation images, for a qualitative figure
+      wdir: ../..
+      cmd: python -m pipeline.stages.panels ${{key}}
+      deps:
+        - models/${{item[0]}}
+        - models/${{item[1]}}
+        - models/${{item[2]}}
+        - data/prepared
+{code}
+      params:
+        - figures.panels.${{key}}
+      outs:
+        - models/panels/${{key}}.npz
 """
 
 
@@ -175,22 +226,70 @@ def _flow(fields: Mapping[str, str]) -> str:
     return "{" + ", ".join(f"{key}: {value}" for key, value in fields.items()) + "}"
 
 
-def submissions() -> str:
+def is_there(params: Params, run: str) -> bool:
+    """Return whether the family of a run is there and can be trained."""
+    family = run.split("/")[0]
+    return family in params.runs and params.lacks_start(family) is None
+
+
+def panels_pipeline(params: Params) -> str:
+    """Return the pipeline file of what is made of several runs, as far as their families are there."""
+    figures = params.figures
+    text = "# Written by `python -m pipeline.wiring` from `figures` in params.yaml.\nstages:"
+    if is_there(params, figures.panel_run):
+        family, name = figures.panel_run.split("/")
+        run = params.run(family, name)
+        text += SOLVED.format(
+            family=family,
+            run=figures.panel_run,
+            dataset=run.dataset,
+            variant=run.variant,
+            objective=figures.panel_objective,
+            dense_objective=figures.panel_dense_objective,
+            code=_lines(sorted(reached_files("pipeline.stages.pseudo_labels"))),
+        )
+    drawn = {
+        artefact: panels.runs for artefact, panels in figures.panels.items() if all(is_there(params, run) for run in panels.runs)
+    }
+    if drawn:
+        text += PANELS.format(
+            panels="\n".join(f"      {artefact}: [{', '.join(runs)}]" for artefact, runs in drawn.items()),
+            code=_lines(sorted(reached_files("pipeline.stages.panels")), 8),
+        )
+    return text if text.endswith("\n") else f"{text} {{}}\n"
+
+
+def can_be_made(params: Params, inputs: Iterable[Path]) -> bool:
+    """Return whether all that an artefact is made from comes from families that are there."""
+    panels = {paths.panels(name): panel.runs for name, panel in params.figures.panels.items()}
+    solved = dict.fromkeys([paths.panels("b-fig5"), paths.panels("b-fig7")], [params.figures.panel_run])
+    runs = [run for path in inputs for run in {**panels, **solved}.get(path, ())]
+    tables = ("results.csv", "curves.csv", "solvers.csv")
+    runs += [f"{path.parent.name}/" for path in inputs if path.parent.parent == Path("reports") and path.name in tables]
+    return all(is_there(params, run) for run in runs)
+
+
+def submissions(params: Params | None = None) -> str:
     """Return the stage of all archives for the PASCAL VOC test server: of each run that fills the test column of Table 2."""
     from pipeline.report.fig_a_tab2 import RUNS, VAL
 
-    runs = [f"      {run.replace('/', '-')}: {run}" for run in (columns[VAL] for columns in RUNS.values())]
+    scored = [columns[VAL] for columns in RUNS.values() if params is None or is_there(params, columns[VAL])]
+    if not scored:
+        return ""
+    runs = [f"      {run.replace('/', '-')}: {run}" for run in scored]
     code = sorted(reached_files("pipeline.stages.submission"))
     return SUBMISSION.format(runs="\n".join(runs), deps="\n".join(f"        - {path}" for path in code))
 
 
-def artefacts_pipeline() -> str:
-    """Return the pipeline file of all artefacts."""
+def artefacts_pipeline(params: Params | None = None) -> str:
+    """Return the pipeline file of all artefacts; with `params`, of those whose families are there."""
     from pipeline.report.artifacts import ARTIFACTS
     from pipeline.stages.figure import ARTEFACTS, HELPERS
 
     text = "# Written by `python -m pipeline.wiring`: a stage for each table and figure.\nstages:"
     for artefact, made in ARTEFACTS.items():
+        if params is not None and not can_be_made(params, made.inputs):
+            continue
         function = made.make.__name__
         code = reached_files("pipeline.stages.figure", {"pipeline.stages.figure": {function, *HELPERS, *made.helpers}})
         outs = [paths.plotted(artefact)]
@@ -200,7 +299,7 @@ def artefacts_pipeline() -> str:
         text += ARTEFACT.format(
             artefact=artefact, title=ARTIFACTS[artefact], deps=_lines([*made.inputs, *sorted(code)]), outs="\n".join(lines)
         )
-    return text + submissions()
+    return text + submissions(params)
 
 
 def _lines(entries: Iterable[Any], indent: int = 6) -> str:
@@ -223,6 +322,7 @@ def write_families() -> str:
             lines.append(left_out(family, start))
         else:
             write_atomically(place, family_pipeline(params, family).encode())
+    write_atomically(paths.PANELS_PIPELINE, panels_pipeline(params).encode())
     return "\n".join([f"{len(params.runs) - len(lines)} families are wired", *lines])
 
 
@@ -234,7 +334,7 @@ def main() -> None:
     parser.parse_args()
     with clear_errors():
         print(write_families())
-        write_atomically(paths.ARTEFACTS_PIPELINE, artefacts_pipeline().encode())
+        write_atomically(paths.ARTEFACTS_PIPELINE, artefacts_pipeline(load_params()).encode())
 
 
 if __name__ == "__main__":
