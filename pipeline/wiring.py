@@ -262,7 +262,7 @@ def panels_pipeline(params: Params) -> str:
 def can_be_made(params: Params, inputs: Iterable[Path]) -> bool:
     """Return whether all that an artefact is made from comes from families that are there."""
     panels = {paths.panels(name): panel.runs for name, panel in params.figures.panels.items()}
-    solved = dict.fromkeys([paths.panels("b-fig5"), paths.panels("b-fig7")], [params.figures.panel_run])
+    solved = {paths.panels(name): [params.figures.panel_run] for name in ("b-fig5", "b-fig7")}
     runs = [run for path in inputs for run in {**panels, **solved}.get(path, ())]
     tables = ("results.csv", "curves.csv", "solvers.csv")
     runs += [f"{path.parent.name}/" for path in inputs if path.parent.parent == Path("reports") and path.name in tables]
