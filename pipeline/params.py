@@ -31,6 +31,7 @@ Hundredths = Annotated[float, Field(ge=0, multiple_of=0.01)]
 Positive = Annotated[float, Field(gt=0)]
 NonNegative = Annotated[float, Field(ge=0)]
 Count = Annotated[int, Field(ge=1)]
+Relaxation = Literal["bl", "nq", "q", "cce", "cd", "lq"]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
 RunName = Annotated[str, Field(pattern=r"^[a-z0-9_]+/[A-Za-z0-9_.-]+$")]
 """family/run"""
@@ -291,7 +292,7 @@ class Barrier(Section):
 class Potts(Section):
     """Relaxed Potts loss on the prediction itself, minimised by gradient descent on the network ([SSL] Eq. 4)."""
 
-    relaxation: Literal["bl", "nq", "q", "cce", "cd", "lq"] = "bl"
+    relaxation: Relaxation = "bl"
     """P between neighbouring predictions."""
     neighborhood: Literal["grid4", "grid8", "sparse"] = "grid8"
     """Who is whose neighbour; `sparse` adds random long-range edges to the 4-grid."""
@@ -338,7 +339,7 @@ class SelfLabeling(Section):
 
     cross_entropy: Literal["ce", "rce", "cce", "quadratic"]
     """H between prediction and pseudo-label."""
-    relaxation: Literal["bl", "nq", "q", "cce", "cd", "lq"]
+    relaxation: Relaxation
     """P between neighbouring pseudo-labels."""
     neighborhood: Literal["grid4", "grid8", "dense"] = "grid4"
     """Who is whose neighbour; `dense`: all pairs with bandwidths sigma_rgb and sigma_xy_px (relaxation q, solver `dense`)."""

@@ -14,7 +14,7 @@ from pipeline.import_graph import REPOSITORY, imported_modules, reached_files
 from pipeline.params import load_params
 from pipeline.report.artifacts import IDS, module_of
 from pipeline.report.artifacts.a_tab2 import RUNS, VAL
-from pipeline.wiring import artefacts_pipeline, family_pipeline
+from pipeline.wiring import artefacts_pipeline, family_pipeline, panels_pipeline
 
 PARAMS = load_params(REPOSITORY / paths.PARAMS, REPOSITORY / paths.EXPERIMENTS)
 
@@ -86,6 +86,16 @@ def test_pipeline_of_a_family_is_in_step(family):
 
 def test_pipeline_of_the_artefacts_is_in_step():
     assert (REPOSITORY / paths.ARTEFACTS_PIPELINE).read_text() == artefacts_pipeline(PARAMS), "run python -m pipeline.wiring"
+
+
+def test_pipeline_of_the_panels_is_in_step():
+    assert (REPOSITORY / paths.PANELS_PIPELINE).read_text() == panels_pipeline(PARAMS), "run python -m pipeline.wiring"
+
+
+@pytest.mark.parametrize("family", ["seeds", "acdc"])
+def test_what_is_made_of_a_family_that_was_taken_out_is_not_wired(family):
+    left = {name: runs for name, runs in PARAMS.runs.items() if name != family}
+    assert f"models/{family}/" not in panels_pipeline(PARAMS.model_copy(update={"runs": left})).replace("[", "models/")
 
 
 def test_every_run_that_the_test_server_scores_has_its_archive():
