@@ -8,12 +8,14 @@ import json
 import os
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import IO, Any, NamedTuple
 
 
-def write_atomically(path: Path, content: bytes) -> None:
-    """Write `content` to `path` so that no reader and no crash ever sees half of it.
+@contextmanager
+def atomic_file(path: Path) -> Iterator[IO[bytes]]:
+    """Open a file that appears as `path`, whole, when the block ends, and not at all when it raises.
 
     Raises:
         OSError: the disk is full or the folder cannot be written; `path` keeps its old content and no temporary file is left.
@@ -23,7 +25,7 @@ def write_atomically(path: Path, content: bytes) -> None:
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:40]}.", suffix=".tmp")
     try:
         with os.fdopen(handle, "wb") as file:
-            file.write(content)
+            yield file
             file.flush()
             os.fsync(file.fileno())
         os.chmod(temporary, 0o644)
@@ -36,6 +38,12 @@ def write_atomically(path: Path, content: bytes) -> None:
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write `content` to `path` so that no reader and no crash ever sees half of it; raises as `atomic_file`."""
+    with atomic_file(path) as file:
+        file.write(content)
 
 
 def write_json(path: Path, content: Any) -> None:

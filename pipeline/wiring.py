@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Iterable, Mapping
+from functools import cache
 from typing import Any
 
 from pipeline import paths
@@ -19,7 +20,7 @@ from pipeline.expand import LEVELS
 from pipeline.files import write_atomically
 from pipeline.import_graph import REGISTRIES, reached_files
 from pipeline.networks.encoders import ENCODERS, encoder_of
-from pipeline.params import Params, declared_runs, load_params, read_families, tracked_keys
+from pipeline.params import Params, declared_runs, left_out, load_params, read_families, tracked_keys
 from pipeline.profile import profiles, read_profile
 from pipeline.report.artifacts import IDS, load, module_of
 
@@ -109,9 +110,10 @@ SUBMISSION = """\
 """
 
 
-def networks_by_name(params: Params) -> dict[str, list[tuple[str, str | None]]]:
-    """Return kind and encoder of the networks that a name stands for in params.yaml and in any profile."""
-    meant = {name: [(network.kind, network.encoder)] for name, network in params.networks.items()}
+@cache
+def networks_of_profiles() -> dict[str, list[tuple[str, str | None]]]:
+    """Return kind and encoder of the networks that a name stands for in any profile."""
+    meant: dict[str, list[tuple[str, str | None]]] = {}
     for profile in profiles():
         for name, network in read_profile(profile).get("networks", {}).items():
             if "kind" in network:
@@ -126,8 +128,9 @@ def executed_functions(params: Params, family: str) -> dict[str, set[str]]:
 
     runs = params.runs[family].values()
     terms = {term for run in runs for term in params.objectives[run.objective].terms}
-    meant, builders = networks_by_name(params), {**NETWORKS, **CLASSIFIERS}
-    networks = [network for run in runs for network in meant[run.network]]
+    networks = [network for run in runs for network in networks_of_profiles().get(run.network, [])]
+    networks += [(params.networks[run.network].kind, params.networks[run.network].encoder) for run in runs]
+    builders = {**NETWORKS, **CLASSIFIERS}
     called: list[Callable[..., Any]] = [TERMS[term] for term in terms]
     called += [builders[kind] for kind, _ in networks]
     called += [ENCODERS[encoder].build for encoder in (encoder_of(*network) for network in networks) if encoder is not None]
@@ -214,25 +217,23 @@ def _lines(entries: Iterable[Any], indent: int = 6) -> str:
 
 
 def write_pipelines() -> str:
-    """Write all pipeline files; return what was written and left out.
+    """Write all pipeline files; return how many there are and what was left out.
 
     Raises:
         ParamsError: settings or runs are wrong.
         OSError: a file cannot be written.
     """
     params = load_params()
-    left_out = {family: start for family in params.runs if (start := params.lacks_start(family)) is not None}
+    lines = []
     for family in params.runs:
         place = paths.family_pipeline(family)
-        if family in left_out:
+        if (start := params.lacks_start(family)) is not None:
             place.unlink(missing_ok=True)
+            lines.append(left_out(family, start))
         else:
             write_atomically(place, family_pipeline(params, family).encode())
     write_atomically(paths.ARTEFACTS_PIPELINE, artefacts_pipeline(params).encode())
-    notes = [
-        f"\nleft out: {family}, whose runs start from those of {start}, which is not there" for family, start in left_out.items()
-    ]
-    return f"{len(params.runs) - len(left_out)} families and all artefacts are wired" + "".join(notes)
+    return "\n".join([f"{len(params.runs) - len(lines)} families and all artifacts are wired", *lines])
 
 
 def main() -> None:

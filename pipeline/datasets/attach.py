@@ -5,14 +5,18 @@ Only what the annotator gave is attached: masks reach a sample only under full s
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any, Protocol
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.datasets.base import DatasetError, Scribble
 from pipeline.datasets.prepared import PreparedArchive
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 Vary = Callable[[int], dict[str, Any]]
 """From an augmentation seed to the tensors of a sample."""
@@ -22,9 +26,24 @@ class Transform(Protocol):
     """See `pipeline.datasets.transforms`."""
 
     def load(
-        self, image: NDArray[np.uint8], rasters: Mapping[str, NDArray[np.uint8]], scribbles: Sequence[Scribble] | None, /
+        self,
+        image: NDArray[np.uint8],
+        rasters: Mapping[str, NDArray[np.uint8]],
+        scribbles: Sequence[Scribble] | None,
+        features: Callable[[bool], list[Tensor]] | None,
+        /,
     ) -> Vary:
         """Do once what is the same for every seed; return the rest as a function."""
+
+
+class Kept(Protocol):
+    """See `pipeline.features`."""
+
+    def __contains__(self, image_id: str, /) -> bool:
+        """Return whether there are features of this image."""
+
+    def read(self, image_id: str, /, *, mirrored: bool) -> list[Tensor]:
+        """Return the maps (D, h, w) of an image or of its mirror image."""
 
 
 class AttachedImages:
@@ -37,6 +56,7 @@ class AttachedImages:
         scribbles: image id -> strokes, or None.
         rasters: name -> image id -> (H, W) class index or `VOID`: seeds that are regions, or proposals.
         vectors: name -> image id -> (C,): size targets, tags, soft class labels.
+        features: kept features of a frozen encoder.
         cache: keep loaded pictures in memory.
 
     Raises:
@@ -52,6 +72,7 @@ class AttachedImages:
         scribbles: Mapping[str, Sequence[Scribble]] | None = None,
         rasters: Mapping[str, Mapping[str, NDArray[np.uint8]]] | None = None,
         vectors: Mapping[str, Mapping[str, NDArray[np.float64]]] | None = None,
+        features: Kept | None = None,
         cache: bool = False,
     ) -> None:
         self.archive = archive
@@ -60,10 +81,13 @@ class AttachedImages:
         self.scribbles = scribbles
         self.rasters = dict(rasters or {})
         self.vectors = dict(vectors or {})
+        self.features = features
         self._loaded: dict[str, Vary] | None = {} if cache else None
-        attached: dict[str, Mapping[str, Any]] = {**self.rasters, **self.vectors}
+        attached: dict[str, Container[str]] = {**self.rasters, **self.vectors}
         if scribbles is not None:
             attached["scribbles"] = scribbles
+        if features is not None:
+            attached["kept_features"] = features
         for name, given in attached.items():
             self._check(name, given)
 
@@ -97,12 +121,12 @@ class AttachedImages:
             else:
                 yield image_id, picture, self.rasters["seeds"][image_id]
 
-    def _check(self, name: str, given: Mapping[str, Any]) -> None:
+    def _check(self, name: str, given: Container[str]) -> None:
         missing = [image_id for image_id in self.archive.ids if image_id not in given]
         if missing:
             raise DatasetError(
                 f"{name.replace('_', ' ')}: {len(missing)} of {len(self.archive.ids)} images have none, the first is "
-                f"{missing[0]}; the supervision was made for other images: run `dvc repro` so that it is made anew"
+                f"{missing[0]}; they were made for other images: run `dvc repro` so that they are made anew"
             )
 
     def __len__(self) -> int:
@@ -124,7 +148,12 @@ class AttachedImages:
         if self.masks:
             rasters["labels"] = self.archive.labels(image_id)
         strokes = None if self.scribbles is None else self.scribbles[image_id]
-        loaded = self.transform.load(self.archive.image(image_id), rasters, strokes)
+        features = None if self.features is None else partial(_read, self.features, image_id)
+        loaded = self.transform.load(self.archive.image(image_id), rasters, strokes, features)
         if self._loaded is not None:
             self._loaded[image_id] = loaded
         return loaded
+
+
+def _read(features: Kept, image_id: str, mirrored: bool) -> list[Tensor]:
+    return features.read(image_id, mirrored=mirrored)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -52,23 +53,35 @@ class Jitter:
         return self.flip and _uniform(generator, 0, 1) < 0.5
 
 
-Sample = dict[str, Tensor]
+Sample = dict[str, Any]
+Features = Callable[[bool], list[Tensor]]
+"""Kept features of a picture (False) or of its mirror image (True): maps (D, h, w)."""
 Rasters = Mapping[str, NDArray[np.uint8]]
 """Name in the sample (labels, seeds, proposals) -> (H, W) class index or `VOID`; scaled by nearest neighbour."""
 
 
 @dataclass(frozen=True)
 class WholeImage:
-    """Resize the whole picture to a square of `size_px`, then jitter."""
+    """Resize the whole picture to a square of `size_px`, then jitter.
+
+    Kept features know the picture and its mirror image only: with them, colours must stay as they are.
+    """
 
     size_px: int
     jitter: Jitter
     draw: Draw
 
-    def load(self, image: NDArray[np.uint8], rasters: Rasters, scribbles: Sequence[Scribble] | None) -> Callable[[int], Sample]:
+    def load(
+        self,
+        image: NDArray[np.uint8],
+        rasters: Rasters,
+        scribbles: Sequence[Scribble] | None,
+        features: Features | None = None,
+    ) -> Callable[[int], Sample]:
         """Do what is the same each time a picture is shown, and return the function of a seed that does the rest.
 
-        The sample it returns: image (3, S, S), valid (S, S), each raster (S, S) and, where scribbles are given, seeds (S, S).
+        The sample it returns: image (3, S, S), valid (S, S), each raster (S, S) and, where scribbles are given, seeds (S, S),
+        where features are given, those of the picture as it is shown.
         """
         size = (self.size_px, self.size_px)
         fixed = {"image": resize_image(image, size), "valid": torch.ones(size, dtype=torch.bool)}
@@ -79,8 +92,11 @@ class WholeImage:
 
         def vary(seed: int) -> Sample:
             generator = torch.Generator().manual_seed(seed)
-            sample = {**fixed, "image": self.jitter.colors(fixed["image"], generator)}
-            return _mirror(sample) if self.jitter.flips(generator) else sample
+            sample: Sample = {**fixed, "image": self.jitter.colors(fixed["image"], generator)}
+            mirrored = self.jitter.flips(generator)
+            if mirrored:
+                sample = _mirror(sample)
+            return sample if features is None else {**sample, "features": features(mirrored)}
 
         return vary
 
@@ -106,8 +122,16 @@ class RandomCrop:
     jitter: Jitter
     draw: Draw
 
-    def load(self, image: NDArray[np.uint8], rasters: Rasters, scribbles: Sequence[Scribble] | None) -> Callable[[int], Sample]:
+    def load(
+        self,
+        image: NDArray[np.uint8],
+        rasters: Rasters,
+        scribbles: Sequence[Scribble] | None,
+        features: Features | None = None,
+    ) -> Callable[[int], Sample]:
         """Return the function of a seed that makes the sample; nothing is the same each time.
+
+        There are no kept features of crops.
 
         The sample: image (3, S, S), valid (S, S; False on padding), each raster (S, S) and, where scribbles are given, seeds.
         """

@@ -273,10 +273,11 @@ def _step(
     batch: Batch,
 ) -> dict[str, float]:
     on_device = {key: value.to(device, non_blocking=True) if isinstance(value, Tensor) else value for key, value in batch.items()}
+    kept = [one.to(device, non_blocking=True).float() for one in on_device.pop("features", [])]
     on_device["image"] = on_device["image"].contiguous(memory_format=torch.channels_last)
     mixed = precision == "bf16" and device.type == "cuda"
     with torch.autocast(device.type, dtype=torch.bfloat16, enabled=mixed), _too_few_for_statistics(batch, label):
-        logits = forward(on_device["image"])
+        logits = forward(on_device["image"], kept) if kept else forward(on_device["image"])
     loss, parts = objective(logits, on_device)
     values = dict(zip(parts, parallel.mean_over_ranks(torch.stack(list(parts.values()))).tolist()))
     if not math.isfinite(values["loss"]):
@@ -300,11 +301,16 @@ def _largest_batch(step_on: Callable[[Batch], dict[str, float]], batch: Batch) -
         torch.cuda.empty_cache()
         try:
             with suppress(TrainingError):
-                step_on({key: value[:count] for key, value in batch.items()})
+                step_on({key: _first(key, value, count) for key, value in batch.items()})
             fits = count
         except torch.cuda.OutOfMemoryError:
             too_many = count
     return fits if fits > 1 else 0
+
+
+def _first(key: str, value: Any, count: int) -> Any:
+    """Return the part of a batch's entry that belongs to the first `count` images."""
+    return [one[:count] for one in value] if key == "features" else value[:count]
 
 
 def _check_gradients(network: Network, batch: Batch, step: int, label: str) -> None:

@@ -26,7 +26,7 @@ class Archive:
 class Echo:
     """A transform that hands its inputs through."""
 
-    def load(self, image, rasters, scribbles):
+    def load(self, image, rasters, scribbles, features):
         return lambda seed: {"image": image, "scribbles": scribbles, "seed": seed, **rasters}
 
 

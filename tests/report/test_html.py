@@ -10,9 +10,10 @@ import pytest
 from PIL import Image
 from pipeline.report.captions import CAPTIONS
 from report_folder import SVG, ReportFolder
-from ruamel.yaml import YAML
 
+from pipeline import paths
 from pipeline.import_graph import REPOSITORY
+from pipeline.params import load_params
 from pipeline.report import claims_a, claims_b, fig_a_fig3x, fig_a_tab2, fig_b_appb2, fig_b_tab5, fig_x_cost
 from pipeline.report.artifacts import ARTIFACTS
 from pipeline.report.html import (
@@ -28,9 +29,10 @@ from pipeline.report.html import (
     run_lines,
     scale_of,
 )
+from pipeline.stages.report import written_out
 
-PARAMS = YAML(typ="safe").load((REPOSITORY / "params.yaml").read_text())
-RUNS = [f"{family}/{name}" for family, runs in PARAMS["runs"].items() for name in runs]
+PARAMS = load_params(REPOSITORY / paths.PARAMS, REPOSITORY / paths.EXPERIMENTS)
+RUNS = [f"{family}/{name}" for family, runs in PARAMS.runs.items() for name in runs]
 
 
 @pytest.fixture
@@ -169,7 +171,7 @@ def test_a_run_leads_to_its_line_of_the_settings(folder):
 
 
 def test_lines_of_runs_are_those_of_yaml():
-    lines = (REPOSITORY / "params.yaml").read_text().splitlines()
+    lines = written_out(PARAMS, (REPOSITORY / "params.yaml").read_text()).splitlines()
     found = run_lines("\n".join(lines))
     assert list(found) == RUNS
     assert all(lines[number - 1].startswith(f"    {run.split('/')[1]}:") for run, number in found.items())
