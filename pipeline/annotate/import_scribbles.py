@@ -18,11 +18,11 @@ from xml.etree import ElementTree
 from pydantic import BaseModel, ValidationError
 
 from pipeline.annotate.__main__ import add_source_arguments, open_pictures, strokes_file
-from pipeline.annotate.pictures import Pictures, upright_size
+from pipeline.annotate.pictures import Pictures
 from pipeline.annotate.session import check_annotator
 from pipeline.annotate.store import StrokeStore
-from pipeline.datasets.base import DatasetError
-from pipeline.stages.common import clear_errors
+from pipeline.datasets.base import DatasetError, upright_size
+from pipeline.errors import clear_errors
 from pipeline.targets.annotations import BACKGROUND, fingerprint
 from pipeline.targets.strokes import MOST_POINTS, Draw, Stroke, explain
 
