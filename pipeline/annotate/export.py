@@ -48,7 +48,7 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
     add_source_arguments(parser)
     parser.add_argument("--out", type=Path, metavar="CSV", help="table of size targets to write; without it, only the report")
     parser.add_argument("--scribbles", type=Path, metavar="DIR", help="folder to write scribbles to, a PNG per picture")
-    parser.add_argument("--xml", type=Path, metavar="DIR", help="folder to write poly-lines to, an XML of ScribbleSup per picture")
+    parser.add_argument("--xml", type=Path, metavar="DIR", help="folder to write poly-lines to, one XML per picture")
     parser.add_argument("--how", choices=sorted(COMBINATIONS), default="median", help="over annotators (default: median)")
     parser.add_argument(
         "--leave-out", action="store_true", help="leave pictures out that nobody has finished, instead of stopping"

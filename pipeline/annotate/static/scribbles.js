@@ -661,6 +661,7 @@ function drawClasses() {
     return button;
   });
   at("classes").replaceChildren(...buttons);
+  buttons[state.current]?.scrollIntoView({ block: "nearest" });
 }
 
 function choose(index) {
