@@ -46,6 +46,9 @@ status: setup ## what would be rebuilt
 test: setup check ## lint, type check, and run all tests
 	@python -m pytest -n $(JOBS) --dist worksteal
 
+thorough: setup ## bad input: at least 1,000 generated files, tables and requests for each property
+	@python -m pytest -n $(JOBS) --dist worksteal --hypothesis-profile=thorough $$(grep -rl "^from hypothesis" tests --include="test_*.py")
+
 check: setup ## ruff and mypy
 	@ruff check pipeline tests
 	@mypy

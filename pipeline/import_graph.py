@@ -17,6 +17,7 @@ REGISTRIES = ("pipeline.training.objectives", "pipeline.networks", "pipeline.net
 
 ENTRY = {
     "pipeline/__init__.py",
+    "pipeline/checks.py",
     "pipeline/errors.py",
     "pipeline/expand.py",
     "pipeline/params.py",

@@ -11,8 +11,7 @@ from __future__ import annotations
 import argparse
 import json
 import re
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from difflib import get_close_matches
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -20,6 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from ruamel.yaml import YAML, YAMLError
 
 from pipeline import paths
+from pipeline.checks import contradictions, first, missing_references, nearest
 from pipeline.expand import BASE, LEVELS, expand_objectives, expand_runs, expand_training, products
 from pipeline.files import read_text
 from pipeline.networks.encoders import ENCODERS, encoder_of
@@ -31,6 +31,7 @@ Hundredths = Annotated[float, Field(ge=0, multiple_of=0.01)]
 Positive = Annotated[float, Field(gt=0)]
 NonNegative = Annotated[float, Field(ge=0)]
 Count = Annotated[int, Field(ge=1)]
+Relaxation = Literal["bl", "nq", "q", "cce", "cd", "lq"]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
 RunName = Annotated[str, Field(pattern=r"^[a-z0-9_]+/[A-Za-z0-9_.-]+$")]
 """family/run"""
@@ -291,7 +292,7 @@ class Barrier(Section):
 class Potts(Section):
     """Relaxed Potts loss on the prediction itself, minimised by gradient descent on the network ([SSL] Eq. 4)."""
 
-    relaxation: Literal["bl", "nq", "q", "cce", "cd", "lq"] = "bl"
+    relaxation: Relaxation = "bl"
     """P between neighbouring predictions."""
     neighborhood: Literal["grid4", "grid8", "sparse"] = "grid8"
     """Who is whose neighbour; `sparse` adds random long-range edges to the 4-grid."""
@@ -338,7 +339,7 @@ class SelfLabeling(Section):
 
     cross_entropy: Literal["ce", "rce", "cce", "quadratic"]
     """H between prediction and pseudo-label."""
-    relaxation: Literal["bl", "nq", "q", "cce", "cd", "lq"]
+    relaxation: Relaxation
     """P between neighbouring pseudo-labels."""
     neighborhood: Literal["grid4", "grid8", "dense"] = "grid4"
     """Who is whose neighbour; `dense`: all pairs with bandwidths sigma_rgb and sigma_xy_px (relaxation q, solver `dense`)."""
@@ -525,7 +526,7 @@ class Params(Section):
 
     @model_validator(mode="after")
     def _references_exist(self) -> Params:
-        problems = [*_missing_references(self), *_contradictions(self)]
+        problems = [*missing_references(self), *contradictions(self)]
         if problems:
             raise ValueError("; ".join(problems))
         return self
@@ -549,7 +550,7 @@ class Params(Section):
         runs = self.family(family)
         if name not in runs:
             raise ParamsError(
-                f"{paths.family_runs(family)}: has no run {name} (there: {_nearest(name, runs)}); "
+                f"{paths.family_runs(family)}: has no run {name} (there: {nearest(name, runs)}); "
                 "where a pipeline still names it, run python -m pipeline.wiring"
             )
         return runs[name]
@@ -558,131 +559,6 @@ class Params(Section):
         """Return the family that runs of `family` start from and that is not there, which leaves them out; else None."""
         starts = (run.start.split("/")[0] for run in self.runs[family].values() if run.start is not None)
         return next((start for start in starts if start not in self.runs), None)
-
-
-def _references(params: Params) -> Iterator[tuple[str, str, str]]:
-    """Yield (key, value, section that the value must be a key of) of every reference."""
-    for key, item in params.supervision.items():
-        yield f"supervision.{key}.dataset", item.dataset, "datasets"
-    for key, objective in params.objectives.items():
-        if objective.self_labeling is not None:
-            yield f"objectives.{key}.self_labeling.solver", objective.self_labeling.solver, "solver"
-    figures = params.figures
-    yield "figures.panel_objective", figures.panel_objective, "objectives"
-    yield "figures.panel_dense_objective", figures.panel_dense_objective, "objectives"
-    yield "figures.panel_run", figures.panel_run, "runs"
-    for run_name in figures.headline:
-        yield "figures.headline", run_name, "runs"
-    for artefact, panels in figures.panels.items():
-        for run_name in panels.runs:
-            yield f"figures.panels.{artefact}.runs", run_name, "runs"
-    for family, runs in params.runs.items():
-        for name, run in runs.items():
-            at = f"runs.{family}.{name}"
-            yield f"{at}.supervision", run.supervision, "supervision"
-            yield f"{at}.network", run.network, "networks"
-            yield f"{at}.objective", run.objective, "objectives"
-            yield f"{at}.training", run.training, "training"
-            if run.start is not None:
-                yield f"{at}.start", run.start, "runs"
-
-
-def _missing_references(params: Params) -> list[str]:
-    """Name every reference to a key that does not exist; runs of a family that is not there at all are nobody's mistake."""
-    sections = ("datasets", "supervision", "networks", "objectives", "training", "solver")
-    known: dict[str, Collection[str]] = {section: getattr(params, section) for section in sections}
-    known["runs"] = [f"{family}/{name}" for family, runs in params.runs.items() for name in runs]
-    missing: dict[tuple[str, str], list[str]] = {}
-    for key, value, section in _references(params):
-        left_out = section == "runs" and value.split("/")[0] not in params.runs
-        if value not in known[section] and not left_out:
-            missing.setdefault((value, section), []).append(key)
-    return [
-        f"{_first(keys)} = {value!r} names nothing in {section} (there: {_nearest(value, known[section])})"
-        for (value, section), keys in missing.items()
-    ]
-
-
-def _first(keys: Sequence[str], count: int = 3) -> str:
-    """Return the first keys, and how many there are beyond them."""
-    shown = ", ".join(keys[:count])
-    return shown if len(keys) <= count else f"{shown} and {len(keys) - count} more"
-
-
-def _nearest(name: str, known: Collection[str], count: int = 12) -> str:
-    """Return the known names for a message: all of a few, of many those that look most like `name`."""
-    if len(known) <= count:
-        return ", ".join(sorted(known))
-    return f"{', '.join(get_close_matches(name, known, count, cutoff=0.0))} and {len(known) - count} more"
-
-
-def _contradictions(params: Params) -> list[str]:
-    """Name every run whose objective needs what its supervision does not give, or whose parts do not fit together."""
-    problems = [*_unfit_panels(params), *_mixed_starts(params), *_unfit_sizes(params)]
-    for family, runs in params.runs.items():
-        for name, run in runs.items():
-            known = run.objective in params.objectives and run.training in params.training and run.dataset in params.datasets
-            if known and run.supervision in params.supervision:
-                for check in (_lacking_supervision, _cropped_sizes, _unfit_epsilon):
-                    problems += check(params, f"runs.{family}.{name}", run)
-    return problems
-
-
-def _unfit_panels(params: Params) -> Iterator[str]:
-    panel_run = params.runs.get("seeds", {}).get(params.figures.panel_run.split("/")[1])
-    if panel_run is not None and panel_run.supervision != params.figures.panel_supervision:
-        yield f"figures.panel_supervision: figures.panel_run has supervision {panel_run.supervision!r}"
-
-
-def _mixed_starts(params: Params) -> Iterator[str]:
-    for family, runs in params.runs.items():
-        if len({run.start is None for run in runs.values()}) > 1:
-            yield f"runs.{family}: either all runs have a start or none; its pipeline declares the dependency for all"
-
-
-def _unfit_sizes(params: Params) -> Iterator[str]:
-    """Yield training blocks of segmentation whose pictures no network takes."""
-    all_runs = [run for runs in params.runs.values() for run in runs.values() if run.objective in params.objectives]
-    segmenting = {run.training for run in all_runs if "image_labels" not in params.objectives[run.objective].terms}
-    for name, training in params.training.items():
-        if name in segmenting and training.image_size_px % 16 != 0:
-            yield f"training.{name}.image_size_px: segmentation needs a multiple of 16, got {training.image_size_px}"
-
-
-def _lacking_supervision(params: Params, at: str, run: Run) -> Iterator[str]:
-    supervision, objective = params.supervision[run.supervision], params.objectives[run.objective]
-    gives_sizes = supervision.sizes is not None
-    takes_tags = objective.size is not None and objective.size.loss in ("log_barrier", "flat_barrier")
-    needs = {
-        "masks": supervision.masks,
-        "seeds": supervision.seeds is not None,
-        "proposals": supervision.seeds is not None,
-        "size": gives_sizes or (takes_tags and supervision.tags),
-        "barrier": gives_sizes or supervision.tags,
-        "image_labels": supervision.labels is not None,
-    }
-    for need, given in needs.items():
-        if need in objective.terms and not given:
-            yield f"{at}: objective {run.objective!r} needs {need}, which supervision {run.supervision!r} does not give"
-
-
-def _cropped_sizes(params: Params, at: str, run: Run) -> Iterator[str]:
-    sized = {"size", "barrier"} & set(params.objectives[run.objective].terms)
-    if sized and params.training[run.training].input == "crop":
-        yield f"{at}: size targets hold for whole images; training.{run.training}.input must be 'resize', not 'crop'"
-
-
-def _unfit_epsilon(params: Params, at: str, run: Run) -> Iterator[str]:
-    """Yield shares of wrong proposals that the robust loss cannot expect with the run's classes."""
-    supervision, proposals = params.supervision[run.supervision], params.objectives[run.objective].proposals
-    chosen = supervision.subset.classes if supervision.subset is not None else params.datasets[run.dataset].classes
-    if proposals is not None and chosen is not None:
-        most = 1 - 1 / (len(chosen) + 1)  # with background
-        if proposals.epsilon >= most:
-            yield (
-                f"objectives.{run.objective}.proposals.epsilon: expected below {most:.4g} with the {len(chosen) + 1} "
-                f"classes of {at}, got {proposals.epsilon:g}"
-            )
 
 
 def read_yaml(path: Path) -> Any:
@@ -795,7 +671,7 @@ def _explain_all(error: ValidationError, tree: Any) -> list[str]:
         place = (RUNS, *location[3:]) if run else location
         places.setdefault((place, _explain(problem)), []).append(run)
     return [
-        f"{_first(list(dict.fromkeys(runs)))}.{'.'.join(map(str, place[1:]))}: {text}"
+        f"{first(list(dict.fromkeys(runs)))}.{'.'.join(map(str, place[1:]))}: {text}"
         if runs[0]
         else f"{'.'.join(map(str, place)) or '(whole file)'}: {text}"
         for (place, text), runs in places.items()
@@ -870,6 +746,11 @@ def tracked_keys(params: Params, family: str) -> list[str]:
     return [*keys, "solver"] if "self_labeling" in terms else keys
 
 
+def left_out(family: str, start: str) -> str:
+    """Return the line that says why a family is not trained."""
+    return f"left out: {family}, whose runs start from those of {start}, which is not there"
+
+
 def out_of_date(params: Params) -> list[str]:
     """Return the families whose pipeline has other runs or settings than it should; `python -m pipeline.wiring` mends that."""
     found = []
@@ -931,7 +812,7 @@ def main() -> None:
         raise SystemExit(f"{', '.join(stale)}: the pipelines are out of date with their runs; run python -m pipeline.wiring")
     for family in params.runs:
         if (start := params.lacks_start(family)) is not None:
-            print(f"left out: {family}, whose runs start from those of {start}, which is not there")
+            print(left_out(family, start))
     count = sum(len(runs) for runs in params.runs.values())
     print(f"{paths.PARAMS} is valid: profile {params.profile}, {count} runs in {len(params.runs)} families")
 

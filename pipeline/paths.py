@@ -18,6 +18,7 @@ DATA_STATISTICS = Path("reports/data.json")
 """Images and classes per image of each data set."""
 EXPERIMENTS = Path("pipeline/experiments")
 """A folder for each family of runs."""
+PANELS_PIPELINE = EXPERIMENTS / "dvc.yaml"
 SUMMARY = Path("reports/metrics.json")
 ARTEFACTS_PIPELINE = Path("reports/dvc.yaml")
 SCRATCH = Path(".scratch")

@@ -203,7 +203,7 @@ class Predictor:
         """Return the most probable class of every pixel, (H, W) uint8, of pictures (H, W, 3) uint8.
 
         Raises:
-            ValueError: the GPU cannot hold a single picture or window.
+            ValueError: the GPU cannot hold a single picture or window, or scores are not finite.
         """
         if self.resize_px is None:
             return [self._in_windows(image) for image in images]
@@ -211,7 +211,7 @@ class Predictor:
         while len(done) < len(images):
             chunk = images[len(done) : len(done) + self.batch_size]
             try:
-                logits = self.network(resized_batch(chunk, self.resize_px, self.device)).float()
+                logits = _finite(self.network(resized_batch(chunk, self.resize_px, self.device)).float())
                 done += [upscaled_labels(one, image.shape[:2]) for one, image in zip(logits, chunk)]
             except torch.cuda.OutOfMemoryError as error:
                 if self.batch_size == 1:
@@ -229,13 +229,19 @@ class Predictor:
             for rows in windows(height, self.window_px):
                 for columns in windows(width, self.window_px):
                     part = image[rows.start : rows.stop, columns.start : columns.stop]
-                    logits = predict_logits(self.network, [part], resize_px=None, device=self.device)[0]
+                    logits = _finite(predict_logits(self.network, [part], resize_px=None, device=self.device)[0])
                     found = logits.argmax(0).to(torch.uint8).cpu().numpy()
                     inner = found[rows.first - rows.start : rows.last - rows.start, columns.first - columns.start :]
                     labels[rows.first : rows.last, columns.first : columns.last] = inner[:, : columns.last - columns.first]
         except torch.cuda.OutOfMemoryError as error:
             raise ValueError(f"the GPU ran out of memory on windows of {self.window_px} px; pass a smaller --window") from error
         return labels
+
+
+def _finite(logits: Tensor) -> Tensor:
+    if not logits.isfinite().all():
+        raise ValueError("the network's scores are not finite: its training diverged; train again with a lower learning rate")
+    return logits
 
 
 @dataclass(frozen=True)

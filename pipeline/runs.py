@@ -89,7 +89,10 @@ class Job:
     @property
     def start(self) -> Path | None:
         """The weights it starts from: those of the same repetition of another run."""
-        return None if self.run.start is None else paths.weights(*self.run.start.split("/"), self.repetition)
+        if self.run.start is None:
+            return None
+        family, name = self.run.start.split("/")
+        return paths.weights(family, name, self.repetition)
 
     @property
     def pretrained(self) -> Path | None:

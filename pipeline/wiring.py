@@ -11,6 +11,8 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Iterable, Mapping
+from functools import cache
+from pathlib import Path
 from typing import Any
 
 from pipeline import paths
@@ -19,7 +21,7 @@ from pipeline.expand import LEVELS
 from pipeline.files import write_atomically
 from pipeline.import_graph import REGISTRIES, reached_files
 from pipeline.networks.encoders import ENCODERS, encoder_of
-from pipeline.params import Params, declared_runs, load_params, read_families, tracked_keys
+from pipeline.params import Params, declared_runs, left_out, load_params, read_families, tracked_keys
 from pipeline.profile import profiles, read_profile
 from pipeline.report.artifacts import IDS, load, module_of
 
@@ -79,6 +81,56 @@ CONFUSION = """\
 """
 
 
+SOLVED = """\
+
+  pseudo_labels:
+    desc: Soft labels of all relaxations from one network, and solvers against the exact optimum
+    wdir: ../..
+    cmd: python -m pipeline.stages.pseudo_labels
+    deps:
+      - data/prepared/{dataset}/train.zip
+      - data/supervision/{variant}
+      - models/{run}
+{code}
+    params:
+      - figures.panel_run
+      - figures.panel_objective
+      - figures.panel_dense_objective
+      - figures.panel_images
+      - figures.solver_images
+      - objectives.{objective}
+      - objectives.{dense_objective}
+      - terms.self_labeling
+      - solver
+    outs:
+      - models/panels/b-fig5.npz
+      - models/panels/b-fig7.npz
+      - reports/{family}/solvers.csv:
+          cache: false
+"""
+
+PANELS = """\
+
+  panels:
+    foreach:
+{panels}
+    do:
+      desc: Predictions of three runs on the same validation images, for a qualitative figure
+      wdir: ../..
+      cmd: python -m pipeline.stages.panels ${{key}}
+      deps:
+        - models/${{item[0]}}
+        - models/${{item[1]}}
+        - models/${{item[2]}}
+        - data/prepared
+{code}
+      params:
+        - figures.panels.${{key}}
+      outs:
+        - models/panels/${{key}}.npz
+"""
+
+
 ARTEFACT = """\
 
   {artefact}:
@@ -109,11 +161,10 @@ SUBMISSION = """\
 """
 
 
-def networks_by_name(params: Params) -> dict[str, list[tuple[str, str | None]]]:
-    """Return kind and encoder of the networks that a name stands for in params.yaml and in any profile."""
+@cache
+def networks_of_profiles() -> dict[str, list[tuple[str, str | None]]]:
+    """Return kind and encoder of the networks that a name stands for in any profile."""
     meant: dict[str, list[tuple[str, str | None]]] = {}
-    for name, own in params.networks.items():
-        meant[name] = [(own.kind, own.encoder)]
     for profile in profiles():
         for name, network in read_profile(profile).get("networks", {}).items():
             if "kind" in network:
@@ -128,8 +179,9 @@ def executed_functions(params: Params, family: str) -> dict[str, set[str]]:
 
     runs = params.runs[family].values()
     terms = {term for run in runs for term in params.objectives[run.objective].terms}
-    meant, builders = networks_by_name(params), {**NETWORKS, **CLASSIFIERS}
-    networks = [network for run in runs for network in meant[run.network]]
+    networks = [network for run in runs for network in networks_of_profiles().get(run.network, [])]
+    networks += [(params.networks[run.network].kind, params.networks[run.network].encoder) for run in runs]
+    builders = {**NETWORKS, **CLASSIFIERS}
     called: list[Callable[..., Any]] = [TERMS[term] for term in terms]
     called += [builders[kind] for kind, _ in networks]
     called += [ENCODERS[encoder].build for encoder in (encoder_of(*network) for network in networks) if encoder is not None]
@@ -179,6 +231,49 @@ def _flow(fields: Mapping[str, str]) -> str:
     return "{" + ", ".join(f"{key}: {value}" for key, value in fields.items()) + "}"
 
 
+def is_there(params: Params, run: str) -> bool:
+    """Return whether the family of a run is there and can be trained."""
+    family = run.split("/")[0]
+    return family in params.runs and params.lacks_start(family) is None
+
+
+def panels_pipeline(params: Params) -> str:
+    """Return the pipeline file of what is made of several runs, as far as their families are there."""
+    figures = params.figures
+    text = "# Written by `python -m pipeline.wiring` from `figures` in params.yaml.\nstages:"
+    if is_there(params, figures.panel_run):
+        family, name = figures.panel_run.split("/")
+        run = params.run(family, name)
+        text += SOLVED.format(
+            family=family,
+            run=figures.panel_run,
+            dataset=run.dataset,
+            variant=run.variant,
+            objective=figures.panel_objective,
+            dense_objective=figures.panel_dense_objective,
+            code=_lines(sorted(reached_files("pipeline.stages.pseudo_labels"))),
+        )
+    drawn = {
+        artefact: panels.runs for artefact, panels in figures.panels.items() if all(is_there(params, run) for run in panels.runs)
+    }
+    if drawn:
+        text += PANELS.format(
+            panels="\n".join(f"      {artefact}: [{', '.join(runs)}]" for artefact, runs in drawn.items()),
+            code=_lines(sorted(reached_files("pipeline.stages.panels")), 8),
+        )
+    return text if text.endswith("\n") else f"{text} {{}}\n"
+
+
+def can_be_made(params: Params, inputs: Iterable[Path]) -> bool:
+    """Return whether all that an artefact is made from comes from families that are there."""
+    panels = {paths.panels(name): panel.runs for name, panel in params.figures.panels.items()}
+    solved = {paths.panels(name): [params.figures.panel_run] for name in ("b-fig5", "b-fig7")}
+    runs = [run for path in inputs for run in {**panels, **solved}.get(path, ())]
+    tables = ("results.csv", "curves.csv", "solvers.csv")
+    runs += [f"{path.parent.name}/" for path in inputs if path.parent.parent == Path("reports") and path.name in tables]
+    return all(is_there(params, run) for run in runs)
+
+
 def submissions(params: Params) -> str:
     """Return the stage of all archives for the PASCAL VOC test server: of each run that fills the test column of Table 2."""
     from pipeline.report.artifacts.a_tab2 import RUNS, VAL
@@ -188,18 +283,22 @@ def submissions(params: Params) -> str:
         f"{where.family}/{name}"
         for where in scored
         for name, run in params.runs.get(where.family, {}).items()
-        if where.matches({"family": where.family, **run.model_dump()})
+        if where.matches({"family": where.family, **run.model_dump()}) and is_there(params, f"{where.family}/{name}")
     ]
+    if not names:
+        return ""
     runs = [f"      {name.replace('/', '-')}: {name}" for name in names]
     code = sorted(reached_files("pipeline.stages.submission"))
     return SUBMISSION.format(runs="\n".join(runs), deps="\n".join(f"        - {path}" for path in code))
 
 
 def artefacts_pipeline(params: Params) -> str:
-    """Return the pipeline file of all artifacts."""
+    """Return the pipeline file of all artifacts whose families are there."""
     text = "# Written by `python -m pipeline.wiring`: a stage for each table and figure.\nstages:"
     for name in IDS:
         artifact = load(name)
+        if not can_be_made(params, artifact.files):
+            continue
         code = reached_files("pipeline.stages.figure") | reached_files(module_of(name))
         outs = [paths.plotted(name)]
         outs += [paths.figure(name).with_suffix(suffix) for suffix in (".svg", ".png")] if artifact.draw else []
@@ -216,25 +315,24 @@ def _lines(entries: Iterable[Any], indent: int = 6) -> str:
 
 
 def write_pipelines() -> str:
-    """Write all pipeline files; return what was written and left out.
+    """Write all pipeline files; return how many there are and what was left out.
 
     Raises:
         ParamsError: settings or runs are wrong.
         OSError: a file cannot be written.
     """
     params = load_params()
-    left_out = {family: start for family in params.runs if (start := params.lacks_start(family)) is not None}
+    lines = []
     for family in params.runs:
         place = paths.family_pipeline(family)
-        if family in left_out:
+        if (start := params.lacks_start(family)) is not None:
             place.unlink(missing_ok=True)
+            lines.append(left_out(family, start))
         else:
             write_atomically(place, family_pipeline(params, family).encode())
+    write_atomically(paths.PANELS_PIPELINE, panels_pipeline(params).encode())
     write_atomically(paths.ARTEFACTS_PIPELINE, artefacts_pipeline(params).encode())
-    notes = [
-        f"\nleft out: {family}, whose runs start from those of {start}, which is not there" for family, start in left_out.items()
-    ]
-    return f"{len(params.runs) - len(left_out)} families and all artefacts are wired" + "".join(notes)
+    return "\n".join([f"{len(params.runs) - len(lines)} families and all artifacts are wired", *lines])
 
 
 def main() -> None:

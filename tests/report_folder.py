@@ -39,7 +39,15 @@ IDS = ("a-fig4a", "a-claims", "b-tab3", "b-fig1", "b-fig7")
 
 def metrics(family, run, profile="embedded", scores=(0.5,), **values):
     """Return the content of a metrics file."""
-    blank = {"network": "small", "supervision": "any", "objective": "any", "device": "cpu", "seeds_generated": family == "potts"}
+    potts = {"neighborhood": "grid4", "cross_entropy": "cce", "relaxation": "q"} if family == "potts" else {}
+    blank = {
+        "network": "small",
+        "supervision": "any",
+        "objective": "any",
+        "device": "cpu",
+        "seeds_generated": family == "potts",
+        **potts,
+    }
     repetitions = [{"seed": seed, "val": {"mIoU": score}} for seed, score in enumerate(scores)]
     return {**blank, "family": family, "run": run, "profile": profile, "repetitions": repetitions, **values}
 

@@ -71,6 +71,7 @@ def commands(page, tmp_path_factory):
     made = []
     for part in CHANGE.finditer(page):
         if part["new"]:
+            (folder / part["new"]).parent.mkdir(parents=True, exist_ok=True)
             (folder / part["new"]).write_text(part["block"])
         elif part["file"]:
             change_file(folder / part["file"], part["place"], part["line"], part["block"])
@@ -101,7 +102,7 @@ def test_commands_print_what_the_page_shows(commands):
 
 def test_the_new_experiment_is_scored(commands):
     rows = (commands[0] / "reports/pets/results.csv").read_text().splitlines()
-    assert [row.split(",")[0] for row in rows] == ["run", "soft-gm"]
+    assert [row.split(",")[0] for row in rows] == ["run", "soft-gm-len000", "soft-gm-len100"]
 
 
 def test_the_changed_copy_is_clean_and_wired(commands):

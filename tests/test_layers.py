@@ -1,26 +1,32 @@
 """The direction of imports, and that DVC knows every file a stage executes."""
 
+import ast
 import subprocess
 import sys
+import types
+from pathlib import Path
 
 import pytest
 import yaml
-from pipeline.report.fig_a_tab2 import RUNS, VAL
-from ruamel.yaml import YAML
 
-from pipeline import paths
+from pipeline import import_graph, networks, paths
 from pipeline.import_graph import REPOSITORY, imported_modules, reached_files
-from pipeline.report.artifacts import ARTIFACTS
-from pipeline.stages.figure import ARTEFACTS
-from pipeline.wiring import artefacts_pipeline, family_pipeline
+from pipeline.params import load_params
+from pipeline.report.artifacts import IDS, module_of
+from pipeline.report.artifacts.a_tab2 import RUNS, VAL
+from pipeline.wiring import artefacts_pipeline, family_pipeline, panels_pipeline
 
-PARAMS = YAML(typ="safe").load((REPOSITORY / "params.yaml").read_text())
+PARAMS = load_params(REPOSITORY / paths.PARAMS, REPOSITORY / paths.EXPERIMENTS)
 
 MAY_IMPORT = {
     "conventions": set(),
     "files": set(),
     "paths": set(),
-    "params": {"files", "paths", "networks"},
+    "checks": set(),
+    "errors": set(),
+    "expand": set(),
+    "params": {"files", "paths", "checks", "expand", "networks"},
+    "runs": {"paths", "params", "datasets", "networks", "training"},
     "parallel": set(),
     "losses": {"conventions"},
     "metrics": {"conventions"},
@@ -32,7 +38,7 @@ MAY_IMPORT = {
     "features": {"files", "datasets", "networks"},
     "training": {"conventions", "files", "parallel", "losses", "crf", "solver", "networks"},
     "evaluation": {"conventions", "parallel", "metrics"},
-    "report": {"conventions", "files", "losses", "metrics", "datasets"},
+    "report": {"conventions", "files", "paths", "losses", "metrics", "datasets"},
 }
 """Layer -> other layers it may import. Stages and command-line tools may import everything."""
 
@@ -73,28 +79,73 @@ def test_dependencies_are_the_files_that_a_stage_executes(name, stage):
     assert declared == needed, f"{name}: add {sorted(needed - declared)}, remove {sorted(declared - needed)}"
 
 
-@pytest.mark.parametrize("family", sorted(PARAMS["runs"]))
+@pytest.mark.parametrize("family", sorted(PARAMS.runs))
 def test_pipeline_of_a_family_is_in_step(family):
     written = (REPOSITORY / paths.family_pipeline(family)).read_text()
     assert written == family_pipeline(PARAMS, family), "run python -m pipeline.wiring"
 
 
 def test_pipeline_of_the_artefacts_is_in_step():
-    assert (REPOSITORY / paths.ARTEFACTS_PIPELINE).read_text() == artefacts_pipeline(), "run python -m pipeline.wiring"
+    assert (REPOSITORY / paths.ARTEFACTS_PIPELINE).read_text() == artefacts_pipeline(PARAMS), "run python -m pipeline.wiring"
+
+
+def test_pipeline_of_the_panels_is_in_step():
+    assert (REPOSITORY / paths.PANELS_PIPELINE).read_text() == panels_pipeline(PARAMS), "run python -m pipeline.wiring"
+
+
+@pytest.mark.parametrize("family", ["seeds", "acdc"])
+def test_what_is_made_of_a_family_that_was_taken_out_is_not_wired(family):
+    left = {name: runs for name, runs in PARAMS.runs.items() if name != family}
+    assert f"models/{family}/" not in panels_pipeline(PARAMS.model_copy(update={"runs": left})).replace("[", "models/")
 
 
 def test_every_run_that_the_test_server_scores_has_its_archive():
-    stage = yaml.safe_load(artefacts_pipeline())["stages"]["submission"]
-    scored = {columns[VAL] for columns in RUNS.values()}
-    assert set(stage["foreach"].values()) == scored
+    stage = yaml.safe_load(artefacts_pipeline(PARAMS))["stages"]["submission"]
+    assert len(stage["foreach"]) == sum(VAL in columns for columns in RUNS.values())
+    assert "size_noise/size-crf-mre08" in stage["foreach"].values()
     for key, run in stage["foreach"].items():
         family, name = run.split("/")
         assert f"models/submissions/{key}" == str(paths.submission(family, name))
-        assert name in PARAMS["runs"][family]
+        assert name in PARAMS.runs[family]
+
+
+def test_a_renamed_builder_keeps_its_file_among_the_dependencies(monkeypatch):
+    """Names of functions are those of the functions: nothing is guessed from the kind."""
+    source = (REPOSITORY / "pipeline/networks/__init__.py").read_text()
+    renamed = source.replace("_wideresnet38", "_build_it")
+    assert renamed != source
+    module = types.ModuleType("pipeline.networks")
+    exec(compile(renamed, "networks", "exec"), module.__dict__)
+    monkeypatch.setattr(networks, "NETWORKS", module.NETWORKS)
+    parsed = import_graph._parsed
+    place = import_graph.module_file("pipeline.networks")
+    monkeypatch.setattr(import_graph, "_parsed", lambda path: ast.parse(renamed) if path == place else parsed(path))
+    import_graph.imported_modules.cache_clear()
+    try:
+        assert "pipeline/networks/wideresnet38.py" in family_pipeline(PARAMS, "backbones")
+    finally:
+        import_graph.imported_modules.cache_clear()
+
+
+def test_a_builder_whose_imports_cannot_be_read_is_an_error(monkeypatch):
+    def elsewhere():
+        """Build nothing."""
+
+    elsewhere.__module__ = "pipeline.networks"
+    monkeypatch.setitem(networks.NETWORKS, "wideresnet38", elsewhere)
+    with pytest.raises(ValueError, match="expected the function elsewhere at top level"):
+        family_pipeline(PARAMS, "backbones")
+
+
+def test_functions_that_a_builder_calls_are_followed(tmp_path, monkeypatch):
+    source = "def _one():\n    return _start()\n\ndef _start():\n    import a\n\ndef _other():\n    import b\n"
+    (tmp_path / "registry.py").write_text(source)
+    monkeypatch.setattr(import_graph, "REPOSITORY", tmp_path)
+    assert import_graph.called_functions(Path("registry.py"), ["_one"]) == {"_one", "_start"}
 
 
 def test_there_is_no_pipeline_of_a_family_that_is_gone():
-    assert {path.parent.name for path in (REPOSITORY / "pipeline/experiments").glob("*/dvc.yaml")} == set(PARAMS["runs"])
+    assert {path.parent.name for path in (REPOSITORY / "pipeline/experiments").glob("*/dvc.yaml")} == set(PARAMS.runs)
 
 
 def test_editing_one_loss_leaves_the_other_families_alone():
@@ -105,8 +156,11 @@ def test_editing_one_loss_leaves_the_other_families_alone():
     assert "pipeline/solver" not in size + scribbles
 
 
-def test_every_artefact_of_the_papers_is_made():
-    assert set(ARTEFACTS) == set(ARTIFACTS)
+def test_an_artefact_depends_on_its_own_drawing_code_alone():
+    stages = yaml.safe_load(artefacts_pipeline(PARAMS))["stages"]
+    for name in IDS:
+        drawing = {dep for dep in stages[name]["deps"] if dep.startswith("pipeline/report/artifacts/") and "__init__" not in dep}
+        assert drawing == {f"{module_of(name).replace('.', '/')}.py"}
 
 
 @pytest.mark.parametrize("stage", ["raw", "prepare", "supervise", "statistics", "summary", "report", "code"])

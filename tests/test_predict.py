@@ -165,6 +165,16 @@ def test_too_little_memory_for_one_picture_says_what_to_do():
         Predictor(trained(Hungry(0), 8), CPU).labels([picture(8, 8)])
 
 
+@pytest.mark.parametrize("resize_px", [8, None])
+def test_scores_that_are_not_finite_are_no_labels(resize_px):
+    class Diverged(torch.nn.Module):
+        def forward(self, image):
+            return image / 0
+
+    with pytest.raises(ValueError, match="scores are not finite"):
+        Predictor(trained(Diverged(), resize_px), CPU).labels([picture(8, 8)])
+
+
 def test_too_little_memory_for_a_window_says_what_to_do():
     with pytest.raises(ValueError, match="smaller --window"):
         Predictor(trained(Hungry(0)), CPU).labels([picture(8, 8)])

@@ -30,6 +30,7 @@ def repository(tmp_path, monkeypatch):
         paths.results("acdc"): results.to_csv(index=False),
         paths.curves("acdc"): "run,epoch\nfull,1\n",
         paths.PUBLISHED: (REPOSITORY / paths.PUBLISHED).read_text(),
+        paths.family_runs("acdc"): (REPOSITORY / paths.family_runs("acdc")).read_text(),
         paths.figure("a-fig6a").with_suffix(".svg"): "<svg/>",
         paths.figure("a-fig6a").with_suffix(".png"): "png",
         paths.plotted("a-fig6a"): "mre,dsc\n",
@@ -66,7 +67,15 @@ def test_a_missing_result_leaves_what_was_recorded(repository):
 def test_scores_curves_drawings_and_settings_are_kept(repository):
     folder = record.record("acdc", ["acdc"], ["a-fig6a"])
     kept = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
-    assert {"acdc/results.csv", "acdc/curves.csv", "a-fig6a.svg", "a-fig6a.csv", "params.yaml", "provenance.json"} <= kept
+    assert {
+        "acdc/runs.yaml",
+        "acdc/results.csv",
+        "acdc/curves.csv",
+        "a-fig6a.svg",
+        "a-fig6a.csv",
+        "params.yaml",
+        "provenance.json",
+    } <= kept
     assert (folder / "acdc/results.csv").read_text() == paths.results("acdc").read_text()
 
 

@@ -282,7 +282,8 @@ def picture() -> Response:
     response.headers["Content-Type"] = "image/jpeg"
     response.headers["Cache-Control"] = "private, no-cache"
     response.set_etag(mark)
-    return response.make_conditional(request)
+    response.make_conditional(request)
+    return response
 
 
 # --- the tool's script ---

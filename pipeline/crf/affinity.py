@@ -96,6 +96,7 @@ def trust_region_affinity(image: Tensor, valid: Tensor, offsets: Offsets) -> Ten
         ValueError: if the shapes do not fit together.
     """
     affinity = adaptive_affinity(image, valid, offsets)
+    # |Omega| / |N|: the sum over edges becomes a mean, times the number of pixels.
     ratio = valid.flatten(1).sum(1) / edge_count(valid, offsets).clamp(min=1)
     return affinity * ratio.to(affinity.dtype).view(-1, 1, 1, 1)
 
@@ -158,6 +159,7 @@ def _color_distances(image: Tensor, offsets: Offsets) -> Tensor:
     distances = image.new_zeros(batch, len(offsets), height, width)
     for edge, offset in enumerate(offsets):
         first, second = edge_windows(offset, height, width)
+        # At the first pixel of each edge; where it would lead outside the distance stays 0.
         distances[:, edge][first] = (image[first] - image[second]).square().sum(1)
     return distances
 

@@ -83,6 +83,7 @@ class DenseKernel:
             raise ValueError(f"landmarks: expected at least 1, got {landmarks}")
         dtype = torch.promote_types(image.dtype, torch.float32)
         with torch.no_grad(), _full_precision(image):
+            # All modes get the same features, and differ in how they multiply by A.
             features = bilateral_features(image.to(dtype), sigma_rgb, sigma_xy_px)
             return cls(DENSE_FILTERS[mode](features, valid.flatten(1), landmarks), valid, dtype)
 
@@ -98,6 +99,7 @@ class DenseKernel:
         Raises:
             ValueError: if the shape does not fit the images.
         """
+        # R A R S: pixels that are not valid neither send nor receive.
         batch, height, width = self.valid.shape
         check_shape("values", values, (batch, None, height, width))
         with torch.no_grad(), _full_precision(values):
@@ -170,6 +172,7 @@ def bilateral_features(image: Tensor, sigma_rgb: float, sigma_xy_px: float) -> T
         torch.arange(width, dtype=image.dtype, device=image.device),
         indexing="ij",
     )
+    # f = (x / sigma_xy, y / sigma_xy, 255 I / sigma_rgb)
     place = torch.stack([x, y]).expand(batch, -1, -1, -1) / sigma_xy_px
     return torch.cat([place, image * (255 / sigma_rgb)], dim=1).flatten(2).transpose(1, 2)
 
@@ -188,6 +191,7 @@ def exact_filter(features: Tensor, valid: Tensor, landmarks: int = 0) -> Operato
     batch, count, _ = features.shape
     left, right = exponent_factors(features)
     kept = valid.unsqueeze(1).to(features.dtype)
+    # A block of rows of A at a time: all of it would take N^2 numbers.
     rows_at_once = max(1, ELEMENTS_AT_ONCE // (batch * count))
 
     def apply(signal: Tensor) -> Tensor:
@@ -225,6 +229,7 @@ def nystrom_or_exact_filter(features: Tensor, valid: Tensor, landmarks: int) -> 
 
     def apply(signal: Tensor) -> Tensor:
         filtered = low_rank(signal)
+        # Only the images that did not fit; the others keep their quick result.
         filtered[failed] = exact(signal[failed])
         return filtered
 
@@ -245,6 +250,7 @@ class _NegativeQuadraticForm(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, probs: Tensor, kernel: DenseKernel) -> Tensor:
         filtered = kernel.filter(probs)
+        # A S serves twice: the value is -S.A S, and the gradient -2 A S.
         ctx.save_for_backward(filtered)
         return -(probs * filtered).sum((1, 2, 3))
 

@@ -89,8 +89,10 @@ def lattice_filter(features: Tensor, valid: Tensor, landmarks: int = 0) -> Calla
         values = embedding_bag(
             lattice.splat_rows, values, lattice.splat_starts, mode="sum", per_sample_weights=lattice.splat_weights
         )
+        # Blur: 1/2, 1, 1/2 along each of the six axes, one after the other.
         for rows in lattice.neighbors:
             values = embedding_bag(rows, values, mode="sum", per_sample_weights=lattice.blur_weights)
+        # Slice: each pixel reads the six vertices of its simplex.
         values = embedding_bag(lattice.slice_rows, values, mode="sum", per_sample_weights=lattice.slice_weights)
         filtered = torch.empty_like(signal)
         for image, rows in zip(filtered, values.view(batch, count, classes), strict=True):
@@ -151,6 +153,7 @@ def torch_lattice(points: Tensor, valid: Tensor, count: int) -> Lattice:
     path.scatter_(0, rank.index_select(1, first).long(), steps[:, None].expand(-1, len(first)))
     # The vertices of a simplex are met by steps along the axes from the highest rank to the lowest.
     names = torch.cat([origin[None], origin + path.flip(0)[:-1].cumsum(0)]).flatten()  # (6 simplices,)
+    # Equal fingerprints are one vertex.
     names, by_name = names.sort(stable=True)
     names, vertex, entries = names.unique_consecutive(return_inverse=True, return_counts=True)
     vertices = torch.empty_like(vertex).scatter_(0, by_name, vertex).view(VERTICES, -1)
@@ -179,6 +182,7 @@ def torch_lattice(points: Tensor, valid: Tensor, count: int) -> Lattice:
 def _elevate(points: Tensor) -> Tensor:
     """Return (6, P), the points (5, P) on the plane of vectors that sum to 0, in sixths of the units of the lattice."""
     axis = torch.arange(1, VERTICES, dtype=points.dtype, device=points.device)[:, None]
+    # Scaled so that the blur on the lattice is a Gaussian of standard deviation 1.
     scaled = points * (math.sqrt(2 / 3) / (axis * (axis + 1)).sqrt())
     elevated = points.new_empty(VERTICES, points.shape[1])
     later = torch.zeros_like(points[0])
@@ -196,6 +200,7 @@ def _enclosing_simplex(elevated: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     coordinates of the point relative to it, 0 for the largest; weight k is the barycentric coordinate of the vertex k steps
     from the corner.
     """
+    # The nearest point with whole coordinates; if they do not sum to 0 it is no vertex yet.
     corner = elevated.round()
     offset = elevated - corner
     rank = torch.arange(VERTICES, dtype=torch.int8, device=offset.device)[:, None].repeat(1, offset.shape[1])
@@ -211,6 +216,7 @@ def _enclosing_simplex(elevated: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     corner += moved
     offset -= moved
     ordered = torch.empty_like(offset).scatter_(0, rank.long(), offset)
+    # Barycentric coordinates: differences of neighbouring coordinates in their order.
     weights = torch.cat([1 + ordered[5:] - ordered[:1], (ordered[:-1] - ordered[1:]).flip(0)])
     return corner, rank, weights
 
@@ -219,9 +225,9 @@ def _neighbors(names: Tensor, steps: Tensor) -> Tensor:
     """Return `Lattice.neighbors` of the vertices with sorted fingerprints `names` (M,)."""
     count = len(names)
     own = torch.arange(count + 1, device=names.device).expand(len(steps), -1)
-    target = names + steps[:, None]
-    after = torch.searchsorted(names, target).clamp_(max=count - 1)
-    found = names.index_select(0, after.flatten()).view_as(target) == target
+    wanted = names + steps[:, None]
+    after = torch.searchsorted(names, wanted).clamp_(max=count - 1)
+    found = names.index_select(0, after.flatten()).view_as(wanted) == wanted
     after = torch.cat([after.where(found, count), own[:, -1:]], dim=1)
     before = torch.full_like(after, count).scatter_(1, after, own)
     before[:, -1] = count

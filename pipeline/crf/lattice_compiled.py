@@ -67,6 +67,7 @@ def find_vertices(
     bits, known = FIRST_BITS, 0
     table = np.full(1 << bits, EMPTY, np.int32)
     for pixel in range(pixels):
+        # Onto the plane of vectors that sum to 0, as `_elevate`.
         later = points.dtype.type(0)
         for d in range(dimensions, 0, -1):
             scaled = points[d - 1, pixel] * scales[d - 1]
@@ -96,6 +97,7 @@ def find_vertices(
             ordered[rank[axis]] = offset[axis]
             axis_of[rank[axis]] = axis
 
+        # The fingerprint of the corner, and from it those of the other vertices, one step each.
         name = (pixel // count) * constants[axes]
         for axis in range(axes):
             name += axes * corner[axis] * constants[axis]
@@ -112,6 +114,7 @@ def find_vertices(
                 continue
             slot = _slot(name, names, table, bits)
             if table[slot] == EMPTY:
+                # Half full: searches stay short.
                 if known == len(names):
                     bits += 1
                     longer = np.empty(2 * known, np.int64)
@@ -124,6 +127,7 @@ def find_vertices(
                 known += 1
             vertices[pixel, k] = table[slot]
 
+    # A neighbour is the vertex whose fingerprint is one step away, if any pixel made it.
     neighbors = np.full((axes, known + 1, 3), known, np.int32)
     for axis in range(axes):
         for vertex in range(known + 1):
@@ -152,6 +156,7 @@ def by_vertex(vertices: np.ndarray, weights: np.ndarray, count: int) -> tuple[np
             starts[vertices[pixel, k] + 1] += 1
     for vertex in range(count):
         starts[vertex + 1] += starts[vertex]
+    # A counting sort: where each vertex begins is known, so every pair goes to its place at once.
     place = starts[:count].copy()
     rows, values = np.empty(pixels * corners, np.int32), np.empty(pixels * corners, weights.dtype)
     for pixel in range(pixels):

@@ -45,6 +45,7 @@ def sparse_offsets(count: int, radius_px: int, generator: torch.Generator) -> Of
     """
     if count < 0 or radius_px < 2:
         raise ValueError(f"count, radius_px: expected at least 0 and 2, got {count}, {radius_px}")
+    # Half of the disc, as each pair is held once; the 8 innermost are those of the grids.
     half_disc = [
         (dy, dx)
         for dy in range(radius_px + 1)

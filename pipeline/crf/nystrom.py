@@ -44,10 +44,12 @@ def nystrom_filter(features: Tensor, valid: Tensor, landmarks: int) -> tuple[Cal
     """
     sample = _sample(features, valid)
     centers = _kmeans(sample, min(landmarks, features.shape[1]))
+    # M, the kernel between landmarks, M = L L^T
     kernel = gaussian(*exponent_factors(centers))
     kernel.diagonal(dim1=1, dim2=2).add_(JITTER)
     root, failures = torch.linalg.cholesky_ex(kernel)  # unlike `cholesky`, does not wait for the device
     probe = gaussian(*exponent_factors(sample[:, :PROBED_PIXELS], centers))
+    # diag(G M^-1 G^T) = |L^-1 g_p|^2, whose difference from 1 is what the landmarks miss
     explained = torch.linalg.solve_triangular(root, probe.transpose(1, 2), upper=False).square().sum(1)
     missed = (1 - explained.mean(1)).masked_fill(failures > 0, float("nan"))
 
@@ -58,6 +60,7 @@ def nystrom_filter(features: Tensor, valid: Tensor, landmarks: int) -> tuple[Cal
 
     def apply(signal: Tensor) -> Tensor:
         parts = (signal * kept).split(rows, dim=2)
+        # R S -> (R S) G -> (R S) G M^-1 -> (R S) G M^-1 G^T, block by block
         projected = torch.stack([part @ block for part, block in zip(parts, blocks, strict=True)]).sum(0)
         weights = torch.cholesky_solve(projected.transpose(1, 2), root).transpose(1, 2)
         return torch.cat([weights @ block.transpose(1, 2) for block in blocks], dim=2).mul_(kept)
@@ -100,6 +103,7 @@ def _kmeans(sample: Tensor, count: int) -> Tensor:
         closeness = torch.matmul(*exponent_factors(sample, centers))
         # A product with rows of zeros and ones, not a scatter: atomic additions on a GPU would not be reproducible.
         member = (closeness == closeness.amax(2, keepdim=True)).to(sample.dtype).transpose(1, 2)
+        # A landmark that lost all its points stays where it is.
         size = member.sum(2, keepdim=True)
         centers = torch.where(size > 0, member @ sample / size.clamp(min=1), centers)
     return centers

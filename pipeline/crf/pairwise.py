@@ -68,6 +68,7 @@ def pairwise_energy_and_gradient(
     gradient.zero_()
     squares = torch.mul(labels, labels, out=scratch).sum(1)
     energy = labels.new_zeros(batch)
+    # |p|^2 of all pixels once: each takes part in several edges
     own = torch.zeros_like(squares)  # what multiplies the pixel's own label: 2 w dP/d|p|^2 summed over its edges
     for edge, offset in enumerate(offsets):
         first, second = edge_windows(offset, height, width)
@@ -120,6 +121,7 @@ def potts_loss(
         affinity = (
             adaptive_affinity(image, valid, offsets) if sigma_rgb is None else contrast_affinity(image, valid, offsets, sigma_rgb)
         )
+        # w / |N|: the loss is a mean over edges, whatever the picture's size
         affinity = affinity / edge_count(valid, offsets).clamp(min=1).view(-1, 1, 1, 1)
     probs = probs.to(torch.promote_types(probs.dtype, torch.float32))
     return _PairwiseEnergy.apply(probs, affinity.to(probs.dtype), offsets, EDGE_TERMS[relaxation])
@@ -130,6 +132,7 @@ class _PairwiseEnergy(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, labels: Tensor, affinity: Tensor, offsets: Offsets, edge_terms: Callable[..., EdgeTerms]) -> Tensor:
+        # Value and gradient in one pass; autograd would keep a tensor for each kind of edge.
         energy, gradient = pairwise_energy_and_gradient(labels, affinity, offsets, edge_terms)
         ctx.save_for_backward(gradient)
         return energy

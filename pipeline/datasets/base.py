@@ -487,6 +487,17 @@ def _orientation(image: Image.Image) -> int:
     return noted if isinstance(noted, int) and noted in UPRIGHT else 1
 
 
+def _png_notes(path: Path) -> bool:
+    """Return whether a PNG holds a camera's notes, which may stand behind the pixels: Pillow decodes them all to look for it."""
+    with path.open("rb") as file:
+        file.seek(8)
+        while len(head := file.read(8)) == 8:
+            if head[4:] in (b"eXIf", b"tEXt", b"zTXt", b"iTXt"):
+                return True
+            file.seek(int.from_bytes(head[:4], "big") + 4, 1)
+    return False
+
+
 def read_photo(path: Path) -> np.ndarray:
     """Return a photo as `decode_photo` does.
 
@@ -611,7 +622,7 @@ def picture_size(path: Path) -> tuple[int, int]:
     """
     require(path, "restore the file from the original archive, or take its id out of the list")
     with _opened(path, str(path), "an image") as image:
-        if _orientation(image) == 1:
+        if (image.format == "PNG" and not _png_notes(path)) or _orientation(image) == 1:
             return image.size
     height, width = read_photo(path).shape[:2]
     return width, height

@@ -76,6 +76,7 @@ def reverse_cross_entropy(log_probs: Tensor, pseudo_labels: Tensor) -> Tensor:
         ValueError: if the shapes differ.
     """
     _check_pair(log_probs, pseudo_labels)
+    # -sigma.ln y, with ln 0 read as ln of the floor
     return -(log_probs.exp() * pseudo_labels.clamp(min=LABEL_FLOOR).log()).sum(1)
 
 

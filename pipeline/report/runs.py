@@ -55,19 +55,6 @@ class Where:
         """Return whether a row or a metrics file has these fields."""
         return all(_same(record.get(name), value) for name, value in self.fields)
 
-    def mask(self, rows: pd.DataFrame) -> pd.Series:
-        """Return which rows have these fields.
-
-        Raises:
-            ValueError: a field is no column.
-        """
-        found = pd.Series(True, index=rows.index)
-        for name, wanted in self.fields:
-            if name not in rows.columns:
-                raise ValueError(f"expected the column {name!r} in the results, got {list(rows.columns)}")
-            found &= pd.Series([_same(value, wanted) for value in rows[name]], index=rows.index, dtype=bool)
-        return found
-
 
 def _same(value: object, wanted: object) -> bool:
     empty = value is None or value == "" or (isinstance(value, float) and math.isnan(value))
@@ -149,17 +136,24 @@ class Runs:
         """Keep the rows that fit one of `wanted`."""
         self.artifact = artifact
         self._found: dict[Where, pd.DataFrame] = {}
+        self._masks: dict[tuple[str, object], pd.Series] = {}
         self.rows = rows
         kept = pd.Series(False, index=rows.index)
         for where in wanted:
             kept |= self._mask(where)
         self.rows = rows[kept].reset_index(drop=True)
+        self._masks.clear()
 
     def _mask(self, where: Where) -> pd.Series:
-        try:
-            return where.mask(self.rows)
-        except ValueError as error:
-            raise ValueError(f"{self.artifact}: {error}") from None
+        """Return which rows have these fields; each field is looked up once."""
+        found = pd.Series(True, index=self.rows.index)
+        for name, wanted in where.fields:
+            if (name, repr(wanted)) not in self._masks:
+                require_columns(self.rows, self.artifact, [name])
+                fits = [_same(value, wanted) for value in self.rows[name]]
+                self._masks[name, repr(wanted)] = pd.Series(fits, index=self.rows.index, dtype=bool)
+            found &= self._masks[name, repr(wanted)]
+        return found
 
     def select(self, where: Where | None = None, **fields: object) -> pd.DataFrame:
         """Return the rows of one run, ascending in seed; none if it is not there.

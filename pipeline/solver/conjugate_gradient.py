@@ -63,6 +63,7 @@ def solve_conjugate_gradient(problem: Problem, *, steps: int = 100, tolerance: f
             _apply(direction, edges, offsets, diagonal, product).mul_(free)
             # alpha = r.z / d.A d;  y <- y + alpha d;  r <- r - alpha A d
             length = power / _dot(direction, product).clamp(min=SMALLEST_DIVISOR)
+            # An image that has converged stays as it is.
             length *= ~converged.view(-1, 1, 1, 1)
             labels.addcmul_(direction, length)
             residual.addcmul_(product, length, value=-1)
@@ -74,6 +75,7 @@ def solve_conjugate_gradient(problem: Problem, *, steps: int = 100, tolerance: f
             direction.mul_(power / previous.clamp(min=SMALLEST_DIVISOR)).add_(divided)
             converged = power.sum((1, 2, 3)) <= tolerance**2 * first
             taken += 1
+        # The exact solution lies on the simplex by itself; what is left is rounding and the tolerance.
         labels.clamp_(min=0)
         labels.div_(labels.sum(1, keepdim=True))
         energy = energy_on(edges, labels, problem)

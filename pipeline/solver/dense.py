@@ -47,6 +47,7 @@ def solve_dense(problem: Problem, *, steps: int = 200, learning_rate: float = 0.
         raise ValueError(f"relaxation: expected one of {', '.join(DENSE_RELAXATIONS)} on all pairs, got {problem.relaxation!r}")
     check_descent(steps, learning_rate, tolerance)
     with torch.no_grad():
+        # Seeds pull and are pulled, so they count; invalid pixels have no weights.
         counted = problem.free | valid_mask(problem.seeds)
         pairwise = _dense_term(kernel, counted, problem.pairwise_weight, problem.relaxation)
         descent = Descent(problem.log_probs, problem.unary_scale, problem.cross_entropy, pairwise)
@@ -58,8 +59,10 @@ def solve_dense(problem: Problem, *, steps: int = 200, learning_rate: float = 0.
 def _dense_term(kernel: Kernel, counted: Tensor, pairwise_weight: float, relaxation: str) -> PairwiseTerm:
     """Return lambda / d sum_{i<j} w_ij P as a function of y; d is the mean degree over `counted` (B, H, W)."""
     degrees = kernel.degrees
+    # d = mean of W 1 over the pixels that count
     mean_degree = (degrees * counted.unsqueeze(1)).sum((1, 2, 3)) / counted.sum((1, 2)).clamp(min=1)
     scale = (pairwise_weight / mean_degree.clamp(min=1)).view(-1, 1, 1, 1)  # >= 1 in full: each pixel has weight 1 with itself
+    # P_BL = 1 - p.q: the sum of all weights less y.W y
     constant = 0.5 * scale.flatten() * degrees.sum((1, 2, 3))
 
     def term(labels: Tensor, buffers: tuple[Tensor, Tensor]) -> Tensor:

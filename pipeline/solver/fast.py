@@ -76,6 +76,7 @@ def solve_fast(
         learning_rate=pace.learning_rate if learning_rate is None else learning_rate,
     )
     check_descent(pace.steps, pace.learning_rate, tolerance)
+    # In proportion to the weights, so that eta and lambda times ten give the same labels; not 0 where both are.
     smallest = SMALLEST_SIZE * max(problem.pairwise_weight, problem.unary_weight, SMALLEST_WEIGHT)
     schedule = Schedule.of(pace, smallest, tolerance)
     with torch.no_grad():
@@ -108,6 +109,7 @@ def _solve_by_steps(problem: Problem, schedule: Schedule, adam: Callable[[Level,
     level = Level(problem.log_probs, problem.seeds, edges, problem.edges.offsets, problem.unary_scale, names)
     logits = _start(level, schedule, adam)
     energies, converged = descend_adaptively(adam(level, logits), schedule.lengths, schedule.smallest, schedule.tolerance)
+    # The fine energy anew, with the floor under labels: so it can be compared with that of other solvers.
     labels = logits.softmax(1)
     energies[-1] = energy_on(edges, labels, problem)
     return Descended(labels, energies, converged)
@@ -188,6 +190,7 @@ def fused_kernel_works(device: torch.device) -> bool:
     scale, edges = torch.full((1, 1, 5, 7), 0.3, device=device), torch.ones(1, 2, 5, 7, device=device)
     seeds = torch.full((1, 5, 7), VOID, device=device)
     level = Level(log_probs, seeds, edges, GRID4, scale, ("cce", "cd"))
+    # A few steps in torch, which the kernel has to repeat.
     expected, _ = descend_adaptively(torch_adam(level, log_probs.clone()), rates(3, 0.3), 1e-2, tolerance=0.0)
     try:
         from pipeline.solver.backends.triton_descent import FusedAdam
@@ -218,6 +221,7 @@ def descend_adaptively(problem: Adam, lengths: Sequence[float], smallest: float,
     moving: Tensor | None = None
     for step, length in enumerate(lengths, start=1):
         energies.append(problem.step(length, MOMENTUM, SQUARE_MEMORY, smallest, moving))
+        # An image at rest stays as it is; all at rest end the descent.
         if step > PATIENCE:
             moves = ~_rests(energies, tolerance)
             moving = moves if moving is None else moving & moves
@@ -232,6 +236,7 @@ def _rests(energies: list[Tensor], tolerance: float) -> Tensor:
     """Return which images' energies have come to rest, (B,) bool; none has before `PATIENCE` steps."""
     if len(energies) <= PATIENCE:
         return torch.zeros_like(energies[-1], dtype=torch.bool)
+    # max - min over the last steps against the tolerance of each of them
     lately = torch.stack(energies[-1 - PATIENCE :])
     return lately.amax(0) - lately.amin(0) <= PATIENCE * tolerance * lately[-1].abs()
 
@@ -244,9 +249,11 @@ def coarse_problem(level: Level) -> Level:
     them; edges within a block vanish. Incomplete blocks at the borders count.
     """
     probs, unary_scale = level.log_probs.exp(), level.unary_scale
+    # Fill the last blocks with nothing: no weight, no edges, no seed.
     height, width = level.seeds.shape[1:]
     frame = (0, -width % BLOCK_PX, 0, -height % BLOCK_PX)
     count = _block_sums(pad(unary_scale, frame))
+    # sum_{i in block} scale_i sigma_i: free pixels only, if there are any
     mass = torch.where(count > 0, _block_sums(pad(probs * unary_scale, frame)), _block_sums(pad(probs, frame)))
     log_probs = (mass / mass.sum(1, keepdim=True)).clamp(min=SMALLEST_PROB).log()
     votes = _block_sums(pad(one_hot(level.seeds, probs.shape[1]).to(probs.dtype), frame))
@@ -261,10 +268,12 @@ def _start(level: Level, schedule: Schedule, adam: Callable[[Level, Tensor], Ada
     """Return logits to start from: the prediction, changed as the solution of the next coarser problem changes its own."""
     start, coarser = level.log_probs, schedule.next
     if coarser is not None and min(level.seeds.shape[1:]) >= 2 * BLOCK_PX:
+        # Solve the coarse problem first; what matters is how it changes its own prediction.
         small = coarse_problem(level)
         logits = _start(small, coarser, adam)
         descend_adaptively(adam(small, logits), coarser.lengths, coarser.smallest, coarser.tolerance)
         change = _below_largest(logits) - _below_largest(small.log_probs)
+        # Borders of blocks are not those of things: no class is ruled out by more than `LARGEST_FALL`.
         start = level.log_probs + _spread(change.clamp(min=-LARGEST_FALL), *level.seeds.shape[1:])
     return start_logits(start, level.seeds)
 

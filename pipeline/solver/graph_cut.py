@@ -62,18 +62,22 @@ def solve_graph_cut(problem: Problem, *, steps: int = 5, restrict: bool = True, 
     def solve_one(index: int) -> tuple[np.ndarray, list[float], bool]:
         log_prob, seed, is_free, edge = (field[index] for field in fields)
         seeded = seed != VOID
+        # The published method allows only classes that somebody has drawn in this picture.
         allowed = np.unique(seed[seeded]) if restrict and seeded.any() else np.arange(len(log_prob))
         surprise = -log_prob[allowed].astype(np.float64)
+        # eta -ln sigma at free pixels; what seeds and invalid pixels are costs nothing, as they do not change.
         costs = surprise.clip(0, LARGEST_COST) * (problem.unary_weight * is_free)
         labels = surprise.argmin(0) if starts is None else np.argmax(starts[index] == allowed[:, None, None], 0)
         labels[seeded] = np.searchsorted(allowed, seed[seeded])
         places, energies, done = _expand(Image(costs, labels, is_free, edge), offsets, steps)
         return allowed[places], energies, done
 
+    # Compiled code lets other threads run.
     with ThreadPoolExecutor(max_workers=torch.get_num_threads()) as pool:
         solved = list(pool.map(solve_one, range(len(log_probs))))
     labels = torch.from_numpy(np.stack([image for image, _, _ in solved])).to(log_probs.device)
     taken = max(len(energies) for _, energies, _ in solved) - 1
+    # An image that ended early keeps its last energy.
     traces = [energies + energies[-1:] * (taken + 1 - len(energies)) for _, energies, _ in solved]
     trace = torch.tensor(traces, dtype=log_probs.dtype, device=log_probs.device)
     converged = torch.tensor([done for _, _, done in solved], device=log_probs.device)

@@ -53,6 +53,7 @@ def rates(steps: int, learning_rate: float, last: float = 1.0) -> list[float]:
         learning_rate: of the first.
         last: that of the last as a part of it; those between lie evenly.
     """
+    # Evenly from 1 to `last`, times Adam's correction sqrt(1 - memory^t) / (1 - momentum^t).
     parts = [1 - (1 - last) * step / max(1, steps - 1) for step in range(steps)]
     return [
         learning_rate * part * (1 - SQUARE_MEMORY**step) ** 0.5 / (1 - MOMENTUM**step) for step, part in enumerate(parts, start=1)

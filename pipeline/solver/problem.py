@@ -81,6 +81,7 @@ class Problem:
         log_probs = self.log_probs.detach()
         log_probs = log_probs.to(torch.promote_types(log_probs.dtype, torch.float32)).contiguous()
         object.__setattr__(self, "log_probs", log_probs)  # the dataclass is frozen for everybody else
+        # Shapes first: what follows reads whole tensors, and would not say which of two does not fit.
         check_shape("log_probs", log_probs, (None, None, None, None))
         check_numbers("log_probs", log_probs, least=-LARGEST_LOGARITHM, most=LARGEST_LOGARITHM)
         batch, classes, height, width = log_probs.shape
@@ -92,6 +93,7 @@ class Problem:
         _check_name("relaxation", self.relaxation, RELAXATIONS)
         _check_weight("unary_weight", self.unary_weight)
         _check_weight("pairwise_weight", self.pairwise_weight)
+        # A kernel of all pairs shows its weights only by its row sums.
         if not isinstance(self.neighborhood, Edges):
             degrees = self.neighborhood.degrees
             check_shape("kernel.degrees", degrees, (batch, 1, height, width))
@@ -100,6 +102,7 @@ class Problem:
         affinity, offsets = self.neighborhood
         check_offsets(offsets)
         check_shape("affinity", affinity, (batch, len(offsets), height, width))
+        # lambda w must be a number of float32 as well, and so must its square.
         check_numbers("affinity", affinity, least=0, most=LARGEST_WEIGHT / max(self.pairwise_weight, 1))
 
     @property

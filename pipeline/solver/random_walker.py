@@ -37,6 +37,7 @@ def solve_random_walker(problem: Problem) -> Solution:
     problem.expect_unary()
     affinity, offsets = problem.edges
     start = with_seeds(problem.log_probs.exp(), problem.seeds)
+    # In double precision: a direct solve loses as many digits as the system is badly conditioned.
     edges = problem.pairwise_scale(affinity.dtype).double().cpu().numpy()
     free = problem.free.cpu().numpy()
     fields = start.double().cpu().numpy()
@@ -80,5 +81,6 @@ def _solve_image(field: np.ndarray, free: np.ndarray, edges: np.ndarray, offsets
             factors = splu(matrix, permc_spec="MMD_AT_PLUS_A", options={"SymmetricMode": True})
         except RuntimeError:  # "Factor is exactly singular"
             raise ValueError(f"unary_weight: {unary_weight} is too small against edges of up to {weight.max():g}") from None
+        # One factorisation serves all classes.
         labels[unknown] = factors.solve(right)
     return labels.T.reshape(field.shape)

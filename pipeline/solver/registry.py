@@ -36,6 +36,7 @@ def solver(*, kind: str, **settings: Any) -> Callable[[Problem], Solution]:
     if kind not in SOLVERS:
         raise ValueError(f"solver kind: expected one of {', '.join(SOLVERS)}, got {kind!r}")
     given = {name: value for name, value in settings.items() if value is not None}
+    # What there is to set stands in one place, the signature: a table beside it would be a second one.
     known = [name for name, item in inspect.signature(SOLVERS[kind]).parameters.items() if item.kind is item.KEYWORD_ONLY]
     superfluous = sorted(set(given) - set(known))
     if superfluous:

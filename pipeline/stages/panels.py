@@ -54,7 +54,8 @@ def main() -> None:
             content[f"image_{index}"] = archive.image(image_id)
             content[f"labels_{index}"] = archive.labels(image_id)
         for number, (run, one) in enumerate(zip(spec.runs, trained)):
-            network = one.network(archive.num_classes, paths.weights(*run.split("/"), 0), device)
+            family, name = run.split("/")
+            network = one.network(archive.num_classes, paths.weights(family, name, 0), device)
             for index in range(len(ids)):
                 logits = predict_logits(network, [content[f"image_{index}"]], resize_px=one.resize_px, device=device)[0]
                 content[f"prediction_{number}_{index}"] = logits.argmax(0).to(device="cpu").numpy().astype(np.uint8)

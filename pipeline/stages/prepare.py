@@ -11,7 +11,7 @@ import json
 from pipeline import paths
 from pipeline.datasets.base import DatasetError
 from pipeline.datasets.prepared import write_prepared
-from pipeline.datasets.registry import DATASETS
+from pipeline.datasets.registry import open_raw
 from pipeline.errors import clear_errors
 from pipeline.params import load_params
 from pipeline.stages.common import lookup, stage_arguments
@@ -22,8 +22,7 @@ def main() -> None:
     name = stage_arguments(__doc__, dataset="key of `datasets` in params.yaml").dataset
     with clear_errors(DatasetError):
         spec = lookup(load_params().datasets, name, "datasets")
-        source = json.loads(paths.raw_source(name).read_text())
-        dataset = DATASETS[source["kind"]](paths.raw(name) / source["root"])
+        dataset, _ = open_raw(paths.raw_source(name))
         for split, limit in (("train", spec.limit_train), ("val", spec.limit_val)):
             counts = write_prepared(
                 paths.prepared(name, split), dataset, split, classes=spec.classes, images=spec.images, limit=limit

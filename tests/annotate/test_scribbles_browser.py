@@ -105,7 +105,8 @@ class Person:
         self.painted()
 
     def painted(self):
-        """Wait until what was asked for is on the screen."""
+        """Wait until what was asked for is on the screen, and the view stands still."""
+        self.page.wait_for_function("() => !document.querySelector('.moving')")
         self.page.evaluate("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
 
     def act(self, action):
@@ -504,7 +505,7 @@ def test_two_pages_of_one_person_come_together(begin):
 def test_picture_that_cannot_be_shown_is_skipped(begin, folder):
     (folder / "images/p0.jpg").write_bytes(b"no image")
     tool, ada = begin()
-    assert "skip the picture" in ada.text("#message")
+    assert "Skip it with k" in ada.text("#message")
     ada.page.locator("#view").click()
     ada.ask("k")
     assert ada.picture() == "p1"

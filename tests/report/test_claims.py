@@ -1,237 +1,204 @@
-"""Verdicts on claims, on hand-made numbers.
+"""The claims of both papers, on made-up results in which all runs are equal but for those that a test changes."""
 
-With three seeds the one-sided 95 % quantile of Student's t is 2.920 and the two-sided one 4.303; differences of standard
-deviation 1 have a standard error of 0.5774, hence half widths of 1.686 and 2.484.
-"""
-
-import math
-
-import numpy as np
+import pandas as pd
 import pytest
-from scipy import stats
+from report_runs import changed, make_data, names, without
 
-from pipeline.report.claims import (
-    Claim,
-    claims_table,
-    equivalent,
-    greater,
-    ordering,
-    paired_differences,
-    ratio_at_least,
-    summarize_differences,
-    trend,
+from pipeline.report.artifacts import a_claims, b_claims, load
+from pipeline.report.claims import KINDS, TABULATED, Claim, PaperClaims, interval, spread
+from pipeline.report.runs import Runs, Where
+from pipeline.report.verdicts import Difference
+
+PAPERS = {"a-claims": a_claims.CLAIMS, "b-claims": b_claims.CLAIMS}
+METRICS = ["mIoU_val", "mIoU_train", "DSC_val", "accuracy_val", "background_share"]
+
+
+@pytest.fixture(scope="module")
+def level(results_of_three_seeds):
+    """All runs at 50 %, seeds a hundredth apart."""
+    equal = pd.DataFrame(dict.fromkeys(METRICS, 0.5 + results_of_three_seeds["seed"] / 100))
+    return results_of_three_seeds.assign(**equal)
+
+
+@pytest.fixture
+def tested(level, published):
+    """Return a claim of a paper, tested with some runs better or worse."""
+
+    def test(name, claim, *changes):
+        rows = level
+        for runs, by in changes:
+            rows = changed(rows, runs, by=by)
+        frame = PAPERS[name].tested(make_data(name, rows, published))
+        return frame[frame["id"] == claim].iloc[0]
+
+    return test
+
+
+def verdict(tested, name, claim, *changes):
+    return tested(name, claim, *changes)["verdict"]
+
+
+@pytest.mark.parametrize("name", PAPERS)
+def test_every_claim_has_a_name_of_its_own_a_place_and_a_kind(name, level, published):
+    claims = PAPERS[name].claims
+    assert len({claim.id for claim in claims}) == len(claims) == {"a-claims": 26, "b-claims": 24}[name]
+    assert all(claim.where and claim.kind in KINDS for claim in claims)
+    assert all(len(claim.printed) in (0, 1, len(claim.of)) for claim in claims)
+    assert PAPERS[name].tested(make_data(name, level, published))["id"].tolist() == [claim.id for claim in claims]
+
+
+@pytest.mark.parametrize("name", PAPERS)
+def test_one_seed_decides_nothing_but_shows_the_difference(name, results, published):
+    frame = PAPERS[name].tested(make_data(name, results, published))
+    assert set(frame["verdict"]) == {"not decided (1 seed)"}
+    assert frame["difference_points"].notna().all()
+    assert frame["low_points"].isna().all()
+
+
+@pytest.mark.parametrize(
+    ("name", "claim", "better", "worse"),
+    [
+        ("a-claims", "size-reverse-accuracy", "size_noise/size-mre00", "size_losses/reverse-kl"),
+        ("a-claims", "size-log-barrier-crf", "size_noise/size-crf-mre08", "size_losses/log-barrier-crf"),
+        ("a-claims", "size-points", "size_noise/size-crf-mre08", "scribble_sizes/pce-crf-len000"),
+        ("a-claims", "size-crf", "size_noise/size-crf-mre16", "size_noise/size-mre16"),
+        ("a-claims", "size-bump", "size_noise/size-mre04", "size_noise/size-mre00"),
+        ("a-claims", "size-reverse-trivial", "size_losses/reverse-kl", "size_noise/size-mre00"),
+        ("a-claims", "size-short-gain-most", "scribble_sizes/size-mre00-len000", "scribble_sizes/size-mre00-len100"),
+        ("a-claims", "size-acdc-full", "acdc/size-mre08", "acdc/full"),
+        ("b-claims", "hard", "potts/q-len100", "cross_entropies/hard-len100"),
+        ("b-claims", "entropy", "potts/exact-entropy-len100", "potts/exact-len100"),
+        ("b-claims", "length", "potts/cd-len100", ("potts/cd-len000", "potts/cd-len050")),
+        ("b-claims", "reverse", ("cross_entropies/rce-len000", "cross_entropies/rce-len100"), "cross_entropies/ce-len050"),
+        ("b-claims", "nearest", "potts/q-len100", "methods/soft-dn-len100"),
+        ("b-claims", "gradient", "methods/gd-dn-len100", "methods/gd-nn-len100"),
+        ("b-claims", "full", "scribble_resnet_potts/cd-12", "scribble_resnet/full-12"),
+        ("b-claims", "gridcrf", "scribble_resnet_potts/cd-12", "scribble_resnet_potts/gridcrf-12"),
+        ("b-claims", "batch", "scribble_resnet_potts/cd-16", "scribble_resnet_potts/cd-12"),
+        ("b-claims", "pretrain", "scribble_resnet_potts/cd-12", "scribble_resnet/cd-12-single"),
+    ],
 )
-
-SPREAD = np.array([-1.0, 0.0, 1.0])
-BASE = [10.0, 20.0, 30.0]
-
-
-def above(base, mean):
-    """Return values whose paired differences to `base` have this mean and standard deviation 1."""
-    return [value + mean + step for value, step in zip(base, SPREAD)]
+def test_a_comparison_holds_where_it_is_true_and_does_not_where_it_is_wrong(tested, name, claim, better, worse):
+    assert verdict(tested, name, claim) == "not decided"
+    assert verdict(tested, name, claim, (better, 0.1)) == "holds"
+    assert verdict(tested, name, claim, (worse, 0.1)) == "does not hold"
 
 
-def verdict(test, **runs):
-    return test(runs).verdict
+@pytest.mark.parametrize(
+    ("name", "claim", "run"),
+    [
+        ("a-claims", "size-suppression", "size_losses/forward-suppression"),
+        ("a-claims", "size-annotated-dog", "annotated/dog-annotated"),
+        ("a-claims", "size-acdc-mean", "acdc/barrier"),
+        ("b-claims", "quadratic", "potts/cd-len100"),
+        ("b-claims", "steps", "solvers/steps100-len100"),
+    ],
+)
+def test_equal_runs_are_as_good(tested, name, claim, run):
+    assert verdict(tested, name, claim) == "holds"
+    assert verdict(tested, name, claim, (run, 0.1)) == "does not hold"
 
 
-def test_summary_by_hand():
-    summary = summarize_differences([1.0, 2.0, 3.0])
-    assert summary == pytest.approx((2, 1, 2 - 2.484, 2 + 2.484, 3), abs=1e-3)
+def test_shares_of_full_supervision_use_the_printed_ratio(tested):
+    for claim, run in (("size-resnet-share", "size_noise/size-crf-mre08"), ("size-vit-share", "backbones/vit-size")):
+        assert verdict(tested, "a-claims", claim, (run, -0.01)) == "holds"
+        assert verdict(tested, "a-claims", claim, (run, -0.1)) == "does not hold"
 
 
-def test_interval_is_that_of_a_paired_t_test():
-    random = np.random.default_rng(0)
-    first, second = random.normal(0.5, 1, 7), random.normal(0, 1, 7)
-    expected = stats.ttest_rel(first, second).confidence_interval(0.95)
-    assert paired_differences(first, second)[2:4] == pytest.approx((expected.low, expected.high))
+def test_trends_follow_the_levels(tested):
+    falling = [(f"size_noise/size-crf-mre{digits}", -int(digits) / 200) for digits in ("04", "08", "16", "32")]
+    assert verdict(tested, "a-claims", "size-training-falls", *falling) == "holds"
+    rising = [(f"scribble_sizes/pce-crf-len{digits}", int(digits) / 1000) for digits in ("050", "100")]
+    assert verdict(tested, "a-claims", "size-scribbles-degrade", *rising) == "holds"
+    assert tested("a-claims", "size-scribbles-degrade", *rising)["difference"].startswith("+10.00")
 
 
-def test_one_seed_has_a_mean_but_no_interval():
-    mean, *rest, n = summarize_differences([2.0])
-    assert (mean, n) == (2, 1)
-    assert np.isnan(rest).all()
+def test_on_acdc_the_worst_error_counts(tested):
+    curve = [f"acdc/size-mre{digits}" for digits in ("00", "04", "08", "16", "32")]
+    assert verdict(tested, "a-claims", "size-acdc-barrier", (curve, 0.1)) == "holds"
+    assert verdict(tested, "a-claims", "size-acdc-barrier", (curve, 0.1), ("acdc/size-mre32", -0.2)) == "does not hold"
 
 
-def test_no_seed_has_nothing():
-    assert math.isnan(summarize_differences([]).mean)
+def test_means_are_taken_over_all_levels_and_all_curves_of_a_group(tested):
+    assert tested("b-claims", "logarithm", ("potts/cd-len050", 0.09))["difference_points"] == pytest.approx(1)
+    assert tested("b-claims", "normalised", ("potts/lq-len100", 0.12))["difference_points"] == pytest.approx(-1)
+    assert tested("b-claims", "collision", ("potts/q-len000", 0.03))["difference_points"] == pytest.approx(1)
 
 
-def test_pairing_removes_what_seeds_have_in_common():
-    assert paired_differences(above(BASE, 2), BASE).std == pytest.approx(1)
+def test_orderings_name_their_weakest_step(tested):
+    best = [(f"label_noise/{key}-eta{digits}", by) for key, by in (("cce", 0.2), ("rce", 0.1)) for digits in ("00", "50")]
+    assert verdict(tested, "b-claims", "noise", *best) == "holds"
+    blocks = [("blocks/ade20k-cd", 0.2), ("blocks/ade20k-gridcrf", 0.05)]
+    assert tested("b-claims", "ade20k", *blocks)[["verdict", "difference_points"]].tolist() == ["holds", pytest.approx(5)]
 
 
-class TestGreater:
-    @pytest.mark.parametrize(
-        ("mean", "expected"),
-        [(1.7, "holds"), (1.6, "not decided"), (0, "not decided"), (-1.6, "not decided"), (-1.7, "does not hold")],
+def test_printed_numbers_stand_in_the_order_of_the_quantities(tested, published):
+    assert tested("a-claims", "size-short-scribbles")["published"] == "74 against 66.6"
+    assert tested("b-claims", "nearest")["published"] == "71.10 against 67.90"
+    assert tested("b-claims", "cityscapes")["published"] == "72.40 against 69.50 against 69.30"
+    assert (tested("b-claims", "steps")["published"], tested("b-claims", "noise")["published"]) == ("-0.72", "")
+    table = published.query("artefact == 'b-tab3' and row.str.startswith('P_')").groupby("row")["value"].mean()
+    means = table[["P_NQ", "P_CD"]].mean(), table[["P_BL", "P_Q", "P_CCE", "P_LQ"]].mean()
+    assert tested("b-claims", "normalised")["published"] == "{:.2f} against {:.2f}".format(*means)
+
+
+@pytest.mark.parametrize(
+    ("name", "row", "claim"),
+    [("a-claims", "ViT-B-Linear full", "size-vit-share"), ("b-claims", "dense neighbourhood", "nearest")],
+)
+def test_a_printed_number_that_vanished_is_an_error(level, published, name, row, claim):
+    with pytest.raises(ValueError, match=f"{name}: claim {claim}: expected printed numbers"):
+        PAPERS[name].tested(make_data(name, level, published[published["row"] != row]))
+
+
+@pytest.mark.parametrize("name", PAPERS)
+def test_claims_whose_runs_were_not_made_may_be_left_out(level, published, name):
+    kept = level[level["family"].isin(["size_noise", "potts"])]
+    frame = PAPERS[name].tested(make_data(name, kept, published), made_only=True)
+    expected = {
+        "a-claims": ["size-robust", "size-crf", "size-bump", "size-training-falls", "size-resnet-share"],
+        "b-claims": ["logarithm", "normalised", "quadratic", "length", "entropy"],
+    }
+    assert frame["id"].tolist() == expected[name]
+
+
+def test_a_group_that_lacks_a_curve_is_not_made(level, published):
+    short = without(level, "potts/lq-len050")
+    made = PAPERS["b-claims"].tested(make_data("b-claims", short, published), made_only=True)["id"].tolist()
+    assert "logarithm" not in made
+    assert "quadratic" in made
+
+
+def test_lengths_are_not_compared_where_there_is_only_one(level, published):
+    long = level[~names(level).str.contains("len0")]
+    made = PAPERS["b-claims"].tested(make_data("b-claims", long, published), made_only=True)["id"].tolist()
+    assert "length" not in made
+    assert "logarithm" in made
+    frame = PAPERS["b-claims"].tested(make_data("b-claims", long, published)).set_index("id")
+    assert frame.loc["length", "difference_points"] == 0
+
+
+def test_runs_that_cannot_be_compared_name_the_claim(level, published):
+    claims = PaperClaims(
+        "SIZE", (Claim("mine", "x", "y", "ratio", (Where(run="full"), Where(run="pce")), options={"ratio": -1}),), "g"
     )
-    def test_verdict_turns_where_the_one_sided_interval_leaves_zero(self, mean, expected):
-        assert verdict(greater("a", "b"), a=above(BASE, mean), b=BASE) == expected
-
-    def test_agrees_with_the_one_sided_t_test(self):
-        random = np.random.default_rng(1)
-        for _ in range(30):
-            first, second = random.normal(1, 1, 5), random.normal(0, 1, 5)
-            significant = stats.ttest_rel(first, second, alternative="greater").pvalue < 0.05
-            assert (verdict(greater("a", "b"), a=first, b=second) == "holds") == significant
-
-    @pytest.mark.parametrize(("n", "expected"), [(0, "(0 seeds)"), (1, "(1 seed)"), (2, "(2 seeds)")])
-    def test_few_seeds_decide_nothing(self, n, expected):
-        runs = {"a": [5.0] * n, "b": [1.0] * n}
-        assert verdict(greater("a", "b"), **runs) == f"not decided {expected}"
-
-    def test_few_seeds_show_the_difference(self):
-        assert greater("a", "b")({"a": [5.0], "b": [1.0]}).difference.mean == 4
-
-    def test_identical_runs_decide_nothing(self):
-        assert verdict(greater("a", "b"), a=BASE, b=BASE) == "not decided"
-
-    def test_unequal_seeds_are_refused(self):
-        with pytest.raises(ValueError, match=r"expected the same seeds for all, got \{'a': 3, 'b': 2\}"):
-            greater("a", "b")({"a": BASE, "b": BASE[:2]})
-
-    def test_unknown_run_is_refused(self):
-        with pytest.raises(ValueError, match=r"got none called \['b'\]"):
-            greater("a", "b")({"a": BASE})
-
-    def test_value_that_is_not_finite_is_refused(self):
-        with pytest.raises(ValueError, match="finite"):
-            greater("a", "b")({"a": [math.nan, 1, 2], "b": BASE})
+    rows = level[level["family"] == "acdc"]
+    data = make_data("a-claims", rows, published)
+    with pytest.raises(ValueError, match="a-claims: claim mine: ratio: expected"):
+        claims.tested(type(data)(Runs(rows, "a-claims"), published))
 
 
-class TestEquivalent:
-    @pytest.mark.parametrize(
-        ("mean", "expected"),
-        [
-            (0, "holds"),
-            (0.31, "holds"),
-            (-0.31, "holds"),
-            (0.32, "not decided"),
-            (-0.32, "not decided"),
-            (3.6, "not decided"),
-            (3.7, "does not hold"),
-            (-3.6, "not decided"),
-            (-3.7, "does not hold"),
-        ],
-    )
-    def test_verdict_turns_where_a_bound_crosses_the_margin(self, mean, expected):
-        assert verdict(equivalent("a", "b", margin=2), a=above(BASE, mean), b=BASE) == expected
-
-    def test_margin_is_one_point_if_not_stated(self):
-        runs = {"b": BASE, "near": [value + 0.009 for value in BASE], "far": [value + 0.011 for value in BASE]}
-        assert equivalent("near", "b")(runs).verdict == "holds"
-        assert equivalent("far", "b")(runs).verdict == "does not hold"
-
-    @pytest.mark.parametrize("margin", [0, -1, float("nan")])
-    def test_bad_margin_is_refused(self, margin):
-        with pytest.raises(ValueError, match="margin: expected"):
-            equivalent("a", "b", margin)
+def test_the_figure_has_a_line_per_claim_in_the_colour_of_its_verdict(made):
+    drawing = made("b-claims")
+    assert list(drawing.table) == TABULATED
+    ticks = [tick.get_text() for tick in drawing.figure.axes[0].get_yticklabels()]
+    assert ticks == [claim.sentence for claim in b_claims.CLAIMS.claims]
+    assert load("a-claims").draw is None
 
 
-class TestOrdering:
-    def test_holds_if_every_step_does(self):
-        runs = {"a": above(above(BASE, 3), 3), "b": above(BASE, 3), "c": BASE}
-        assert ordering(["a", "b", "c"])(runs).verdict == "holds"
-
-    def test_one_open_step_leaves_it_open(self):
-        runs = {"a": above(above(BASE, 3), 1), "b": above(BASE, 3), "c": BASE}
-        assert ordering(["a", "b", "c"])(runs).verdict == "not decided"
-
-    def test_one_wrong_step_refutes_it(self):
-        runs = {"a": above(above(BASE, 3), -9), "b": above(BASE, 3), "c": BASE}
-        assert ordering(["a", "b", "c"])(runs).verdict == "does not hold"
-
-    def test_more_steps_ask_for_more_evidence_against_each(self):
-        # A step of -2 refutes alone (bound 1.686) but not as one of two steps (bound at 97.5 %: 2.484).
-        runs = {"a": above(above(BASE, 3), -2), "b": above(BASE, 3), "c": BASE}
-        assert ordering(["a", "b"])(runs).verdict == "does not hold"
-        assert ordering(["a", "b", "c"])(runs).verdict == "not decided"
-
-    def test_shows_its_weakest_step(self):
-        runs = {"a": above(above(BASE, 3), 1), "b": above(BASE, 3), "c": BASE}
-        assert ordering(["a", "b", "c"])(runs).difference.mean == pytest.approx(1)
-
-    def test_one_run_is_refused(self):
-        with pytest.raises(ValueError, match="at least two runs"):
-            ordering(["a"])
-
-
-class TestTrend:
-    def test_slope_by_hand(self):
-        runs = {"x0": [1.0, 2.0, 3.0], "x1": [3.0, 3.0, 3.0], "x3": [5.0, 7.0, 9.0]}
-        # Per seed: least squares through (0, .), (1, .), (3, .).
-        slopes = [np.polyfit([0, 1, 3], values, 1)[0] for values in zip(*runs.values())]
-        outcome = trend({"x0": 0, "x1": 1, "x3": 3})(runs)
-        assert outcome.difference.mean == pytest.approx(np.mean(slopes))
-        assert outcome.difference.std == pytest.approx(np.std(slopes, ddof=1))
-
-    @pytest.mark.parametrize(("rising", "expected"), [(True, "does not hold"), (False, "holds")])
-    def test_direction(self, rising, expected):
-        runs = {"short": above(BASE, 5), "long": BASE}
-        assert trend({"short": 0.0, "long": 1.0}, rising=rising)(runs).verdict == expected
-
-    def test_flat_scores_decide_nothing(self):
-        assert trend({"a": 0, "b": 1})({"a": BASE, "b": above(BASE, 0)}).verdict == "not decided"
-
-    @pytest.mark.parametrize("places", [{}, {"a": 1.0}, {"a": 1.0, "b": 1.0}, {"a": 1.0, "b": float("inf")}])
-    def test_fewer_than_two_places_are_refused(self, places):
-        with pytest.raises(ValueError, match="places: expected"):
-            trend(places)
-
-
-class TestRatio:
-    @pytest.mark.parametrize(("mean", "expected"), [(1.7, "holds"), (0, "not decided"), (-1.7, "does not hold")])
-    def test_verdict_turns_around_the_ratio(self, mean, expected):
-        runs = {"full": BASE, "weak": above([0.9 * value for value in BASE], mean)}
-        assert ratio_at_least("weak", "full", 0.9)(runs).verdict == expected
-
-    @pytest.mark.parametrize("ratio", [0, -1, float("nan")])
-    def test_bad_ratio_is_refused(self, ratio):
-        with pytest.raises(ValueError, match="ratio: expected"):
-            ratio_at_least("a", "b", ratio)
-
-
-class TestTable:
-    claims = (
-        Claim("gain", "A beats B", "SSL", "Table 3", greater("a", "b")),
-        Claim("same", "A equals C", "SIZE", "section 3.4", equivalent("a", "c")),
-    )
-    runs = {"a": [0.70, 0.71, 0.72], "b": [0.60, 0.61, 0.65], "c": []}  # noqa: RUF012
-
-    def test_row_by_hand(self):
-        row = claims_table(self.claims[:1], self.runs, {"gain": "71.05 > 67.24"})[0]
-        assert row == {
-            "claim": "A beats B",
-            "paper": "SSL",
-            "where": "Table 3",
-            "published": "71.05 > 67.24",
-            "ours": "a 71.00 ± 1.00; b 62.00 ± 2.65",
-            "difference": "+9.00 [+4.70, +13.30]",
-            "n": 3,
-            "verdict": "holds",
-        }
-
-    def test_runs_not_made_leave_a_claim_open(self):
-        row = claims_table(self.claims[1:], {"a": [], "c": []})[0]
-        assert (row["ours"], row["difference"], row["n"]) == ("a -; c -", "-", 0)
-        assert row["verdict"] == "not decided (0 seeds)"
-
-    def test_one_seed_is_shown_without_interval(self):
-        row = claims_table(self.claims[:1], {"a": [0.7], "b": [0.6]})[0]
-        assert (row["ours"], row["difference"]) == ("a 70.00; b 60.00", "+10.00")
-
-    def test_scale_one_shows_numbers_as_they_are(self):
-        assert claims_table(self.claims[:1], {"a": [7.0], "b": [6.5]}, scale=1)[0]["difference"] == "+0.50"
-
-    def test_runs_that_cannot_be_compared_name_the_claim(self):
-        with pytest.raises(ValueError, match="claim same: runs: expected the same seeds"):
-            claims_table(self.claims, self.runs)
-
-    def test_repeated_id_is_refused(self):
-        with pytest.raises(ValueError, match="expected different ids"):
-            claims_table([self.claims[0], self.claims[0]], self.runs)
-
-    def test_published_number_of_no_claim_is_refused(self):
-        with pytest.raises(ValueError, match=r"unknown \['gian'\]"):
-            claims_table(self.claims[:1], self.runs, {"gian": "71.05"})
+def test_numbers_are_points_with_their_deviation_and_interval():
+    assert spread([0.70, 0.71, 0.72]) == "71.00 ± 1.00"
+    assert (spread([0.7]), spread([])) == ("70.00", "-")
+    assert interval(Difference(0.09, 0.01, 0.047, 0.133, 3)) == "+9.00 [+4.70, +13.30]"
+    nan = float("nan")
+    assert (interval(Difference(0.1, nan, nan, nan, 1)), interval(Difference(nan, nan, nan, nan, 0))) == ("+10.00", "-")

@@ -26,8 +26,9 @@ def test_a_curve_joins_our_points(axes):
 
 
 def test_a_broken_line_has_hollow_markers_in_the_legend_too(axes):
-    draw_curve(axes, points(), "x", LOOK, "--")
-    for line in (axes.lines[0], curve_handle(LOOK, line="--")):
+    broken = LOOK._replace(line="--")
+    draw_curve(axes, points(), "x", broken)
+    for line in (axes.lines[0], curve_handle(broken)):
         assert (line.get_linestyle(), line.get_markerfacecolor()) == ("--", "white")
 
 
@@ -45,7 +46,7 @@ def test_one_seed_has_no_band(axes):
 
 
 def test_a_level_takes_the_line_asked_for(axes):
-    draw_level(axes, points(std=2.0).iloc[0], LOOK, "-.")
+    draw_level(axes, points(std=2.0).iloc[0], LOOK._replace(line="-."))
     assert axes.lines[0].get_linestyle() == "-."
     assert axes.patches[0].get_extents().height > 0
 

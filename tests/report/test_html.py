@@ -1,22 +1,19 @@
 import base64
 import io
 import re
-from fnmatch import fnmatchcase
 from html import unescape
 from html.parser import HTMLParser
 
 import numpy as np
 import pytest
 from PIL import Image
-from pipeline.report.captions import CAPTIONS
 from report_folder import SVG, ReportFolder
-from ruamel.yaml import YAML
 
+from pipeline import paths
 from pipeline.import_graph import REPOSITORY
-from pipeline.report import claims_a, claims_b, fig_a_fig3x, fig_a_tab2, fig_b_appb2, fig_b_tab5, fig_x_cost
-from pipeline.report.artifacts import ARTIFACTS
+from pipeline.params import load_params
+from pipeline.report.artifacts import IDS, a_claims, b_claims, load
 from pipeline.report.html import (
-    GROUPS,
     LARGEST_SVG_BYTES,
     LONGEST_PLOT_ROWS,
     inline_svg,
@@ -28,9 +25,10 @@ from pipeline.report.html import (
     run_lines,
     scale_of,
 )
+from pipeline.stages.report import written_out
 
-PARAMS = YAML(typ="safe").load((REPOSITORY / "params.yaml").read_text())
-RUNS = [f"{family}/{name}" for family, runs in PARAMS["runs"].items() for name in runs]
+PARAMS = load_params(REPOSITORY / paths.PARAMS, REPOSITORY / paths.EXPERIMENTS)
+RUNS = [f"{family}/{name}" for family, runs in PARAMS.runs.items() for name in runs]
 
 
 @pytest.fixture
@@ -61,35 +59,11 @@ def words(markup):
     return " ".join(unescape(re.sub(r"<[^>]+>", " ", markup)).split())
 
 
-def test_every_artefact_has_a_caption_and_a_part_of_the_page():
-    assert set(CAPTIONS) == set(ARTIFACTS)
-    assert {name[0] for name in CAPTIONS} <= set(GROUPS)
-
-
-@pytest.mark.parametrize("artefact", list(CAPTIONS))
-def test_runs_of_a_caption_are_in_the_settings(artefact):
-    unmatched = [pattern for pattern in CAPTIONS[artefact].runs if not any(fnmatchcase(run, pattern) for run in RUNS)]
-    assert unmatched == []
-
-
-def test_runs_that_artefacts_name_are_those_of_their_captions():
-    named = {
-        "a-fig3x": [*fig_a_fig3x.RUNS.values(), fig_a_fig3x.FULL],
-        "a-tab2": [run for cells in fig_a_tab2.RUNS.values() for run in cells.values()],
-        "b-appb2": list(fig_b_appb2.RUNS.values()),
-        "b-tab5": [row.run for row in fig_b_tab5.ROWS.values() if row.run],
-        "x-cost": [row.run for row in fig_x_cost.SUPERVISIONS.values() if row.run],
-    }
-    for artefact, runs in named.items():
-        assert [run for run in runs if not any(fnmatchcase(run, pattern) for pattern in CAPTIONS[artefact].runs)] == []
-
-
 def test_every_claim_stands_at_an_artefact():
-    curves = {name: {0.0: "a", 0.1: "b"} for name in ("trained", "scribbles", "acdc")}
-    where = {"a": {entry.claim.where for entry in claims_a.entries(curves)}, "b": {row.where for row in claims_b.STATEMENTS}}
-    for letter, places in where.items():
-        known = {place for name, caption in CAPTIONS.items() if name[0] == letter for place in caption.places}
-        assert [place for place in sorted(places) if not {part.strip().lower() for part in place.split(",")} & known] == []
+    for letter, paper in (("a", a_claims.CLAIMS), ("b", b_claims.CLAIMS)):
+        known = {place for name in IDS if name[0] == letter for place in load(name).places}
+        places = [{part.strip().lower() for part in claim.where.split(",")} for claim in paper.claims]
+        assert [place for place in places if not place & known] == []
 
 
 def test_the_page_asks_for_nothing_from_elsewhere(folder):
@@ -169,7 +143,7 @@ def test_a_run_leads_to_its_line_of_the_settings(folder):
 
 
 def test_lines_of_runs_are_those_of_yaml():
-    lines = (REPOSITORY / "params.yaml").read_text().splitlines()
+    lines = written_out(PARAMS, (REPOSITORY / "params.yaml").read_text()).splitlines()
     found = run_lines("\n".join(lines))
     assert list(found) == RUNS
     assert all(lines[number - 1].startswith(f"    {run.split('/')[1]}:") for run, number in found.items())
@@ -335,7 +309,7 @@ def test_a_metrics_file_without_repetitions_is_a_mistake(folder):
 
 def test_an_unknown_artefact_is_a_mistake(folder):
     with pytest.raises(ValueError, match="c-fig1"):
-        folder.render([*ARTIFACTS, "c-fig1"])
+        folder.render([*IDS, "c-fig1"])
 
 
 def test_a_page_without_runs_says_so(folder):

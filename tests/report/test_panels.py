@@ -3,6 +3,7 @@ import pytest
 from report_runs import make_panels
 
 from pipeline.report.panels import class_handles, read_panels, score_panels
+from pipeline.report.runs import Where
 
 RUNS = ["f/a", "f/b"]
 NAMES = ["background", "bird", "cat"]
@@ -52,13 +53,13 @@ def test_a_class_needs_a_colour(arrays):
 
 
 def test_a_right_prediction_scores_full_marks_void_left_out(arrays):
-    frame = score_panels(read_panels(arrays, "a-fig2", RUNS), {"f/a": "right"})
+    frame = score_panels(read_panels(arrays, "a-fig2", RUNS), {"right": Where(family="f", run="a")})
     assert frame["mIoU_percent"].tolist() == [100, 100]
     assert frame["correct_percent"].tolist() == [100, 100]
 
 
 def test_scores_equal_hand_counts(arrays):
-    row = score_panels(read_panels(arrays, "a-fig2", RUNS), {"f/b": "wrong"}).iloc[0]
+    row = score_panels(read_panels(arrays, "a-fig2", RUNS), {"wrong": Where(family="f", run="b")}).iloc[0]
     # 4 x 8 pixels, one void: 15 of class 1, 16 of class 0, of which 4 are predicted as 1
     assert row["correct_percent"] == pytest.approx(100 * 27 / 31)
     assert row["mIoU_percent"] == pytest.approx(100 * (15 / 19 + 12 / 16) / 2)

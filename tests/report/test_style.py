@@ -2,7 +2,7 @@ import matplotlib
 import pandas as pd
 import pytest
 
-from pipeline.report.style import METHOD_STYLE, RELAXATION_STYLE, journal_style, new_figure, save_figure, scale_note, scale_text
+from pipeline.report.style import METHOD_STYLE, RELAXATION_STYLE, journal_style, new_figure, note_below, save_figure, scale_text
 
 
 def runs(**columns):
@@ -69,5 +69,11 @@ def test_no_runs_have_no_scale():
 
 def test_the_note_is_part_of_the_figure():
     figure = drawing()
-    scale_note(figure, runs())
+    note_below(figure, scale_text(runs()))
     assert "not comparable" in figure.get_supxlabel().replace("\n", " ")
+
+
+def test_no_note_leaves_the_figure_as_it_is():
+    figure = drawing()
+    note_below(figure, "")
+    assert figure.get_supxlabel() == ""

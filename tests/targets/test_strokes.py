@@ -4,6 +4,8 @@ import json
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from pipeline.conventions import VOID
@@ -228,3 +230,45 @@ def test_strokes_that_fit_no_picture_are_refused(row, message):
 def test_moved_lines_count_in_the_order_of_their_time():
     rows = [draw(1, {"timestamp": "2025-01-31T12:00:00.500000Z"}), turn("undo"), draw(2, {"timestamp": "2025-01-31T11:00:00Z"})]
     assert [int(one.id, 16) for one in standing(rows)["Ada"]["a"].strokes] == [1]
+
+
+def outcome(action):
+    """Return what an action returns, or the error it was allowed to raise."""
+    try:
+        return action()
+    except ValueError as error:
+        return error
+
+
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8), lambda inner: st.lists(inner, max_size=3)
+)
+
+
+@pytest.mark.slow
+@settings(max_examples=1000, deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 10_000), st.integers(0, 255) | st.none()), min_size=1, max_size=4))
+def test_file_with_any_bytes_changed_is_read_or_named(changes):
+    content = bytearray((HEADER + format_rows([draw(1), draw(2), erase(1), UNDO])).encode())
+    for place, byte in changes:
+        if byte is None:
+            del content[place % len(content)]
+        else:
+            content[place % len(content)] = byte
+    found = outcome(lambda: parse_strokes(bytes(content), "s.jsonl"))
+    if isinstance(found, ValueError):
+        assert str(found).startswith("s.jsonl, line ")
+    else:
+        assert parse_strokes((HEADER + format_rows(found.rows)).encode(), "s").rows == found.rows
+
+
+@pytest.mark.slow
+@settings(max_examples=1000, deadline=None)
+@given(st.dictionaries(st.sampled_from(["id", "class", "width", "points", "size", "more"]), VALUES, min_size=1))
+def test_stroke_with_any_values_is_read_or_explained(changes):
+    text = json.dumps(stroke().model_dump(by_alias=True) | changes)
+    found = outcome(lambda: Stroke.model_validate_json(text))
+    if isinstance(found, ValidationError):
+        assert explain(found)
+    else:
+        assert Stroke.model_validate_json(found.model_dump_json(by_alias=True)) == found

@@ -16,6 +16,7 @@ from pipeline.datasets.prepared import write_prepared
 from pipeline.datasets.synthetic import make_scenes
 from pipeline.datasets.voc import Voc
 from pipeline.import_graph import REPOSITORY
+from pipeline.params import load_params
 
 pytestmark = pytest.mark.slow
 
@@ -28,16 +29,23 @@ def shrink(source, target, workers=0):
     """Write params.yaml with a tiny version of the run: six steps on four small pictures, validated after each epoch."""
     yaml = YAML()
     tree = yaml.load(source.read_text())
-    family, name = RUN.split("/")
-    run = tree["runs"][family][name]
-    tree["networks"][run["network"]].update(kind="small", encoder=None, weights=None, width=4)
-    tree["training"][run["training"]].update(
-        epochs=3, batch_size=2, image_size_px=32, input="resize", workers=workers, validate_every_epochs=1
-    )
-    tree["training"][run["training"]].setdefault("augmentation", {})["color_jitter"] = 0.0
+    run = load_params(source, REPOSITORY / paths.EXPERIMENTS).run(*RUN.split("/"))
+    tree["networks"][run.network] = {"kind": "small", "width": 4}
+    tree["training"][run.training] = {
+        "epochs": 3,
+        "batch_size": 2,
+        "image_size_px": 32,
+        "input": "resize",
+        "workers": workers,
+        "validate_every_epochs": 1,
+        "augmentation": {"color_jitter": 0.0},
+    }
     tree.update(repetitions=1, device="cpu")
-    with target.open("w") as file:
-        yaml.dump(tree, file)
+    family = paths.family_runs(RUN.split("/")[0])
+    for path, content in ((target, tree), (target.parent / family, yaml.load((REPOSITORY / family).read_text()))):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("w") as file:
+            yaml.dump(content, file)
     return run
 
 
@@ -61,8 +69,8 @@ def template(tmp_path_factory):
     scenes = {split: make_scenes(4, seed=0, class_indices=[8, 12], size_px=(40, 32), split=split) for split in ("train", "val")}
     Voc.write(folder / "raw", scenes)
     for split in ("train", "val"):
-        write_prepared(folder / paths.prepared(run["dataset"], split), Voc(folder / "raw"), split, classes=["cat", "dog"])
-    summary = paths.supervision_summary(f"{run['dataset']}/{run['supervision']}")
+        write_prepared(folder / paths.prepared(run.dataset, split), Voc(folder / "raw"), split, classes=["cat", "dog"])
+    summary = paths.supervision_summary(run.variant)
     for path, text in ((summary, "{}"), (paths.code("size_noise"), "digest")):
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
         (folder / path).write_text(text)

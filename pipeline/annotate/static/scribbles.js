@@ -8,10 +8,12 @@ const MOST_POINTS = 2000; // of one stroke, as the server allows
 const MOST_ERASED = 1000;
 const INKS = 7; // colours of classes, after which they repeat
 const CASING_PX = 1.5; // dark rim of strokes, on screen
+const RIM = "rgb(0 0 0 / 0.7)";
 const SPACING_PX = 0.75; // pointer events nearer than this, on screen, add nothing
 const TOLERANCE_PX = 0.35; // how far a thinned out stroke may be off, on screen
 const WIDTHS = [2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 80];
 const RETRY_MS = 2000;
+const REST_MS = 120; // so long without a move, the view stands still
 const STEP_PX = 8; // of the brush by arrow keys, on screen
 
 const view = at("view");
@@ -92,6 +94,9 @@ function cross(a, b, c, d) {
 
 const stale = { ink: false, live: false, view: false, ring: false };
 let framed = false;
+let painted = { scale: 1, x: 0, y: 0 }; // view in which the strokes that stand were painted
+let rest = 0;
+const added = []; // strokes that only have to be painted on top of what is there
 
 function repaint(...what) {
   for (const part of what) stale[part] = true;
@@ -102,7 +107,9 @@ function repaint(...what) {
 function paint() {
   framed = false;
   if (stale.view) at("world").style.transform = `translate(${state.x}px, ${state.y}px) scale(${state.scale})`;
-  if (stale.ink) paintInk();
+  if (stale.ink && view.classList.contains("moving")) carryInk();
+  else if (stale.ink) paintInk();
+  else while (added.length) paintStroke(added.shift());
   if (stale.live) paintLive();
   if (stale.ring) paintRing();
   stale.ink = stale.live = stale.view = stale.ring = false;
@@ -116,15 +123,26 @@ function clear(context) {
   context.lineCap = context.lineJoin = "round";
 }
 
+/** While the view moves, move what is painted along; it is painted anew when the view stands still. */
+function carryInk() {
+  const { scale, x, y } = painted;
+  const ratio = state.scale / scale;
+  at("ink").style.transform = `translate(${state.x - ratio * x}px, ${state.y - ratio * y}px) scale(${ratio})`;
+}
+
 function paintInk() {
   clear(ink);
+  painted = { scale: state.scale, x: state.x, y: state.y };
+  at("ink").style.transform = "";
+  added.length = 0;
   if (!state.picture?.size) return;
-  for (const stroke of state.strokes) {
-    if (stroke.hidden) continue;
-    stroke.path ??= pathOf(stroke.points, 0);
-    line(ink, stroke.path, stroke.width + (2 * CASING_PX) / state.scale, "rgb(0 0 0 / 0.7)");
-    line(ink, stroke.path, stroke.width, colorOf(stroke.class));
-  }
+  for (const stroke of state.strokes) if (!stroke.hidden) paintStroke(stroke);
+}
+
+function paintStroke(stroke) {
+  stroke.path ??= pathOf(stroke.points, 0);
+  line(ink, stroke.path, stroke.width + (2 * CASING_PX) / state.scale, RIM);
+  line(ink, stroke.path, stroke.width, colorOf(stroke.class));
 }
 
 /** Paint what was added to the stroke since the last frame. Its rim goes underneath what is there already. */
@@ -136,7 +154,7 @@ function paintLive() {
   const path = pathOf(active.points, Math.max(0, active.painted - 1));
   line(live, path, active.width, colorOf(active.class));
   live.globalCompositeOperation = "destination-over";
-  line(live, path, active.width + (2 * CASING_PX) / state.scale, "rgb(0 0 0 / 0.7)");
+  line(live, path, active.width + (2 * CASING_PX) / state.scale, RIM);
   live.globalCompositeOperation = "source-over";
   active.painted = active.points.length;
 }
@@ -170,6 +188,7 @@ const colorOf = (name) => colors.get(name) ?? "#ffffff";
 
 // --- view ---
 
+/** Show the whole picture, at once. */
 function fit() {
   if (!state.picture?.size) return;
   const [width, height] = state.picture.size;
@@ -177,6 +196,7 @@ function fit() {
   state.x = (view.clientWidth - width * state.scale) / 2;
   state.y = (view.clientHeight - height * state.scale) / 2;
   moved();
+  view.classList.remove("moving");
 }
 
 const fitScale = () => Math.min((view.clientWidth - 16) / state.picture.size[0], (view.clientHeight - 16) / state.picture.size[1]);
@@ -206,8 +226,14 @@ function moved() {
   state.x = Math.min(Math.max(state.x, edge - width), view.clientWidth - edge);
   state.y = Math.min(Math.max(state.y, edge - height), view.clientHeight - edge);
   if (state.active) state.active.painted = 0;
+  view.classList.add("moving");
+  clearTimeout(rest);
+  rest = setTimeout(() => {
+    view.classList.remove("moving");
+    wantDetail();
+    repaint("ink");
+  }, REST_MS);
   at("zoom").textContent = `${Math.round(100 * state.scale)} %`;
-  wantDetail();
   repaint("view", "ink", "live", "ring");
 }
 
@@ -295,12 +321,14 @@ async function take(image, result) {
 
 function showState({ rows, hidden, undo, redo }) {
   const gone = new Set(hidden);
-  for (const stroke of state.strokes) stroke.hidden = gone.has(stroke.id);
+  for (const stroke of state.strokes) {
+    if (stroke.hidden !== gone.has(stroke.id)) repaint("ink");
+    stroke.hidden = gone.has(stroke.id);
+  }
   state.rows = rows;
   at("undo").disabled = !undo;
   at("redo").disabled = !redo;
   showCount();
-  repaint("ink");
 }
 
 function showCount() {
@@ -379,8 +407,9 @@ function finish() {
     size: state.picture.size,
   };
   state.strokes.push({ ...stroke, hidden: false });
+  added.push(state.strokes.at(-1));
   showCount();
-  repaint("ink");
+  repaint("live");
   send("draw", { stroke });
 }
 
@@ -525,7 +554,8 @@ async function load(image) {
 function show(result) {
   state.picture = result.picture;
   state.next = result.next;
-  state.strokes = result.picture.strokes.map((stroke) => ({ ...stroke }));
+  state.strokes = result.picture.strokes.map((stroke) => ({ ...stroke, hidden: false }));
+  repaint("ink");
   showProgress(result.progress);
   showState(result.picture);
   at("back").disabled = result.picture.previous === null;
@@ -538,7 +568,7 @@ async function showPicture() {
   const image = at("picture");
   at("caption").textContent = `${position}: ${name}${size ? ` · ${size[0]} × ${size[1]} pixels` : ""}`;
   at("world").hidden = size === null;
-  if (size === null) throw new Error(problem);
+  if (size === null) throw new Error(`${problem}. Skip it with k.`);
   at("world").style.width = `${size[0]}px`;
   at("world").style.height = `${size[1]}px`;
   if (image.dataset.name !== name) {
@@ -631,6 +661,7 @@ function drawClasses() {
     return button;
   });
   at("classes").replaceChildren(...buttons);
+  buttons[state.current]?.scrollIntoView({ block: "nearest" });
 }
 
 function choose(index) {

@@ -1,8 +1,8 @@
 """Every table and figure of both papers, one file each: `b_tab3.py` describes b-tab3 in its `ARTIFACT`.
 
 [SIZE] = arXiv 2503.06954 (ids `a-...`), [SSL] = arXiv 2507.01721 (ids `b-...`); `x-...` is in neither. A file put into this
-folder is an artifact; `python -m pipeline.wiring` then gives it its stage. Modules are imported when they are asked for, so that a
-stage runs its own code only.
+folder is an artifact; `python -m pipeline.wiring` then gives it its stage. Modules are imported when they are asked for, so that
+a stage runs its own code only.
 """
 
 from __future__ import annotations

@@ -43,9 +43,6 @@ def compute(data: Data) -> pd.DataFrame:
     Returns:
         One row per run, full masks last: series (loss), added ("loss alone", "with suppression" or "with CRF"), run, the columns
         of `COMPARISON` (the paper prints no number), background_percent and background_std_percent.
-
-    Raises:
-        ValueError: a run or a value is missing, or the runs differ in profile, data set or network.
     """
     frame = table_rows(data.runs, {" ".join(key): run for key, run in RUNS.items()})
     frame["series"], frame["added"] = zip(*RUNS, strict=True)

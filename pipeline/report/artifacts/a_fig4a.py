@@ -141,7 +141,8 @@ ARTIFACT = Artifact(
     id="a-fig4a",
     title="Accuracy against the error of the size targets",
     shows="Mean IoU against the mean relative error of the size targets, without and with the CRF loss.",
-    paper="Accuracy on validation images hardly falls up to an error of 16 %, rises slightly at 4 %, and the CRF loss adds to it.",
+    paper="Accuracy on validation images hardly falls up to an error of 16 %, rises slightly at 4 %, "
+    "and the CRF loss adds to it.",
     look_for="How flat the solid lines are up to 16 %, and whether the blue line is above the red one.",
     runs=(SIZES,),
     places=("section 3.2",),

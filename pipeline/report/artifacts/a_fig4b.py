@@ -34,9 +34,6 @@ def compute(data: Data) -> pd.DataFrame:
 
     Returns:
         One row per point: series, run, length_ratio and the columns of `COMPARISON`. Full masks have the ends of the axis.
-
-    Raises:
-        ValueError: a run or a value is missing, or the runs differ in profile, data set or network.
     """
 
     def printed(series: str, length: float) -> float:

@@ -67,7 +67,7 @@ def compute(data: Data) -> pd.DataFrame:
 
 
 def annotation_errors() -> pd.DataFrame:
-    """Return the annotated sizes: image_id, class, exact (fraction of the image, above 0), relative_error (>= 0), seconds, source.
+    """Return the annotated sizes: image_id, class, exact (fraction, above 0), relative_error (not negative), seconds, source.
 
     Rows whose exact size is 0 have no relative error and are left out.
 
@@ -112,12 +112,12 @@ def draw(frame: pd.DataFrame, data: Data) -> Figure:
     """Return the histograms as outlines, over the error of Normal noise as a dashed line."""
     figure = new_figure(COLUMN_WIDTH_IN, 3.1)
     axes = figure.add_subplot()
-    means = tabulate(frame, data).set_index("class")
+    means = tabulate(frame, data).set_index("class").to_dict("index")
     noise, annotated = frame[frame["source"] == ""], frame[frame["source"] != ""]
     for place, (name, bars) in enumerate(annotated.groupby("series", sort=False)):
         edges = [*bars["error_percent"], END_PERCENT + BIN_PERCENT]
-        printed = means.loc[name, "mRE published"]
-        label = f"{name}: mRE {means.loc[name, 'mRE ours']:.1f} %" + (
+        printed = means[str(name)]["mRE published"]
+        label = f"{name}: mRE {means[str(name)]['mRE ours']:.1f} %" + (
             f" (published {printed:.1f} %)" if pd.notna(printed) else ""
         )
         color = _COLORS[place % len(_COLORS)]

@@ -34,9 +34,6 @@ def compute(data: Data) -> pd.DataFrame:
         One row per point: series ("size targets", "annotated", "full masks"), run, mre_percent (ours; full masks have the ends of
         the axis), mre_published_percent (of the star), the columns of `COMPARISON`, share_of_full_percent, its
         share_of_full_published_percent (of the star), and annotation ("simulated" or "annotated"; of the star).
-
-    Raises:
-        ValueError: a run or a value is missing, or the runs differ in profile, data set or network.
     """
     runs = data.runs
     runs.require([STAR_RUN, FULL_RUN])

@@ -42,9 +42,6 @@ def compute(data: Data) -> pd.DataFrame:
     Returns:
         One row per point: series, method (of METHOD_STYLE), run, mre_percent (level lines have the ends of the axis) and the
         columns of `COMPARISON`; the paper prints no number.
-
-    Raises:
-        ValueError: a run or a value is missing, or the runs differ in profile, data set or network.
     """
     frame = curve_points(data.runs, CURVES, "mre", metric="DSC_val", also=LEVELS)
     frame["method"] = [STYLES[series][0] for series in frame["series"]]

@@ -71,9 +71,6 @@ def compute(data: Data) -> pd.DataFrame:
         One row per cell: series (row of the table), stages ("multi-stage" or "single-stage"), column (of `COLUMNS`), run (empty
         for rows of others), the columns of `COMPARISON`, and source: `CITED`, `TRAINED`, `OPEN`, or address and date of a
         score of the server. Cells that neither the paper nor this project fills are absent.
-
-    Raises:
-        ValueError: a run or a value is missing, or the runs differ in profile.
     """
     data.runs.require([run for runs in RUNS.values() for run in runs.values()], ["profile"])
     scores = load_scores(paths.TEST_SCORES)

@@ -39,9 +39,6 @@ def compute(data: Data) -> pd.DataFrame:
         change_std_points (seed by seed against the 200 steps, NaN for these), change_published_points; train_seconds,
         train_step_ms, time_ratio (training time against gradient descent with the dense neighbourhood) and
         time_ratio_published.
-
-    Raises:
-        ValueError: a run or a value is missing, or the runs differ in profile, data set or network.
     """
     runs = data.runs
     frame = table_rows(runs, RUNS, lambda series: data.printed(series, "mIoU"))

@@ -24,9 +24,6 @@ def compute(data: Data) -> pd.DataFrame:
     Returns:
         One row per point: series, run, label_noise (fraction), corrupted_percent and the columns of `COMPARISON`, those of
         printed numbers empty.
-
-    Raises:
-        ValueError: a run or a value is missing, or the runs differ in profile, data set or network.
     """
     frame = curve_points(data.runs, CURVES, "label_noise", metric="accuracy_val")
     frame.insert(3, "corrupted_percent", 100 * frame["label_noise"])

@@ -30,9 +30,6 @@ def compute(data: Data) -> pd.DataFrame:
 
     Returns:
         One row per point: series, run, length_ratio and the columns of `COMPARISON`.
-
-    Raises:
-        ValueError: a run or a value is missing, or the runs differ in profile, data set or network.
     """
 
     def printed(series: str, length: float) -> float:

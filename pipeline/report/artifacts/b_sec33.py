@@ -25,9 +25,6 @@ def compute(data: Data) -> pd.DataFrame:
 
     Returns:
         One row per neighbourhood: series, run and the columns of `COMPARISON`.
-
-    Raises:
-        ValueError: a run or a value is missing, or the runs differ in profile, data set or network.
     """
     return table_rows(data.runs, RUNS, lambda series: data.printed(series, "mIoU"))
 

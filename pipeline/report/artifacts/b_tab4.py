@@ -35,9 +35,6 @@ def compute(data: Data) -> pd.DataFrame:
 
     Returns:
         One row per cell: series, method (row), neighborhood (column: NN or DN), run and the columns of `COMPARISON`.
-
-    Raises:
-        ValueError: a run or a value is missing, or the runs differ in profile, data set or network.
     """
     cells = {", ".join(cell): run for cell, run in RUNS.items()}
     frame = table_rows(data.runs, cells, lambda series: data.printed(*series.split(", ")))

@@ -84,9 +84,6 @@ def compute(data: Data) -> pd.DataFrame:
     Returns:
         One row per row of the table: series, the fields of `Row`, run (empty for rows of others), the columns of `COMPARISON`
         and source (`CITED` or `TRAINED`).
-
-    Raises:
-        ValueError: a run or a value is missing, or the runs differ in profile, data set or network.
     """
     frame = table_rows(
         data.runs, {series: row.where for series, row in ROWS.items()}, lambda series: data.printed(series, "mIoU")

@@ -35,9 +35,6 @@ def compute(data: Data) -> pd.DataFrame:
     Returns:
         One row per cell: series (row of the table), column (data set), run (empty for the row of others), the columns of
         `COMPARISON` and source (`CITED` or `TRAINED`).
-
-    Raises:
-        ValueError: a run or a value is missing, or the runs differ in profile or network.
     """
     runs = data.runs
     cells = [

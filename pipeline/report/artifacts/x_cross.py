@@ -29,9 +29,6 @@ def compute(data: Data) -> pd.DataFrame:
     Returns:
         One row per point: series, run, length_ratio, the columns of `COMPARISON` (those of printed numbers empty) and
         gain_points, the mean difference to soft self-labelling at the same length.
-
-    Raises:
-        ValueError: a run or a value is missing, or the runs differ in profile, data set or network.
     """
     frame = curve_points(data.runs, CURVES, "length_ratio")
     base = frame[frame["series"] == BASE].set_index("length_ratio")["ours_percent"]

@@ -50,9 +50,11 @@ def sweep(unary: np.ndarray, weights: np.ndarray, steps: np.ndarray, labels: np.
     count, kinds = weights.shape
     capacity = np.empty((count, 2 * kinds), np.int64)
     terminal = np.empty(count, np.int64)
+    # A move to alpha: source side keeps its label, sink side takes alpha.
     for alpha in range(unary.shape[1]):
         capacity[:] = 0
         for pixel in range(count):
+            # What taking alpha costs more than staying: paid by a cut from the source.
             terminal[pixel] = unary[pixel, alpha] - unary[pixel, labels[pixel]] if movable[pixel] else NEVER
         for pixel in range(count):
             for edge in range(kinds):
@@ -68,6 +70,7 @@ def sweep(unary: np.ndarray, weights: np.ndarray, steps: np.ndarray, labels: np.
                 terminal[pixel] += first_moves - both_kept
                 terminal[other] -= first_moves
                 capacity[pixel, 2 * edge] = second_moves + first_moves - both_kept
+        # The cut with the fewest movers: of equal energies the labels stay.
         moving = _cut(steps, capacity, terminal)
         for pixel in range(count):
             if moving[pixel]:
@@ -114,6 +117,7 @@ def _cut(steps: np.ndarray, capacity: np.ndarray, terminal: np.ndarray) -> np.nd
     parent = np.full(count, NO_PARENT, np.int8)
     stamp = np.zeros(count, np.int64)
     depth = np.zeros(count, np.int64)
+    # Circular, so that a pixel may become active again; one slot stays empty to tell full from empty.
     queue = np.empty(count + 1, np.int64)  # circular; no pixel is in it twice
     waiting = np.zeros(count, np.bool_)
     orphans = np.empty(count, np.int64)  # a stack; no pixel is in it twice
@@ -136,9 +140,11 @@ def _cut(steps: np.ndarray, capacity: np.ndarray, terminal: np.ndarray) -> np.nd
         met = -1
         for way in range(directions):
             other = pixel + steps[way]
+            # Flow runs from source to sink: out of a pixel of its tree, but into one of the sink's.
             open_capacity = capacity[pixel, way] if own == SOURCE else capacity[other, way ^ 1]
             if open_capacity == 0:
                 continue
+            # A free neighbour joins, as a child of this pixel; `way ^ 1` leads back to it.
             if tree[other] == FREE:
                 tree[other], parent[other] = own, way ^ 1
                 stamp[other], depth[other] = stamp[pixel], depth[pixel] + 1
@@ -148,6 +154,7 @@ def _cut(steps: np.ndarray, capacity: np.ndarray, terminal: np.ndarray) -> np.nd
             elif tree[other] != own:
                 met = way
                 break
+            # Nearer to the terminal by this way, as far as is known: short trees make short paths.
             elif stamp[other] <= stamp[pixel] and depth[other] > depth[pixel]:
                 parent[other], stamp[other], depth[other] = way ^ 1, stamp[pixel], depth[pixel] + 1
         if met < 0:
@@ -161,6 +168,7 @@ def _cut(steps: np.ndarray, capacity: np.ndarray, terminal: np.ndarray) -> np.nd
             near, far, way = pixel + steps[met], pixel, met ^ 1
         # Augment along the path, then let every pixel that lost its parent look for another.
         cut_off = _augment(near, far, way, steps, capacity, terminal, parent, orphans)
+        # Every orphan finds another parent in its tree, or is set free and its children are orphans.
         while cut_off > 0:
             cut_off -= 1
             orphan = orphans[cut_off]
@@ -196,6 +204,7 @@ def _augment(
     orphans: np.ndarray,
 ) -> int:
     """Send what fits along source - `near` - `far` - sink; put pixels behind saturated edges on the stack, return its height."""
+    # The narrowest place of the path decides what fits.
     flow = capacity[near, way]
     pixel = near
     while parent[pixel] != TERMINAL:
@@ -211,6 +220,7 @@ def _augment(
     flow = min(flow, -terminal[pixel])
 
     height = 0
+    # Send it: what is taken one way can be sent back the other.
     capacity[near, way] -= flow
     capacity[far, way ^ 1] += flow
     pixel = near

@@ -68,9 +68,11 @@ COMPILED: dict[str, Any] = {
 def exponentiate(values: np.ndarray) -> None:
     """Replace values <= 0 by e to their power."""
     for i in range(len(values)):
+        # e^x = 2^n e^f with n = round(x / ln 2) and |f| <= ln 2 / 2
         shifted = max(values[i], LOWEST) * LOG2_E + ROUNDER
         whole = shifted - ROUNDER
         f = (values[i] - whole * LN_2_HIGH) - whole * LN_2_LOW
+        # 2^n, by writing n + 127 to the bits of the exponent
         power = np.int32((np.float32(shifted).view(np.int32) + np.int32(127)) << np.int32(23)).view(np.float32)
         high = EXP_4 + f * (EXP_5 + f * (EXP_6 + f * EXP_7))
         fraction = EXP_0 + f * (EXP_1 + f * (EXP_2 + f * (EXP_3 + f * high)))
@@ -82,6 +84,7 @@ def weighted_log_sum(values: np.ndarray, weights: np.ndarray) -> float:
     """Return sum weights ln values, for normal values > 0."""
     total = ZERO
     for i in range(len(values)):
+        # x = 2^n m with 1 <= m < 2, from its bits; then m <= sqrt 2, so that the series converges fast
         bits = np.float32(values[i]).view(np.int32)
         fraction = np.int32((bits & np.int32(0x7FFFFF)) | np.int32(0x3F800000)).view(np.float32)
         exponent = np.float32((bits >> np.int32(23)) - np.int32(127))
@@ -210,6 +213,7 @@ def _soften(state: State, low: int, high: int, floor: float) -> None:
     """Write the soft-max of the logits of pixels `low` to `high` to their labels, and |y|^2 and its inverse, above `floor`."""
     count = high - low
     top, total, norm = state.scratch[0, :count], state.scratch[1, :count], state.norm[low:high]
+    # y = e^(l - max l) / sum e^(l - max l)
     top[:] = -np.inf
     for c in range(len(state.logits)):
         logit = state.logits[c, low:high]
@@ -246,6 +250,7 @@ def _follow_edges(state: State, weights: np.ndarray, low: int, high: int, shift:
     inverse_p, inverse_q = state.inverse[low:high], state.inverse[near:far]
     own_p, own_q = state.own[low:high], state.own[near:far]
     product, slope, values = state.scratch[0, :count], state.scratch[1, :count], state.scratch[2, :count]
+    # p.q of both ends, class by class
     product[:] = ZERO
     for c in range(len(state.labels)):
         _add_product(product, state.labels[c, low:high], state.labels[c, near:far])
@@ -257,6 +262,7 @@ def _follow_edges(state: State, weights: np.ndarray, low: int, high: int, shift:
             slope[i] = -weight[i]
     elif relaxation == Relaxation.nq:  # P_NQ = 1 - p.q / (|p| |q|)
         for i in range(count):
+            # 1 / (|p| |q|)
             scale = np.sqrt(inverse_p[i] * inverse_q[i])
             cosine = product[i] * scale
             total += weight[i] * (ONE - cosine)
@@ -306,15 +312,15 @@ def _follow_edges(state: State, weights: np.ndarray, low: int, high: int, shift:
 
 
 @njit(**COMPILED)
-def _add(target: np.ndarray, values: np.ndarray) -> None:
-    for i in range(len(target)):
-        target[i] += values[i]
+def _add(sums: np.ndarray, values: np.ndarray) -> None:
+    for i in range(len(sums)):
+        sums[i] += values[i]
 
 
 @njit(**COMPILED)
-def _add_product(target: np.ndarray, factor: np.ndarray, values: np.ndarray) -> None:
-    for i in range(len(target)):
-        target[i] += factor[i] * values[i]
+def _add_product(sums: np.ndarray, factor: np.ndarray, values: np.ndarray) -> None:
+    for i in range(len(sums)):
+        sums[i] += factor[i] * values[i]
 
 
 @njit(**COMPILED)
@@ -415,12 +421,14 @@ def _descend(
     rests = False
     step = 0
     while True:
+        # The last pass only measures, with the floor that the published energy has.
         last = rests or step == len(steps.rates)
         floor = floors.label if last else ZERO
         energy = 0.0
         for low in range(0, pixels, BLOCK):
             high = min(low + BLOCK, pixels)
             for e in range(len(shifts)):
+                # Edges of the last pixels would lead beyond the picture, where there is no other end.
                 stop = min(high, pixels - shifts[e])
                 if stop > low:
                     energy += _follow_edges(state, image.edges[e], low, stop, shifts[e], relaxation, floors)
@@ -471,6 +479,7 @@ def _descend_all(
 ) -> None:
     """Descend on one image after the other; see `descend`."""
     scratch = np.empty((3, BLOCK), np.float32)
+    # One image's working memory, used for all: it stays in the cache of a core.
     fields = np.empty((3, *logits.shape[1:]), np.float32)
     rows = np.empty((3, logits.shape[2]), np.float32)
     for b in range(len(logits)):
@@ -500,6 +509,7 @@ def descend(
     batch, _, _, width = logits.shape
     labels = np.empty_like(logits)
     found = Found(np.empty((batch, len(schedule.lengths) + 1)), np.empty(batch, np.int64), np.empty(batch, np.bool_))
+    # Every edge from its earlier end to its later one, so that blocks are done in order.
     edges, shifts = _forward(_flat(image.edges, 2), [dy * width + dx for dy, dx in offsets])
     images = Image(_flat(image.log_probs, 2), _flat(image.probs, 2), _flat(image.scale, 1), edges)
     codes = (int(Relaxation[names[1]]), int(CrossEntropy[names[0]]))

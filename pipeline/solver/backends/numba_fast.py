@@ -57,6 +57,7 @@ def solve(problem: Problem, schedule: Schedule) -> Descended:
     """Solve a problem in float32 on the CPU whose names this backend `knows`."""
     seeds, (affinity, offsets) = problem.seeds.contiguous().numpy(), problem.edges
     free = problem.free.contiguous().numpy()
+    # One pass instead of torch's dozen over small fields.
     edges, scale = np.empty(affinity.shape, np.float32), np.empty(seeds.shape, np.float32)
     weights = Weights(np.float32(problem.unary_weight), np.float32(problem.pairwise_weight))
     _weigh(affinity.detach().float().contiguous().numpy(), seeds, free, _displacements(offsets), VOID, weights, edges, scale)
@@ -109,6 +110,7 @@ def _weigh(
 @njit(**COMPILED)
 def _sum_squares(values: np.ndarray, width: int, scratch: np.ndarray, sums: np.ndarray) -> None:
     """Write the sums of squares of 2 by 2 in a field of even sides, pixels in rows."""
+    # Rows first, then columns: both loops run along memory.
     for row in range(len(values) // (2 * width)):
         for x in range(width):
             scratch[row * width + x] = values[2 * row * width + x] + values[(2 * row + 1) * width + x]
@@ -145,6 +147,7 @@ def _sum_blocks(
         sums = means[c]
         for block in range(len(count)):
             sums[block] /= mass[block]
+    # A block with seeds is one, of the class with most votes and of the lower one of two with as many.
     small_seeds[:] = void
     votes = np.zeros((len(count), classes), np.int8)
     for again in range(2):
@@ -181,13 +184,13 @@ class Blocks(NamedTuple):
         means: (B, C, h, w) float32, predictions.
         seeds: (B, h, w) int64.
         edges: (B, K, h, w) float32, 0 at first.
-        count: (B, h, w) float32, eta times the number of free pixels.
+        scale: (B, h, w) float32, eta times the number of free pixels.
     """
 
     means: np.ndarray
     seeds: np.ndarray
     edges: np.ndarray
-    count: np.ndarray
+    scale: np.ndarray
 
 
 @njit(**COMPILED)
@@ -210,6 +213,7 @@ def _sum_edges(edges: np.ndarray, crossings: Crossings, void: int, small_seeds: 
         dy, dx = ends[slot]
         for y in range(max(0, -dy), min(rows, rows - dy)):
             for x in range(max(0, -dx), min(columns, columns - dx)):
+                # That constant may be infinite.
                 if small_seeds[y, x] != void and small_seeds[y + dy, x + dx] != void:
                     small[slot, y, x] = ZERO
 
@@ -221,7 +225,7 @@ def _coarsen(image: Image, seeds: np.ndarray, crossings: Crossings, void: int, b
     pixels, count = height * width, height * width // 4
     for b in range(batch):
         of_pixels = (image.probs[b].reshape(classes, pixels), seeds[b].reshape(pixels), image.scale[b].reshape(pixels))
-        of_blocks = (blocks.means[b].reshape(classes, count), blocks.seeds[b].reshape(count), blocks.count[b].reshape(count))
+        of_blocks = (blocks.means[b].reshape(classes, count), blocks.seeds[b].reshape(count), blocks.scale[b].reshape(count))
         _sum_blocks(*of_pixels, width, void, *of_blocks)
         _sum_edges(image.edges[b], crossings, void, blocks.seeds[b], blocks.edges[b])
 
@@ -237,10 +241,12 @@ def coarse_problem(level: Level) -> Level:
     batch, classes, height, width = image.probs.shape
     size = (height // BLOCK_PX, width // BLOCK_PX)
     ends, slots = _coarse_displacements(level.offsets)
+    # Written by compiled code, which allocates nothing itself.
     means, count = np.empty((batch, classes, *size), np.float32), np.empty((batch, *size), np.float32)
     small_seeds, small_edges = np.empty((batch, *size), np.int64), np.zeros((batch, len(ends), *size), np.float32)
     blocks = Blocks(means, small_seeds, small_edges, count)
     _coarsen(image, seeds, Crossings(_displacements(ends), slots), VOID, blocks)
+    # Not below the floor, so that a class predicted nowhere in a block has a logarithm.
     log_probs = np.log(np.maximum(means, np.float32(SMALLEST_PROB)))
     return Level(Image(log_probs, np.exp(log_probs), count, small_edges), small_seeds, ends, level.names)
 
@@ -256,6 +262,7 @@ def _coarse_displacements(offsets: Offsets) -> tuple[Offsets, np.ndarray]:
     for edge, (dy, dx) in enumerate(offsets):
         for y in range(BLOCK_PX):
             for x in range(BLOCK_PX):
+                # From one block a displacement leads to up to four others, by where in it an edge starts.
                 end = ((y + dy) // BLOCK_PX, (x + dx) // BLOCK_PX)
                 if end != (0, 0):
                     slots[edge, y, x] = found.setdefault(end, len(found))
@@ -278,6 +285,7 @@ def _interpolate(log_probs: np.ndarray, change: np.ndarray, seeds: np.ndarray, v
                     wide[row, 2 * column + 1] = NEAR * coarse[row, column] + FAR * coarse[row, column + 1]
                     wide[row, 2 * column + 2] = FAR * coarse[row, column] + NEAR * coarse[row, column + 1]
             for y in range(height):
+                # Even rows lie nearer to the block above, odd ones to the one below; at the border both are the same.
                 near, far = y // 2, min(max(y // 2 - 1 + 2 * (y % 2), 0), rows - 1)
                 for x in range(width):
                     logits[b, c, y, x] = log_probs[b, c, y, x] + (NEAR * wide[near, x] + FAR * wide[far, x])
@@ -319,6 +327,7 @@ def _subtract(log_probs: np.ndarray, most: float, logits: np.ndarray) -> None:
     largest = np.empty((2, width), np.float32)
     for b in range(batch):
         for y in range(height):
+            # Logits are defined up to a constant of each pixel: compare them below their largest.
             largest[:] = -np.inf
             for c in range(classes):
                 row, predicted = logits[b, c, y], log_probs[b, c, y]

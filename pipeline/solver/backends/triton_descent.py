@@ -101,9 +101,11 @@ def _step(  # type: ignore[no-untyped-def]
     inside = pixel < pixels
     row, column = pixel // width, pixel % width
     index = tl.arange(0, padded_classes)
+    # Classes are padded to a power of two, which tiles must have; pixels to whole blocks.
     known = (index < classes)[:, None] & inside[None, :]
     place = image * classes * pixels + index[:, None] * pixels + pixel[None, :]
 
+    # y of this block; |y|^2 serves all of its edges.
     labels = tl.load(labels_ptr + place, mask=known, other=0.0).to(tl.float32)
     square = tl.sum(labels * labels, axis=0)
     gradient = tl.zeros([padded_classes, pixels_at_once], tl.float32)
@@ -117,6 +119,7 @@ def _step(  # type: ignore[no-untyped-def]
             joined = inside & (other_row >= 0) & (other_row < height) & (other_column >= 0) & (other_column < width)
             step = sign * (dy * width + dx)
             start = pixel + side * step
+            # An edge is stored at its first pixel: this one, or the one it comes from.
             weight = tl.load(edges_ptr + (image * kinds + kind) * pixels + start, mask=joined, other=0.0)
             other = tl.load(labels_ptr + place + step, mask=known & joined[None, :], other=0.0).to(tl.float32)
             value, slope, square_slope = _terms(
@@ -148,6 +151,7 @@ def _step(  # type: ignore[no-untyped-def]
         apart = labels - probs
         energy += 0.5 * scale * tl.sum(apart * apart, axis=0)
         gradient += scale[None, :] * labels * (apart - tl.sum(apart * labels, axis=0)[None, :])
+    # One number per block, summed by torch in the same order each time: atomic sums would not be.
     tl.store(energy_ptr + image * tl.num_programs(0) + block, tl.sum(tl.where(inside, energy, 0.0), axis=0))
 
     if rate >= 0:
@@ -214,6 +218,7 @@ class FusedAdam:
 
     def _launch(self, rate: float, momentum: float, memory: float, smallest: float, moving: Tensor | None) -> Tensor:
         batch, classes, height, width = self.labels.shape
+        # 1 for images that move, 0 for those at rest.
         moves = torch.ones(batch, device=self.labels.device) if moving is None else moving.float()
         blocks = triton.cdiv(height * width, PIXELS_AT_ONCE)
         energy = torch.empty(batch, blocks, device=self.labels.device)

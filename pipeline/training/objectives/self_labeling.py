@@ -63,8 +63,7 @@ def self_labeling_term(
 
     def neighbors(batch: Batch) -> Edges | Kernel:
         if neighborhood == "dense":
-            bandwidths = {"sigma_rgb": sigma_rgb, "sigma_xy_px": sigma_xy_px}
-            return DenseKernel.build(batch["image"], batch["valid"], **bandwidths, landmarks=landmarks)
+            return DenseKernel.build(batch["image"], batch["valid"], sigma_rgb, sigma_xy_px, landmarks=landmarks)
         offsets = NEIGHBORHOODS[neighborhood]
         return Edges(contrast_affinity(batch["image"], batch["valid"], offsets, sigma_rgb, compiled=quickly), offsets)
 

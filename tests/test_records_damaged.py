@@ -1,0 +1,110 @@
+"""JSON and YAML that is read back, damaged by anything: it is right, or the error names the file."""
+
+import io
+import json
+import math
+import tempfile
+from functools import cache
+from pathlib import Path
+
+import torch
+from damage import damaged_bytes, damaged_tree, outcome, places
+from hypothesis import given
+from hypothesis import strategies as st
+from ruamel.yaml import YAML
+
+from pipeline.datasets.base import DatasetError
+from pipeline.datasets.registry import open_raw
+from pipeline.import_graph import REPOSITORY
+from pipeline.networks import NETWORKS
+from pipeline.params import ParamsError, load_params, read_yaml
+from pipeline.predict import load_trained
+from pipeline.training.checkpoint import save_state
+
+RECORD = {
+    "class_names": ["background", "cat"],
+    "palette": [[0, 0, 0], [128, 0, 0]],
+    "network": {"kind": "small", "width": 4},
+    "training": {"image_size_px": 32, "input": "resize"},
+}
+SOURCE = {"kind": "folder", "source": "synthetic", "root": "."}
+
+
+def damaged_json(tree):
+    """Return bytes of a JSON file that says `tree`, but for some damage."""
+    return st.one_of(
+        damaged_tree(tree).map(lambda changed: json.dumps(changed).encode()), damaged_bytes(json.dumps(tree, indent=1).encode())
+    )
+
+
+@cache
+def weights():
+    """Return a file of weights that fits the record."""
+    with tempfile.TemporaryDirectory() as folder:
+        save_state(Path(folder) / "last.pt", NETWORKS["small"](2, width=4).state_dict())
+        return (Path(folder) / "last.pt").read_bytes()
+
+
+def loaded(record, content):
+    """Load a network from the two files; return it, or None when the error names one of them."""
+    with tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / "run.json").write_bytes(record)
+        (Path(folder) / "last.pt").write_bytes(content)
+        trained, problem = outcome(lambda: load_trained(Path(folder), device=torch.device("cpu")), ValueError)
+        assert problem is None or problem.startswith(folder)
+        return trained
+
+
+@given(damaged_json(RECORD))
+def test_damaged_record_of_a_run_is_read_or_named(record):
+    trained = loaded(record, weights())
+    assert trained is None or len(set(trained.class_names)) == len(trained.palette) == 2
+
+
+@given(st.integers(0, 3000), st.integers(1, 40), st.binary(max_size=40))
+def test_damaged_weights_are_read_or_named(start, count, put):
+    content = weights()
+    trained = loaded(json.dumps(RECORD).encode(), content[:start] + put + content[start + count :])
+    assert trained is None or all(value.isfinite().all() for value in trained.network.state_dict().values())
+
+
+@given(damaged_json(SOURCE))
+def test_damaged_note_of_the_source_is_read_or_named(content):
+    with tempfile.TemporaryDirectory() as folder:
+        note = Path(folder) / "source.json"
+        note.write_bytes(content)
+        (Path(folder) / "images").mkdir()
+        (Path(folder) / "classes.yaml").write_text("names: [background, cat]\n")
+        _, problem = outcome(lambda: open_raw(note)[0].root, ValueError, DatasetError)
+        assert problem is None or problem.startswith("/")  # the note, or the folder that it points to
+
+
+@cache
+def params():
+    """Return the committed params.yaml as tree and as text."""
+    path = REPOSITORY / "params.yaml"
+    return read_yaml(path), path.read_bytes()
+
+
+def dumped(tree):
+    """Return YAML of a tree."""
+    text = io.StringIO()
+    YAML(typ="safe").dump(tree, text)
+    return text.getvalue().encode("utf-8", "surrogatepass")
+
+
+@given(st.one_of(st.deferred(lambda: damaged_tree(params()[0]).map(dumped)), st.deferred(lambda: damaged_bytes(params()[1]))))
+def test_damaged_params_are_read_or_named(content):
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "params.yaml"
+        path.write_bytes(content)
+        read, problem = outcome(lambda: load_params(path), ParamsError)
+    if read is None:
+        assert problem.startswith(str(path))
+        return
+    tree = read.model_dump()
+    for place in places(tree):
+        node = tree
+        for key in place:
+            node = node[key]
+        assert not isinstance(node, float) or math.isfinite(node), place
