@@ -416,7 +416,7 @@ def named_errors(where: str | None = None) -> Iterator[None]:
     """Turn a ValueError into a DatasetError that starts with `where`; without it the message names the file already."""
     try:
         yield
-    except ValueError as error:
+    except (ValueError, OSError) as error:
         raise DatasetError(str(error) if where is None else f"{where}: {error}") from error
 
 
@@ -460,7 +460,7 @@ def read_json(path: Path, form: str, remedy: str) -> Any:
     require(path, remedy)
     try:
         return json.loads(path.read_bytes(), parse_constant=refuse)
-    except MALFORMED as error:
+    except (OSError, *MALFORMED) as error:
         raise DatasetError(f"{path}: is not of the form {form} ({error!r}); {remedy}") from error
 
 

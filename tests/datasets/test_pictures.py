@@ -23,7 +23,7 @@ def test_sixteen_bit_grey_keeps_its_upper_eight():
 
 
 def test_twelve_bits_in_sixteen_are_refused():
-    with pytest.raises(DatasetError, match="a: has more than 8 bits per channel .* no value above 4095.*export it with 8 bits"):
+    with pytest.raises(DatasetError, match=r"a: has more than 8 bits per channel .* no value above 4095.*export it with 8 bits"):
         decode_photo(encoded(Image.fromarray(np.array([[0, 4095]], np.uint16))), "a")
 
 
