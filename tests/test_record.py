@@ -13,6 +13,7 @@ from ruamel.yaml import YAML
 from pipeline import paths, record
 from pipeline.import_graph import REPOSITORY
 
+
 @pytest.fixture
 def repository(tmp_path, monkeypatch):
     """Enter a repository in which one family was trained with three seeds on a copy of the data somewhere else."""
