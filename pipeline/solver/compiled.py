@@ -333,7 +333,7 @@ def _descend(
     names: tuple[int, int],
     rates: np.ndarray,
     memories: tuple[float, float, float],
-    rest: tuple[int, float],
+    rest: tuple[int, float, int, float],
     energies: np.ndarray,
 ) -> tuple[int, bool]:
     """Descend on one image; see `descend`. The gradient is 0 at first; `energies` is (steps + 1,).
@@ -344,13 +344,13 @@ def _descend(
     pixels = state.logits.shape[1]
     relaxation, unary = names
     momentum, memory, smallest = memories
-    patience, tolerance = rest
+    patience, tolerance, least, falling = rest
     for low in range(0, pixels, BLOCK):
         _soften(state, low, min(low + BLOCK, pixels))
-    rests = False
+    rests, stops = False, False
     step = 0
     while True:
-        last = rests or step == len(rates)
+        last = stops or step == len(rates)
         floor = SMALLEST_LABEL if last else ZERO
         energy = 0.0
         for low in range(0, pixels, BLOCK):
@@ -367,9 +367,11 @@ def _descend(
             break
         energies[step] = energy
         step += 1
-        rests = step > patience and _rest(energies[step - 1 - patience : step], tolerance)
+        if step > patience:
+            rests = _rest(energies[step - 1 - patience : step], tolerance)
+            stops = rests or (step >= least and _rest(energies[step - 1 - patience : step], falling))
     energies[step:] = energy
-    return step, rests or (step >= patience and _rest(energies[step - patience : step + 1], tolerance))
+    return step, rests or (not stops and step >= patience and _rest(energies[step - patience : step + 1], tolerance))
 
 
 @njit(**COMPILED)
@@ -387,7 +389,7 @@ def _descend_all(
     names: tuple[int, int],
     rates: np.ndarray,
     memories: tuple[float, float, float],
-    rest: tuple[int, float],
+    rest: tuple[int, float, int, float],
     energies: np.ndarray,
     taken: np.ndarray,
     resting: np.ndarray,
@@ -414,7 +416,7 @@ def descend(
     codes: tuple[int, int],
     rates: Sequence[float],
     memories: tuple[float, float, float],
-    rest: tuple[int, float],
+    rest: tuple[int, float, int, float],
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Take the steps of `pipeline.solver.fast.descend_adaptively`, each image until its energy rests.
 
@@ -428,7 +430,8 @@ def descend(
         codes: values of `RELAXATION_CODES` and of `UNARY_CODES`.
         rates: length of each step.
         memories: of the gradients' mean, of that of their squares, and the size of gradients below which steps shrink, > 0.
-        rest: over how many steps an image's energy is compared, and by which part it falls per step when the image stops.
+        rest: over how many steps an image's energy is compared, and by which part it falls per step when it rests and the image
+            stops; after how many steps it stops already when it falls by which larger part.
 
     Returns:
         The labels, (B, C, H, W); all energies, (steps taken + 1, B), the last as `self_labeling_energy` has it, with its floor

@@ -18,9 +18,19 @@ from pipeline.conventions import VOID
 from pipeline.crf.neighborhoods import Offset, Offsets
 from pipeline.solver.codes import RELAXATION_CODES, UNARY_CODES
 from pipeline.solver.compiled import COMPILED, descend
-from pipeline.solver.pace import BLOCK_PX, LARGEST_FALL, MOMENTUM, PATIENCE, SMALLEST_PROB, SQUARE_MEMORY
+from pipeline.solver.pace import (
+    BLOCK_PX,
+    LARGEST_FALL,
+    LARGEST_PART,
+    MOMENTUM,
+    PATIENCE,
+    SMALLEST_PROB,
+    SQUARE_MEMORY,
+)
 
 ZERO = np.float32(0)
+REST = (PATIENCE, 0.0, 0, 0.0)
+"""Of descents that take all their steps, unless nothing changes any more."""
 NEAR, FAR = np.float32(3 / 4), np.float32(1 / 4)
 """Parts of a pixel's own block and of the next one, in a field made smooth: code below takes `BLOCK_PX` for 2."""
 
@@ -37,6 +47,9 @@ def solve(
     coarse_lengths: Sequence[Sequence[float]],
     smallest: float,
     tolerance: float,
+    early_names: tuple[str, str],
+    early_lengths: Sequence[float],
+    pace: tuple[int, float],
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Solve as `pipeline.solver.fast.solve_fast`.
 
@@ -51,7 +64,10 @@ def solve(
         lengths: of the fine steps.
         coarse_lengths: of the steps of each coarser problem, from fine to coarse.
         smallest: size of gradients below which steps shrink with them, > 0.
-        tolerance: relative decrease of the energy per step at which an image stops.
+        tolerance: relative decrease of the energy per step at which an image has come to rest, and stops.
+        early_names: those of the energy that coarser problems, and the first fine steps, minimise.
+        early_lengths: of these steps.
+        pace: how many of `lengths` an image takes at least, and the decrease at which it stops after them.
 
     Returns:
         The labels, (B, C, H, W); all energies, (steps taken + 1, B); and whether each image's energy rests, (B,).
@@ -67,9 +83,20 @@ def solve(
     factors = (np.float32(weights[0]), np.float32(weights[1]))
     _weigh(affinity.numpy(), hints, shown, displacements, *factors, shape[1], edges, scale)
     codes = (RELAXATION_CODES[names[1]], UNARY_CODES[names[0]])
+    early = (RELAXATION_CODES[early_names[1]], codes[1])
     memories = (MOMENTUM, SQUARE_MEMORY, smallest)
-    logits = _start(fine, probs, hints, edges, offsets, scale, codes, coarse_lengths, memories)
-    labels, energies, rests = descend(fine, probs, logits, scale, edges, offsets, codes, lengths, memories, (PATIENCE, tolerance))
+    plain = fine.copy()
+    _set_seeds(hints, plain)
+    problem, given = (fine, probs), (scale, edges, offsets)
+    predicted, first, _ = descend(*problem, plain, *given, codes, [], memories, REST)
+    logits = _start(fine, probs, hints, edges, offsets, scale, early, coarse_lengths, memories)
+    helps = descend(*problem, logits, *given, codes, [], memories, REST)[1][-1] < LARGEST_PART * first[-1]
+    logits[~helps] = plain[~helps]
+    if early_lengths:
+        descend(*problem, logits, *given, early, early_lengths, memories, REST)
+    labels, energies, rests = descend(*problem, logits, *given, codes, lengths, memories, (PATIENCE, tolerance, *pace))
+    worse = energies[-1] > first[-1]
+    labels[worse], energies[-1, worse] = predicted[worse], first[-1, worse]
     return torch.from_numpy(labels), torch.from_numpy(energies).to(log_probs.dtype), torch.from_numpy(rests)
 
 
@@ -287,7 +314,7 @@ def _start(
     small_probs = np.exp(small)
     change = _start(small, small_probs, small_seeds, small_edges, small_offsets, count, codes, coarse_lengths[1:], memories)
     problem = (small, small_probs, change, count, small_edges, small_offsets)
-    descend(*problem, codes, coarse_lengths[0], memories, (PATIENCE, 0.0))
+    descend(*problem, codes, coarse_lengths[0], memories, REST)
     _subtract(small, np.float32(LARGEST_FALL), change)
     logits = np.empty_like(log_probs)
     _interpolate(log_probs, change, seeds, logits)

@@ -6,31 +6,48 @@ from typing import NamedTuple
 
 BLOCK_PX = 2
 """Side of the blocks that are pixels of the next coarser problem, whose step so costs 1/4."""
-LARGEST_FALL = 5.0
+LARGEST_FALL = 2.5
 """A coarse solution lowers no logit of a pixel by more, against the largest: borders of blocks must still be able to move."""
 SMALLEST_PROB = 1e-12
 """Floor under mean predictions of a block, before their logarithm."""
-MOMENTUM = 0.6
-SQUARE_MEMORY = 0.95
+LARGEST_PART = 0.7
+"""A coarse solution is the start only where it brings the energy of the prediction down to this part of it. Where it does not,
+blocks do not follow the picture's edges, and the descent would first have to mend what they broke."""
+COARSE_LENGTH = 1 / 2
+"""Length of coarse steps, as a part of that of the first fine one."""
+MOMENTUM = 0.7
+SQUARE_MEMORY = 0.9
 SMALLEST_SIZE = 1 / 3000
 """Gradients below this part of lambda are followed in proportion: full steps would disturb pixels that are already right."""
 PATIENCE = 3
 """Steps over which the energy must have come to rest; single steps with momentum can be flat by chance."""
 
 
+SMOOTHER = {"bl": "nq", "cce": "cd"}
+"""The relaxation that is minimised first where the one that was asked for has many local minima. The two agree on hard labels; the
+first, divided by |p| |q|, does not draw soft labels towards them, and leaves the choice of a class to the picture."""
+HARDENING_STEPS = 4
+FURTHER_STEPS = 15
+"""Most steps after those of `Pace`, for an image whose energy still falls."""
+
+
 class Pace(NamedTuple):
-    """How many fine steps of which length a problem takes; `last` is the length of the last one, the first being 1."""
+    """How many fine steps of which length a problem takes; `last` is the length of the last one, the first being 1.
+
+    An image takes further steps while its energy falls by more than the part `falling` of it per step.
+    """
 
     steps: int
     learning_rate: float
     last: float
+    falling: float
 
 
 PACES: dict[str, Pace] = {
-    "ce": Pace(9, 0.5, 1 / 2),
-    "rce": Pace(20, 0.3, 1 / 15),
-    "cce": Pace(9, 0.5, 1 / 2),
-    "quadratic": Pace(20, 0.3, 1 / 15),
+    "ce": Pace(9, 0.45, 1.0, 1e-2),
+    "rce": Pace(20, 0.42, 1 / 4, 1e-3),
+    "cce": Pace(9, 0.45, 1.0, 1e-2),
+    "quadratic": Pace(20, 0.42, 1 / 4, 1e-3),
 }
 """By cross-entropy: with H_RCE and H_Q optima are soft, and want short steps in the end."""
 
@@ -40,15 +57,21 @@ def coarse_steps(steps: int) -> tuple[int, ...]:
     return (steps, max(1, steps // 2))
 
 
-def rates(steps: int, learning_rate: float, last: float = 1.0) -> list[float]:
+def smooth_steps(steps: int, relaxation: str) -> int:
+    """Return how many of the fine steps go to `SMOOTHER`: all but those that labels need to become hard."""
+    return max(0, min(2 * steps // 3, steps - HARDENING_STEPS)) if relaxation in SMOOTHER else 0
+
+
+def rates(steps: int, learning_rate: float, last: float = 1.0, further: int = 0) -> list[float]:
     """Return the lengths of steps, corrected for the start of the running means at zero.
 
     Args:
         steps: how many, at least 1.
         learning_rate: of the first.
         last: that of the last as a part of it; those between lie evenly.
+        further: how many more, as long as the last.
     """
-    parts = [1 - (1 - last) * step / max(1, steps - 1) for step in range(steps)]
+    parts = [1 - (1 - last) * step / max(1, steps - 1) for step in range(steps)] + [last] * further
     return [
         learning_rate * part * (1 - SQUARE_MEMORY**step) ** 0.5 / (1 - MOMENTUM**step) for step, part in enumerate(parts, start=1)
     ]

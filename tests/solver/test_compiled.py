@@ -32,7 +32,7 @@ def descended(given, lengths=RATES, tolerance=0.0):
     log_probs, logits, scale, edges, offsets, names = given
     fields = (field.numpy() for field in (log_probs, log_probs.exp(), logits, scale[:, 0], edges))
     codes = (RELAXATION_CODES[names[1]], UNARY_CODES[names[0]])
-    found = descend(*fields, offsets, codes, lengths, (MOMENTUM, SQUARE_MEMORY, SMALLEST), (3, tolerance))
+    found = descend(*fields, offsets, codes, lengths, (MOMENTUM, SQUARE_MEMORY, SMALLEST), (3, tolerance, len(lengths), 0.0))
     return tuple(torch.from_numpy(np.ascontiguousarray(array)) for array in found)
 
 
