@@ -18,15 +18,7 @@ from pipeline.conventions import VOID
 from pipeline.crf.neighborhoods import Offset, Offsets
 from pipeline.solver.codes import RELAXATION_CODES, UNARY_CODES
 from pipeline.solver.compiled import COMPILED, descend
-from pipeline.solver.pace import (
-    BLOCK_PX,
-    LARGEST_FALL,
-    LARGEST_PART,
-    MOMENTUM,
-    PATIENCE,
-    SMALLEST_PROB,
-    SQUARE_MEMORY,
-)
+from pipeline.solver.pace import BLOCK_PX, LARGEST_FALL, MOMENTUM, PATIENCE, SMALLEST_PROB, SQUARE_MEMORY
 
 ZERO = np.float32(0)
 REST = (PATIENCE, 0.0, 0, 0.0)
@@ -50,6 +42,7 @@ def solve(
     early_names: tuple[str, str],
     early_lengths: Sequence[float],
     pace: tuple[int, float],
+    largest_part: float,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Solve as `pipeline.solver.fast.solve_fast`.
 
@@ -68,6 +61,7 @@ def solve(
         early_names: those of the energy that coarser problems, and the first fine steps, minimise.
         early_lengths: of these steps.
         pace: how many of `lengths` an image takes at least, and the decrease at which it stops after them.
+        largest_part: of the prediction's energy to which the coarse solution must bring it down to be the start.
 
     Returns:
         The labels, (B, C, H, W); all energies, (steps taken + 1, B); and whether each image's energy rests, (B,).
@@ -90,7 +84,7 @@ def solve(
     problem, given = (fine, probs), (scale, edges, offsets)
     predicted, first, _ = descend(*problem, plain, *given, codes, [], memories, REST)
     logits = _start(fine, probs, hints, edges, offsets, scale, early, coarse_lengths, memories)
-    helps = descend(*problem, logits, *given, codes, [], memories, REST)[1][-1] < LARGEST_PART * first[-1]
+    helps = descend(*problem, logits, *given, codes, [], memories, REST)[1][-1] < largest_part * first[-1]
     logits[~helps] = plain[~helps]
     if early_lengths:
         descend(*problem, logits, *given, early, early_lengths, memories, REST)

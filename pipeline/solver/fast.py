@@ -32,6 +32,7 @@ from pipeline.solver.pace import (
     BLOCK_PX,
     COARSE_LENGTH,
     FURTHER_STEPS,
+    HURRY,
     LARGEST_FALL,
     LARGEST_PART,
     MOMENTUM,
@@ -86,7 +87,8 @@ def solve_fast(
         steps: most fine steps, at least 1; None for those of `PACES`, and up to `FURTHER_STEPS` more for an image whose energy
             still falls. The coarse steps before them cost as much as 0.28 times as many, and two looks at the energy as much as
             one. Not used for H_Q + P_Q, which takes some 40 cheaper steps to its tolerance.
-        learning_rate: how far a logit moves in the first step, > 0; None for that of `PACES`. Later ones are shorter, as there.
+        learning_rate: how far a logit moves in the first step, > 0; None for that of `PACES`. Later ones are shorter, as there, or
+            fall to half where `steps` are fewer than there.
         tolerance: relative decrease of an image's energy per step at which it has converged and stays as it is.
         half_state: keep the descent's labels and means in 16 bits, for speed; only on CUDA, where one kernel makes each step.
         compiled: use code compiled for the device where there is some, for names in `pipeline.solver.codes`: float32 on a CPU, or
@@ -107,7 +109,10 @@ def solve_fast(
     pace = PACES[cross_entropy]
     further = FURTHER_STEPS if steps is None else 0
     steps = pace.steps if steps is None else steps
-    learning_rate = pace.learning_rate if learning_rate is None else learning_rate
+    # Fewer steps than the usual ones leave no time to mend a start, nor for another energy before this one.
+    hurried = steps < pace.steps
+    usual_rate = pace.learning_rate * (HURRY if hurried and relaxation in SMOOTHER else 1)
+    learning_rate = usual_rate if learning_rate is None else learning_rate
     check_descent(steps, learning_rate)
     if (cross_entropy, relaxation) == ("quadratic", "q"):
         return solve_conjugate_gradient(
@@ -123,11 +128,13 @@ def solve_fast(
     log_probs = log_probs.detach().to(torch.promote_types(log_probs.dtype, torch.float32)).contiguous()
     names = (cross_entropy, relaxation)
     smallest = SMALLEST_SIZE * max(pairwise_weight, unary_weight)
-    early_lengths = rates(smooth_steps(steps, relaxation), learning_rate)
+    early_lengths = rates(0 if hurried else smooth_steps(steps, relaxation), learning_rate)
     early = (cross_entropy, SMOOTHER[relaxation] if early_lengths else relaxation)
     least = steps - len(early_lengths)
-    lengths = rates(least, learning_rate, pace.last, further)
-    coarse_lengths = [rates(count, COARSE_LENGTH * learning_rate) for count in coarse_steps(steps)]
+    lengths = rates(least, learning_rate, min(pace.last, 1 / 2) if hurried else pace.last, further)
+    coarse_rate = learning_rate if hurried else COARSE_LENGTH * learning_rate
+    coarse_lengths = [rates(count, coarse_rate) for count in coarse_steps(steps)]
+    largest_part = 1.0 if hurried else LARGEST_PART
     compiled = compiled and cross_entropy in UNARY_CODES and relaxation in RELAXATION_CODES
     with torch.no_grad():
         affinity = affinity.to(log_probs.dtype)
@@ -136,7 +143,7 @@ def solve_fast(
 
             weights = (unary_weight, pairwise_weight)
             given = (log_probs, seeds, affinity, valid, offsets, names, weights, lengths, coarse_lengths, smallest, tolerance)
-            labels, energies, converged = solve(*given, early, early_lengths, (least, pace.falling))
+            labels, energies, converged = solve(*given, early, early_lengths, (least, pace.falling), largest_part)
             return Solution(labels, energies[-1], energies.mean(1), len(energies) - 1, converged)
         edges = without_seed_edges(affinity, seeds, offsets).mul_(pairwise_weight)
         unary_scale = unary_weight * free_pixels(seeds, valid).to(log_probs.dtype).unsqueeze(1)
@@ -149,7 +156,7 @@ def solve_fast(
         predicted = plain.softmax(1)
         first = energy(predicted)
         logits = _start(log_probs, seeds, edges, offsets, unary_scale, early, adam, coarse_lengths, smallest)
-        helps = energy(logits.softmax(1)) < LARGEST_PART * first
+        helps = energy(logits.softmax(1)) < largest_part * first
         logits = logits.where(helps.view(-1, 1, 1, 1), plain)
         if early_lengths:
             descend_adaptively(adam(log_probs, logits, unary_scale, edges, offsets, early), early_lengths, smallest, 0.0)

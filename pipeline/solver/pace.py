@@ -21,12 +21,11 @@ SMALLEST_SIZE = 1 / 3000
 """Gradients below this part of lambda are followed in proportion: full steps would disturb pixels that are already right."""
 PATIENCE = 3
 """Steps over which the energy must have come to rest; single steps with momentum can be flat by chance."""
-
-
 SMOOTHER = {"bl": "nq", "cce": "cd"}
 """The relaxation that is minimised first where the one that was asked for has many local minima. The two agree on hard labels; the
 first, divided by |p| |q|, does not draw soft labels towards them, and leaves the choice of a class to the picture."""
-HARDENING_STEPS = 4
+HURRY = 2
+"""How much longer steps are where one with a `SMOOTHER` gets too few of them for that: labels must become hard all the same."""
 FURTHER_STEPS = 15
 """Most steps after those of `Pace`, for an image whose energy still falls."""
 
@@ -58,8 +57,8 @@ def coarse_steps(steps: int) -> tuple[int, ...]:
 
 
 def smooth_steps(steps: int, relaxation: str) -> int:
-    """Return how many of the fine steps go to `SMOOTHER`: all but those that labels need to become hard."""
-    return max(0, min(2 * steps // 3, steps - HARDENING_STEPS)) if relaxation in SMOOTHER else 0
+    """Return how many of the fine steps go to `SMOOTHER`; in the others labels become hard."""
+    return 3 * steps // 5 if relaxation in SMOOTHER else 0
 
 
 def rates(steps: int, learning_rate: float, last: float = 1.0, further: int = 0) -> list[float]:
