@@ -2,8 +2,8 @@
 
 For H_Q + P_Q the optimum is the solution of a linear system. The paper reports a soft Jaccard index of 99.2 % between it and the
 labels after 200 gradient steps, on average over 100 images; here every solver also shows its worst image and how far its
-energy lies above the optimum. For other relaxations no optimum is known: there the energy is compared with that of a run of very
-many steps, and a gap below 0 means that the solver found a better solution than this long run did.
+energy lies above the optimum. For other relaxations no optimum is known: there the energy is compared with the lowest that any
+solver or L-BFGS found, from several starts, so that no gap is below 0.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ def compute(solutions: pd.DataFrame) -> pd.DataFrame:
 
     Args:
         solutions: one row per solver, case and image: solver, steps (0 for a solver without steps), image_id, soft_jaccard
-            (fraction; empty where no optimum is known), energy, reference_energy (or energy_optimum: of the optimum, else of a
-            long run); and if there, relaxation (without it all rows are the quadratic case), cross_entropy (without it relaxation
+            (fraction; empty where no optimum is known), energy, reference_energy (or energy_optimum: of the optimum, else
+            the lowest known); and if there, relaxation (without it all rows are the quadratic case), cross_entropy (without it relaxation
             q is the quadratic case, the others are with H_CCE), seconds and converged.
 
     Returns:
@@ -147,7 +147,7 @@ def draw(frame: pd.DataFrame, published: pd.DataFrame) -> Figure:
         _draw_strips(
             axes, frame[frame["case"] == case], "soft_jaccard_percent" if quadratic else "energy_gap_percent", axes is panels[0]
         )
-        axes.set_xlabel("soft Jaccard (%)" if quadratic else "energy above that of a long run (%)")
+        axes.set_xlabel("soft Jaccard (%)" if quadratic else "energy above the lowest known (%)")
         if len(cases) > 1:
             axes.set_title(in_symbols(case))
     printed = [published_value(published, ID, name, "soft Jaccard") for name in names[0] if cases[0] == QUADRATIC]

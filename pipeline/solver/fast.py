@@ -3,11 +3,11 @@
 The problem is solved first on blocks of pixels, and that one on blocks of blocks before it, where a step costs a fraction;
 the solution gives the next finer descent a start that is right at large scale. All descents are Adam's: momentum, and steps
 divided by the recent size of gradients. P_BL and P_CCE, which draw labels into the nearest of many local minima, are kept back at
-first: all but the last steps go to P_NQ and P_CD, which equal them on hard labels (graduated non-convexity, Blake and Zisserman).
+first: earlier steps go to P_NQ and P_CD, which equal them on hard labels (graduated non-convexity, Blake and Zisserman).
 
-Where the paper's 200 steps end far above the minimum, as on photographs, a dozen or two reach lower energies for every relaxation;
-on 360 small and noisy problems made up for the tests none was above theirs by 1 %. As the paper's weights were tuned with that
-solver, this is a different method, not just a quicker one. H_Q + P_Q goes to conjugate gradients.
+Where the paper's 200 steps end far above the minimum, as on photographs, a dozen or two reach lower energies for every
+relaxation. On small and noisy pictures (six sets of 360 problems, made up as those of the tests) none was above theirs by 1 %. As the paper's
+weights were tuned with that solver, this is a different method, not just a quicker one. H_Q + P_Q goes to conjugate gradients.
 """
 
 from __future__ import annotations
@@ -87,8 +87,8 @@ def solve_fast(
         steps: most fine steps, at least 1; None for those of `PACES`, and up to `FURTHER_STEPS` more for an image whose energy
             still falls. The coarse steps before them cost as much as 0.28 times as many, and two looks at the energy as much as
             one. Not used for H_Q + P_Q, which takes some 40 cheaper steps to its tolerance.
-        learning_rate: how far a logit moves in the first step, > 0; None for that of `PACES`. Later ones are shorter, as there, or
-            fall to half where `steps` are fewer than there.
+        learning_rate: how far a logit moves in the first step, > 0; None for that of `PACES`. Later ones are shorter, as there,
+            or fall to half where `steps` are fewer than there.
         tolerance: relative decrease of an image's energy per step at which it has converged and stays as it is.
         half_state: keep the descent's labels and means in 16 bits, for speed; only on CUDA, where one kernel makes each step.
         compiled: use code compiled for the device where there is some, for names in `pipeline.solver.codes`: float32 on a CPU, or

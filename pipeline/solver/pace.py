@@ -22,8 +22,8 @@ SMALLEST_SIZE = 1 / 3000
 PATIENCE = 3
 """Steps over which the energy must have come to rest; single steps with momentum can be flat by chance."""
 SMOOTHER = {"bl": "nq", "cce": "cd"}
-"""The relaxation that is minimised first where the one that was asked for has many local minima. The two agree on hard labels; the
-first, divided by |p| |q|, does not draw soft labels towards them, and leaves the choice of a class to the picture."""
+"""The relaxation that is minimised first where the one that was asked for has many local minima. The two agree on hard labels;
+the first, divided by |p| |q|, does not draw soft labels towards them, and leaves the choice of a class to the picture."""
 HURRY = 2
 """How much longer steps are where one with a `SMOOTHER` gets too few of them for that: labels must become hard all the same."""
 FURTHER_STEPS = 15
