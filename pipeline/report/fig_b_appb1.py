@@ -31,8 +31,8 @@ def compute(solutions: pd.DataFrame) -> pd.DataFrame:
     Args:
         solutions: one row per solver, case and image: solver, steps (0 for a solver without steps), image_id, soft_jaccard
             (fraction; empty where no optimum is known), energy, reference_energy (or energy_optimum: of the optimum, else
-            the lowest known); and if there, relaxation (without it all rows are the quadratic case), cross_entropy (without it relaxation
-            q is the quadratic case, the others are with H_CCE), seconds and converged.
+            the lowest known); and if there, relaxation (without it all rows are the quadratic case), cross_entropy (without it
+            relaxation q is the quadratic case, the others are with H_CCE), seconds and converged.
 
     Returns:
         One row per solver, case and image: case (`QUADRATIC`, "H_CCE+P_CD" ...), series ("gradient, 200 steps"), solver, steps,
