@@ -7,7 +7,8 @@ first: earlier steps go to P_NQ and P_CD, which equal them on hard labels (gradu
 
 Where the paper's 200 steps end far above the minimum, as on photographs, a dozen or two reach lower energies for every
 relaxation. On small and noisy pictures (six sets of 360 problems, made up as those of the tests) none was above theirs by 1 %.
-As the paper's weights were tuned with that solver, this is a different method, not just a quicker one. H_Q + P_Q goes to conjugate gradients.
+As the paper's weights were tuned with that solver, this is a different method, not just a quicker one. H_Q + P_Q goes to
+conjugate gradients.
 """
 
 from __future__ import annotations

@@ -112,5 +112,5 @@ def test_solvers_need_the_images_of_their_own_case_only(solutions_of_two_cases):
 def test_every_case_has_a_panel_of_its_own(solutions_of_two_cases, published):
     jaccard, gap = draw(compute(solutions_of_two_cases), published).axes
     assert jaccard.get_xlabel() == "soft Jaccard (%)"
-    assert gap.get_xlabel() == "energy above that of a long run (%)"
+    assert gap.get_xlabel() == "energy above the lowest known (%)"
     assert [line.get_xdata()[0] for line in gap.lines if line.get_marker() == "D"] == pytest.approx([5, -1])
