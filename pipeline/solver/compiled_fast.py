@@ -81,14 +81,15 @@ def solve(
     memories = (MOMENTUM, SQUARE_MEMORY, smallest)
     plain = fine.copy()
     _set_seeds(hints, plain)
-    problem, given = (fine, probs), (scale, edges, offsets)
-    predicted, first, _ = descend(*problem, plain, *given, codes, [], memories, REST)
+    predicted, first, _ = descend(fine, probs, plain, scale, edges, offsets, codes, [], memories, REST)
     logits = _start(fine, probs, hints, edges, offsets, scale, early, coarse_lengths, memories)
-    helps = descend(*problem, logits, *given, codes, [], memories, REST)[1][-1] < largest_part * first[-1]
+    helps = descend(fine, probs, logits, scale, edges, offsets, codes, [], memories, REST)[1][-1] < largest_part * first[-1]
     logits[~helps] = plain[~helps]
     if early_lengths:
-        descend(*problem, logits, *given, early, early_lengths, memories, REST)
-    labels, energies, rests = descend(*problem, logits, *given, codes, lengths, memories, (PATIENCE, tolerance, *pace))
+        descend(fine, probs, logits, scale, edges, offsets, early, early_lengths, memories, REST)
+    labels, energies, rests = descend(
+        fine, probs, logits, scale, edges, offsets, codes, lengths, memories, (PATIENCE, tolerance, *pace)
+    )
     worse = energies[-1] > first[-1]
     labels[worse], energies[-1, worse] = predicted[worse], first[-1, worse]
     return torch.from_numpy(labels), torch.from_numpy(energies).to(log_probs.dtype), torch.from_numpy(rests)

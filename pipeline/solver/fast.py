@@ -288,11 +288,13 @@ def descend_adaptively(
     """
     energies: list[Tensor] = []
     moving: Tensor | None = None
-    resting = False
+    resting = torch.tensor(False)
     for step, length in enumerate(lengths, start=1):
         energies.append(problem.step(length, MOMENTUM, SQUARE_MEMORY, smallest, moving))
         if step > PATIENCE:
-            moving = torch.ones_like(energies[-1], dtype=torch.bool) if moving is None else moving
+            if moving is None:
+                moving = torch.ones_like(energies[-1], dtype=torch.bool)
+                resting = ~moving
             resting = resting | (moving & _rests(energies, tolerance))
             moving = moving & ~resting
             if least is not None and step >= least:
