@@ -49,15 +49,14 @@ def lowest_energy(
     Returns:
         (B,) float64 on the CPU, on average over images not above that of `start`, but for the floor under its labels.
     """
-    fixed = tuple(tensor.detach().cpu() for tensor in (log_probs.double(), seeds, affinity.double()))
+    fixed = (log_probs.detach().cpu().double(), seeds.cpu(), affinity.cpu().double())
     everywhere = None if valid is None else valid.cpu()
     free = ~valid_mask(fixed[1]).unsqueeze(1).expand(start.shape)
     logits = start.detach().cpu().double().clamp(min=SMALLEST_LABEL).log()
 
     def energies(values: Tensor) -> Tensor:
         labels = with_seeds(logits.masked_scatter(free, values).softmax(1), fixed[1])
-        names = (offsets, cross_entropy, relaxation, unary_weight, pairwise_weight)
-        return self_labeling_energy(labels, *fixed, *names, everywhere)
+        return self_labeling_energy(labels, *fixed, offsets, cross_entropy, relaxation, unary_weight, pairwise_weight, everywhere)
 
     def value_and_gradient(values: np.ndarray) -> tuple[float, np.ndarray]:
         variable = torch.from_numpy(values.copy()).requires_grad_()
