@@ -1,7 +1,7 @@
 """Bring all DVC stages up to date, several at a time: `python -m pipeline.launch --jobs 2`.
 
-`dvc repro` runs one stage after the other. This starts `dvc repro --single-item` for stages whose inputs are ready, on several
-workers, and leaves the last word to a plain `dvc repro`, whose result it never changes: only the time.
+`dvc repro` runs one stage after the other. This runs stages whose inputs are ready side by side, in processes forked
+from one that has loaded their code, and records each as DVC does. A plain `dvc repro` has the last word and finds nothing to do.
 On a machine with several GPUs the workers take them in turns. With `--executor ray` or `slurm` the trainings run on a cluster
 (docs/cluster.md). What is finished is not run again: after an interruption the same command goes on.
 """
@@ -22,8 +22,9 @@ from typing import NoReturn
 
 from pipeline.launch.clones import CLUSTER, Engine, remote_lane
 from pipeline.launch.head import cache_folder, local_lane, visible_gpus
-from pipeline.launch.plan import Durations, all_tasks, changed_addresses, describe, matches, selected_tasks, stale_tasks
+from pipeline.launch.plan import Durations, describe, matches, selected_tasks, stale_tasks
 from pipeline.launch.ray_cluster import RayEngine
+from pipeline.launch.records import Records
 from pipeline.launch.schedule import run_all
 from pipeline.launch.slurm_cluster import SlurmEngine, parse_options
 from pipeline.params import ParamsError
@@ -101,8 +102,9 @@ def make_engine(options: argparse.Namespace) -> Engine:
 
 def dry_run(options: argparse.Namespace, durations: Durations) -> str:
     """Return the plan."""
-    every, changed = all_tasks(), changed_addresses()
-    tasks = selected_tasks(stale_tasks(every, changed), options.only)
+    records = Records()
+    every = records.tasks()
+    tasks = selected_tasks(stale_tasks(every, records.changed()), options.only)
     here, there = ("here", options.jobs), (options.executor, options.tasks)
     lanes = {task.address: there if matches(task.address, options.send) else here for task in tasks}
     folder = cache_folder()
@@ -141,16 +143,19 @@ def find_dvc() -> None:
 
 def launch(options: argparse.Namespace) -> str | int:
     """Plan and run, and return the exit status, or why nothing was run or what was left when it was stopped."""
+    from dvc.exceptions import DvcException
+
     try:
         durations = Durations.read()
         find_dvc()
         if options.dry_run:
             print(dry_run(options, durations))
             return 0
-    except (RuntimeError, ParamsError) as error:
+        records = Records()
+    except (DvcException, RuntimeError, ParamsError) as error:
         return str(error)
     started = time.monotonic()
-    lanes = [local_lane(options.jobs, options.gpus, durations, options.send)]
+    lanes = [local_lane(records, options.jobs, options.gpus, durations, options.send)]
     if options.send:
         together = options.runs_per_gpu or 1 if options.executor == "slurm" else 1
         try:
@@ -159,11 +164,13 @@ def launch(options: argparse.Namespace) -> str | int:
         except (ConnectionError, RuntimeError, NameError, ValueError) as error:
             return f"--executor {options.executor}: {error}"
     try:
-        changed = changed_addresses()
-    except RuntimeError as error:
+        tasks = selected_tasks(stale_tasks(records.tasks(), records.changed()), options.only)
+    except DvcException as error:
         return str(error)
-    tasks = selected_tasks(stale_tasks(all_tasks(), changed), options.only) if changed else []
-    report = run_all(tasks, lanes)
+    try:
+        report = run_all(tasks, lanes)
+    finally:
+        records.flush()
     if report.stopped:
         return f"stopped, {len(report.finished)} of {len(tasks)} stages finished; the same command goes on from here"
     if report.unfinished:

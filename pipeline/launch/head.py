@@ -11,21 +11,16 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 from queue import SimpleQueue
-from threading import Event, Lock
+from threading import Event
 
 from pipeline import paths
-from pipeline.launch.plan import Durations, Task, changed_addresses, matches
+from pipeline.launch.plan import Durations, Task, matches
+from pipeline.launch.records import DVC_LOCK, Records, Run
 from pipeline.launch.schedule import Failure, Lane
-from pipeline.launch.worker import GRACE_S, end_group
-
-LARGEST_BATCH = 8
-BUSY = "is busy, it is being blocked by"
-"""What DVC prints when another of its processes holds a file, such as one left by a launcher that was killed."""
+from pipeline.launch.warm import COMMAND, Forks
+from pipeline.launch.worker import GRACE_S, Process, end_group
 
 POLL_S = 0.05
-
-DVC_LOCK = Lock()
-"""One thread at a time reads DVC's records or takes results over."""
 
 
 def log_path(address: str) -> Path:
@@ -37,65 +32,102 @@ def log_path(address: str) -> Path:
     return paths.SCRATCH / "logs" / f"{re.sub('[^A-Za-z0-9_.-]+', '-', address)}.log"
 
 
-def run_stages(batch: Sequence[Task], device: str | None, stopping: Event, log_mode: str = "w") -> tuple[int, str]:
-    """Run stages one after the other in one DVC process, also after a failure; return its exit status and output.
+def run_command(forks: Forks, command: str, run: Run, log: Path, device: str | None, stopping: Event) -> int:
+    """Run a command of a stage, appending what it prints to `log`; when `stopping` is set, it saves what it has and ends.
 
-    While they run, the output grows in a file named after the first stage, opened anew or with "a" to go on in it. When
-    `stopping` is set, they save what they have and end.
+    Returns:
+        Its exit status, negative for a signal.
     """
-    environment = dict(os.environ, OMP_NUM_THREADS=os.environ.get("OMP_NUM_THREADS", "1"))
+    environment = {"OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", "1"), **run.environment}
     if device is not None:
         environment["CUDA_VISIBLE_DEVICES"] = device
-    log = log_path(batch[0].address)
+    process: Process
+    if COMMAND.fullmatch(command):
+        process = forks.start(command, run.folder, log, environment)
+    else:
+        with log.open("ab") as output:
+            process = subprocess.Popen(  # a group of its own, so that all of it can be ended
+                [os.environ.get("SHELL") or "/bin/sh", "-c", command],
+                cwd=run.folder,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                stdin=subprocess.DEVNULL,
+                env={**os.environ, **environment},
+                start_new_session=True,
+            )
+    while process.poll() is None:
+        if stopping.wait(POLL_S):
+            end_group(process, GRACE_S)
+    return process.poll() or 0
+
+
+def run_stage(
+    records: Records, forks: Forks, task: Task, device: str | None, stopping: Event, patience_s: float = 10.0
+) -> Failure | None:
+    """Bring one stage up to date; what it prints grows in its log. Return why it failed, or None."""
+    from dvc.exceptions import DvcException
+    from dvc.lock import LockError
+
+    log = log_path(task.address)
     log.parent.mkdir(parents=True, exist_ok=True)
-    command = ["dvc", "--wait-for-lock", "repro", "--quiet", "--keep-going", "--single-item", *(task.address for task in batch)]
-    with log.open(log_mode) as output:
-        process = subprocess.Popen(  # a group of its own, so that all of it can be ended
-            command, stdout=output, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, env=environment, start_new_session=True
-        )
-        while process.poll() is None:
-            if stopping.wait(POLL_S):
-                end_group(process, GRACE_S)
-        status = process.returncode
-        if status < 0:
-            output.write(f"dvc was killed by signal {-status}\n")
-    return status, log.read_text(errors="replace")
+    log.write_bytes(b"")
+    while True:
+        try:
+            run = records.begin(task.address)
+            break
+        except LockError as error:  # held by another DVC process, such as one left by a launcher that was killed
+            if stopping.wait(patience_s):
+                return Failure(str(error), log)
+        except DvcException as error:
+            return Failure(str(error), log)
+    if run is None:
+        return None
+    status: int | None = None
+    try:
+        for command in run.commands:
+            status = run_command(forks, command, run, log, device, stopping)
+            if status != 0:
+                break
+        if status is not None and status < 0:
+            with log.open("a") as output:
+                output.write(f"killed by signal {-status}\n")
+    finally:
+        try:
+            records.end(run, succeeded=status == 0)
+        except DvcException as error:
+            with log.open("a") as output:
+                output.write(f"{error}\n")
+            status = 1
+    return None if status == 0 else Failure(log.read_text(errors="replace"), log)
 
 
 def run_batch(
-    batch: Sequence[Task], devices: SimpleQueue[str | None], durations: Durations, stopping: Event, patience_s: float = 10.0
+    records: Records,
+    forks: Forks,
+    batch: Sequence[Task],
+    devices: SimpleQueue[str | None],
+    durations: Durations,
+    stopping: Event,
 ) -> dict[str, Failure]:
-    """Run a batch on a free device and return why each stage that failed did, by address."""
+    """Run stages one after the other on a free device and return why each that failed did, by address."""
     device = devices.get()
+    failures = {}
     try:
-        started = time.monotonic()
-        status, output = run_stages(batch, device, stopping)
-        while status != 0 and BUSY in output and not stopping.wait(patience_s):
-            status, output = run_stages(batch, device, stopping)
-        failed = {task.address for task in batch}
-        if status == 0:
-            failed = set()
-        elif len(batch) > 1 and not stopping.is_set():
-            failed &= changed_addresses([task.address for task in batch])
         for task in batch:
-            if task.address not in failed:
-                durations.record(task.address, (time.monotonic() - started) / len(batch))
-        return {task.address: Failure(output, log_path(batch[0].address)) for task in batch if task.address in failed}
+            started = time.monotonic()
+            failure = run_stage(records, forks, task, device, stopping)
+            if failure is None:
+                durations.record(task.address, time.monotonic() - started)
+            else:
+                failures[task.address] = failure
+        return failures
     finally:
         devices.put(device)
 
 
-def local_batch_size(jobs: int, ready: int) -> int:
-    """Return how many stages share a process: several while there are many, as starting DVC takes as long as a small stage.
-
-    >>> local_batch_size(2, 20), local_batch_size(2, 3)
-    (5, 0)
-    """
-    return min(ready // (2 * jobs), LARGEST_BATCH)
-
-
-def local_lane(jobs: int, gpus: Sequence[str], durations: Durations, sent: Sequence[str] = ()) -> Lane:
+def local_lane(records: Records, jobs: int, gpus: Sequence[str], durations: Durations, sent: Sequence[str] = ()) -> Lane:
     """Return the workers of this machine, which take the GPUs in turns and every stage that fits no pattern of `sent`."""
+    forks = Forks()
     devices: SimpleQueue[str | None] = SimpleQueue()
     for number in range(jobs):
         devices.put(gpus[number % len(gpus)] if gpus else None)
@@ -103,8 +135,8 @@ def local_lane(jobs: int, gpus: Sequence[str], durations: Durations, sent: Seque
         name="here",
         slots=jobs,
         takes=lambda address: not matches(address, sent),
-        batch_size=lambda ready: local_batch_size(jobs, ready),
-        run=lambda batch, stopping: run_batch(batch, devices, durations, stopping),
+        batch_size=lambda ready: 1,
+        run=lambda batch, stopping: run_batch(records, forks, batch, devices, durations, stopping),
     )
 
 
@@ -163,6 +195,9 @@ def take_over(task: Task) -> Failure | None:
             "a worker finished it, but the run-cache here does not hold its result: "
             "is the cache shared, and are code and params.yaml as they were at the start?"
         )
-    with DVC_LOCK:
-        status, output = run_stages([task], None, Event(), "a")  # keeps what the worker printed
-    return Failure(output, log_path(task.address)) if status != 0 else None
+    log = log_path(task.address)
+    records = Records()
+    if records.begin(task.address) is not None:
+        return Failure("its result left the cache before it could be taken over", log)
+    records.flush()
+    return None

@@ -28,21 +28,6 @@ class Task:
     stored_bytes: int | None = None
 
 
-def all_tasks() -> list[Task]:
-    """Return every stage of the repository in an order in which needs come first."""
-    import networkx
-    from dvc.repo import Repo
-
-    with Repo() as repo:
-        graph = repo.index.graph
-        tasks = []
-        for stage in reversed(list(networkx.topological_sort(graph))):
-            sizes = [out.meta.size for out in stage.outs if out.use_cache]
-            stored = None if None in sizes else sum(size for size in sizes if size is not None)
-            tasks.append(Task(stage.addressing, frozenset(need.addressing for need in graph.successors(stage)), stored))
-        return tasks
-
-
 def changed_addresses(addresses: Sequence[str] = ()) -> set[str]:
     """Return the stages DVC reports as changed (not those behind them), of all or of those given.
 

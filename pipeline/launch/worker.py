@@ -20,7 +20,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from threading import Event
-from typing import IO, Any
+from typing import IO, Any, Protocol
 
 from pipeline import paths
 
@@ -84,7 +84,16 @@ def make_clone(job: Job, clone: Path) -> None:
     (clone / paths.UNFINISHED).symlink_to(checkpoints, target_is_directory=True)
 
 
-def end_group(process: subprocess.Popen[bytes], grace_s: float) -> None:
+class Process(Protocol):
+    """What is needed of a process that leads a group."""
+
+    pid: int
+
+    def poll(self) -> int | None:
+        """Return the exit status; None while it runs."""
+
+
+def end_group(process: Process, grace_s: float) -> None:
     """Ask a process and all it started to save and end, as Ctrl-C does, and kill what is left after `grace_s`.
 
     They are asked again each second: DVC does not hear it while it runs a stage, and goes on to the next.

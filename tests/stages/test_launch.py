@@ -11,35 +11,37 @@ from pathlib import Path
 from threading import Event, Timer
 
 import pytest
+from dvc.lock import LockError
 from launch_repository import REPOSITORY, make_repository
 
 from pipeline.launch import head
 from pipeline.launch.__main__ import find_dvc, launch, parse
-from pipeline.launch.head import BUSY, local_batch_size, local_lane
+from pipeline.launch.head import local_lane
 from pipeline.launch.plan import Durations, Task, describe, longest_chain, selected_tasks, stale_tasks
+from pipeline.launch.records import Run
 from pipeline.launch.schedule import Failure, Lane, Report, next_batch, run_all
+from pipeline.launch.warm import Forks
 
 CHAIN = [Task("raw", frozenset()), Task("a", frozenset({"raw"})), Task("b", frozenset({"raw"})), Task("c", frozenset({"a"}))]
 MANY = [Task(f"t{number}", frozenset()) for number in range(20)]
 
 
 def run_recorded(monkeypatch, tmp_path, tasks, failing=(), gpus=()):
-    """Run tasks on this machine with a stand-in for DVC; return what was started, on which devices, and the report."""
+    """Run tasks on this machine with a stand-in for a stage; return what was started, on which devices, and the report."""
     started, devices = [], set()
 
-    def pretend(batch, device, stopping):
-        started.extend(task.address for task in batch)
+    def pretend(records, forks, task, device, stopping):
+        started.append(task.address)
         devices.add(device)
-        return sum(task.address in failing for task in batch), "broken"
+        return Failure("broken") if task.address in failing else None
 
-    monkeypatch.setattr(head, "run_stages", pretend)
-    monkeypatch.setattr(head, "changed_addresses", lambda addresses: set(addresses) & set(failing))
-    report = run_all(tasks, [local_lane(2, gpus, Durations("test", path=tmp_path / "durations.csv"))])
+    monkeypatch.setattr(head, "run_stage", pretend)
+    report = run_all(tasks, [local_lane(None, 2, gpus, Durations("test", path=tmp_path / "durations.csv"))])
     return started, devices, report
 
 
 def lane(name="here", slots=2, takes=lambda address: True, run=lambda batch, stopping: {}):
-    return Lane(name, slots, takes, partial(local_batch_size, slots), run)
+    return Lane(name, slots, takes, lambda ready: 1, run)
 
 
 def test_changed_stage_makes_all_behind_it_stale():
@@ -87,52 +89,41 @@ def test_failure_inside_a_batch_does_not_count_for_the_others(monkeypatch, tmp_p
     assert sorted(started) == sorted(task.address for task in MANY)  # and nothing was run twice
 
 
+class Busy:
+    """Records that another DVC process holds once, and that then need nothing."""
+
+    def __init__(self):
+        self.asked = 0
+
+    def begin(self, address):
+        self.asked += 1
+        if self.asked == 1:
+            raise LockError("busy")
+
+
 def test_busy_dvc_is_waited_for(monkeypatch, tmp_path):
-    answers = [(1, f"'models/a' {BUSY}\n"), (0, "")]
-    monkeypatch.setattr(head, "run_stages", lambda batch, device, stopping: answers.pop(0))
-    devices = head.SimpleQueue()
-    devices.put(None)
-    durations = Durations("test", path=tmp_path / "durations.csv")
-    assert head.run_batch([CHAIN[0]], devices, durations, Event(), patience_s=0.0) == {}
-    assert answers == []
-
-
-def stop_stages(stages, script, monkeypatch, tmp_path):
-    """Run stages with a stand-in for DVC, end them once it has made the file `begun`, and return the status."""
-    stand_in = tmp_path / "dvc"
-    heard = "signal.signal(signal.SIGINT, signal.default_int_handler)"  # tests may themselves run where it is ignored
-    stand_in.write_text(f"#!{sys.executable}\nimport pathlib, signal, subprocess\n{heard}\n{script}")
-    stand_in.chmod(0o755)
-    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
     monkeypatch.chdir(tmp_path)
+    records = Busy()
+    assert head.run_stage(records, Forks(), CHAIN[0], None, Event(), patience_s=0.0) is None
+    assert records.asked == 2
+
+
+def run_until_begun(command, folder, monkeypatch):
+    """Run a command of a stage, end it once it has made the file `begun`, and return its status."""
+    monkeypatch.chdir(folder)
     stopping = Event()
 
     def stop_once_begun():
-        while not (tmp_path / "begun").exists():
+        while not (folder / "begun").exists():
             time.sleep(0.05)
         stopping.set()
 
     Timer(0.0, stop_once_begun).start()
-    return head.run_stages(stages, None, stopping)[0]
+    return head.run_command(Forks(), command, Run(None, [command], str(folder), {}, None), folder / "log", None, stopping)
 
 
-def test_stages_that_must_stop_end_with_all_they_started(monkeypatch, tmp_path):
-    script = "child = subprocess.Popen(['sleep', '600'])\npathlib.Path('begun').touch()\nchild.wait()\n"
-    assert stop_stages([CHAIN[0]], script, monkeypatch, tmp_path) != 0
-    assert processes_in(tmp_path) == []
-
-
-def test_stages_that_must_stop_end_though_dvc_goes_on_to_the_next(monkeypatch, tmp_path):
-    script = (
-        "for number in range(3):\n"
-        "    child = subprocess.Popen(['sleep', '600'])\n"
-        "    heard = signal.signal(signal.SIGINT, signal.SIG_IGN)\n"  # as DVC does while it runs a stage
-        "    pathlib.Path('begun').touch()\n"
-        "    child.wait()\n"
-        "    signal.signal(signal.SIGINT, heard)\n"
-        "raise SystemExit(3)\n"
-    )
-    assert stop_stages(CHAIN[:3], script, monkeypatch, tmp_path) not in (0, -signal.SIGKILL)
+def test_command_that_must_stop_ends_with_all_it_started(monkeypatch, tmp_path):
+    assert run_until_begun("sleep 600 & touch begun; wait", tmp_path, monkeypatch) != 0
     assert processes_in(tmp_path) == []
 
 
@@ -155,7 +146,7 @@ def stop_launcher(folder, path, begun, number, times=1):
             time.sleep(0.05)
         for _ in range(times):
             launcher.send_signal(number)
-            time.sleep(0.2)
+            time.sleep(0.03)
         said = launcher.communicate(timeout=50)[1]  # in less than what stages are given before they are killed
     finally:
         launcher.kill()
@@ -173,16 +164,6 @@ def processes_in(folder):
         except OSError:
             continue  # it ended meanwhile
     return found
-
-
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_launcher_that_is_stopped_while_it_plans_leaves_no_process(tmp_path, number):
-    stand_in = tmp_path / "dvc"
-    stand_in.write_text("#!/bin/sh\ntouch planning\nexec sleep 600\n")
-    stand_in.chmod(0o755)
-    said = stop_launcher(tmp_path, [tmp_path, os.environ["PATH"]], tmp_path / "planning", number)
-    assert said.strip() == "stopped; the same command goes on from here"
-    assert processes_in(tmp_path) == []
 
 
 @pytest.mark.slow
@@ -208,12 +189,6 @@ def test_dvc_that_is_nowhere_is_told_with_a_remedy(monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))
     assert "`make setup` installs it" in launch(parse(["--dry-run"]))
-
-
-def test_many_ready_stages_share_a_process():
-    many = {task.address: task for task in MANY}
-    assert len(next_batch(many, set(), lane())) == 5
-    assert len(next_batch(dict(list(many.items())[:3]), set(), lane())) == 1
 
 
 def test_stage_waits_for_a_need_that_is_running():

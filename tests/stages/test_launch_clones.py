@@ -13,8 +13,10 @@ from launch_repository import REPOSITORY, make_repository
 
 from pipeline.launch import head
 from pipeline.launch.clones import Fleet, freeze, remote_lane
-from pipeline.launch.plan import Durations, Task, all_tasks, changed_addresses
+from pipeline.launch.plan import Durations, Task, changed_addresses
+from pipeline.launch.records import Records
 from pipeline.launch.schedule import run_all
+from pipeline.launch.warm import Forks
 from pipeline.launch.worker import Job
 
 pytestmark = pytest.mark.slow
@@ -66,7 +68,7 @@ def test_clones_finish_what_they_can_and_the_head_records_it(repository, tmp_pat
     assert (repository / ".scratch/runs/good").read_text() == "ran\n"  # once, by the worker
     assert list((tmp_path / "clones").iterdir()) == []
     (repository / "dvc.lock").unlink()  # a launcher that died before it recorded anything
-    head.run_stages([Task("first", frozenset())], None, Event())
+    subprocess.run(["dvc", "repro", "--quiet", "first"], check=True)
     assert fleet.run([GOOD], Event()) == {}
     assert engine.runs == 1
 
@@ -81,7 +83,7 @@ def test_batch_goes_on_after_a_failure(repository):
     devices = head.SimpleQueue()
     devices.put(None)
     (repository / ".scratch/runs").mkdir(parents=True)
-    failures = head.run_batch([BAD, GOOD], devices, Durations("test"), Event())
+    failures = head.run_batch(Records(), Forks(), [BAD, GOOD], devices, Durations("test"), Event())
     assert list(failures) == ["train@bad"]
     assert (repository / "models/good.txt").exists()
 
@@ -98,7 +100,7 @@ def test_frozen_files_stay_as_they_were(repository):
 def test_only_fitting_stages_go_to_the_cluster(repository, tmp_path):
     engine = Here()
     lane = remote_lane("here", lambda: engine, ["*train@good"], 2, 1, str(tmp_path / "clones"), Durations("test"))
-    stale = [task for task in all_tasks() if task.address == "train@good"]
+    stale = [task for task in Records().tasks() if task.address == "train@good"]
     assert not lane.takes("first")
     assert run_all(stale, [lane]).finished == ["train@good"]
 
