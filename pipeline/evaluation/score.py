@@ -42,10 +42,12 @@ class Score:
     Attributes:
         confusion: (C, C) pixel counts, rows are truth.
         overlaps: one per image in order, of class 1 against class 0; empty with more than two classes.
+        absent_pixels: pixels predicted as a class that is not in their image.
     """
 
     confusion: NDArray[np.int64]
     overlaps: tuple[OverlapCounts, ...] = ()
+    absent_pixels: int = 0
 
     @property
     def mean_iou(self) -> float:
@@ -72,6 +74,11 @@ class Score:
         """Share of scored pixels predicted as class 0 (1: the trivial solution)."""
         return float(self.confusion[:, 0].sum() / max(self.confusion.sum(), 1))
 
+    @property
+    def absent_share(self) -> float:
+        """Share of scored pixels predicted as a class that is not in their image."""
+        return self.absent_pixels / max(int(self.confusion.sum()), 1)
+
 
 def score(
     network: nn.Module, images: LabelledImages, *, resize_px: int | None, device: torch.device, batch_size: int = 16
@@ -87,6 +94,7 @@ def score(
     """
     num_classes = images.num_classes
     total = np.zeros((num_classes, num_classes), dtype=np.int64)
+    absent = np.zeros(1, dtype=np.int64)
     matrices = np.zeros((len(images.ids) if num_classes == 2 else 0, 2, 2), dtype=np.int64)
     place = {image_id: index for index, image_id in enumerate(images.ids)}
     for ids in _batches(images.ids[parallel.rank() :: parallel.world_size()], batch_size):
@@ -95,13 +103,14 @@ def score(
             prediction = one.argmax(0).to(torch.uint8).cpu().numpy()
             matrix = confusion_matrix(images.labels(image_id), prediction, num_classes)
             total += matrix
+            absent += matrix[:, ~matrix.any(axis=1)].sum()
             if num_classes == 2:
                 matrices[place[image_id]] = matrix
-    total, matrices = (parallel.sum_over_ranks(torch.from_numpy(counts)).numpy() for counts in (total, matrices))
+    total, absent, matrices = (parallel.sum_over_ranks(torch.from_numpy(counts)).numpy() for counts in (total, absent, matrices))
     overlaps = []
     for (true_negatives, false_positives), (false_negatives, true_positives) in matrices.tolist():
         overlaps.append(OverlapCounts(true_positives, false_positives, false_negatives, true_negatives))
-    return Score(total, tuple(overlaps))
+    return Score(total, tuple(overlaps), int(absent[0]))
 
 
 def _batches(ids: Sequence[str], size: int) -> Iterator[Sequence[str]]:

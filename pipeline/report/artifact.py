@@ -68,7 +68,9 @@ class Artifact:
         note: below the figure instead of the scale.
         table_note: below the table, or how to write it for the numbers; {scale} is the scale.
         decimals: digits after the point in the table.
-        mark_best: print the best of each column of numbers, published and ours, in bold.
+        mark_best: print the best of each column of numbers, published and ours, in bold; not where rows are no rivals.
+        lower_is_better: beginnings of the columns in which the lowest number is best.
+        compared: a table to its rows that are rivals of each other; None: all.
     """
 
     id: str
@@ -88,6 +90,8 @@ class Artifact:
     table_note: str | Callable[[pd.DataFrame], str] = "In percent. Ours: {scale}."
     decimals: int = 2
     mark_best: bool = True
+    lower_is_better: tuple[str, ...] = ()
+    compared: Callable[[pd.DataFrame], pd.Series] | None = None
 
     @property
     def families(self) -> list[str]:

@@ -33,17 +33,37 @@ def draw_curve(axes: Axes, curve: pd.DataFrame, x: str, look: LineStyle, **optio
     fill = look.color if look.line == "-" else "white"
     style = {"color": look.color, "marker": look.marker, "markerfacecolor": fill, "clip_on": False, **options}
     axes.plot(curve[x], curve["ours_percent"], look.line, **style)
+    strike(axes, curve.loc[_failed(curve), x], curve.loc[_failed(curve), "ours_percent"])
     if curve["ours_std_percent"].notna().any():
         low, high = curve["ours_percent"] - curve["ours_std_percent"], curve["ours_percent"] + curve["ours_std_percent"]
         axes.fill_between(curve[x], low, high, color=look.color, alpha=BAND, linewidth=0)
 
 
 def draw_level(axes: Axes, row: pd.Series, look: LineStyle) -> None:
-    """Draw one number of ours, with its deviation, as a line over the whole axis with a band."""
-    axes.axhline(row["ours_percent"], color=look.color, linestyle=look.line)
+    """Draw one number of ours, with its deviation, as a line over the whole axis with a band; pale and struck if it failed."""
+    failed = bool(row.get("failed", False))
+    axes.axhline(row["ours_percent"], color=look.color, linestyle=look.line, alpha=0.35 if failed else 1.0)
+    if failed:
+        axes.annotate(
+            f"{look.label}: training failed",
+            (0.5, row["ours_percent"]),
+            xycoords=("axes fraction", "data"),
+            fontsize=6,
+            ha="center",
+        )
     if pd.notna(row["ours_std_percent"]):
         low, high = row["ours_percent"] - row["ours_std_percent"], row["ours_percent"] + row["ours_std_percent"]
         axes.axhspan(low, high, color=look.color, alpha=BAND, linewidth=0)
+
+
+def strike(axes: Axes, x: Sequence[float], y: Sequence[float]) -> None:
+    """Draw a cross over what came of trainings that failed."""
+    if len(x):
+        axes.plot(x, y, "x", color=BLACK, markersize=8, markeredgewidth=1.2, clip_on=False)
+
+
+def _failed(frame: pd.DataFrame) -> pd.Series:
+    return frame["failed"].astype(bool) if "failed" in frame else pd.Series(False, index=frame.index)
 
 
 def draw_published(axes: Axes, points: pd.DataFrame, x: str, look: LineStyle) -> None:
@@ -89,11 +109,16 @@ def draw_dots(axes: Axes, frame: pd.DataFrame, labels: Sequence[str], colors: Se
         colors: a colour per row.
     """
     columns = [frame[f"{name}_percent"].astype(float).tolist() for name in ("published", "ours", "ours_std")]
-    for place, (printed, ours, std, color) in enumerate(zip(*columns, colors, strict=True)):
+    struck = _failed(frame).tolist()
+    for place, (printed, ours, std, color, failed) in enumerate(zip(*columns, colors, struck, strict=True)):
         if not math.isnan(printed):
             axes.plot(printed, place, "o", markersize=7, markerfacecolor="none", markeredgecolor=color)
         if not math.isnan(ours):
-            axes.errorbar(ours, place, xerr=None if math.isnan(std) else std, fmt="o", color=color, markersize=4, capsize=2)
+            fill = "white" if failed else color
+            axes.errorbar(
+                ours, place, xerr=None if math.isnan(std) else std, fmt="o", color=color, mfc=fill, markersize=4, capsize=2
+            )
+            strike(axes, [ours] if failed else [], [place] if failed else [])
     axes.set_yticks(range(len(frame)), list(labels))
     axes.set_ylim(len(frame) - 0.4, -0.6)
     axes.tick_params(axis="y", length=0)

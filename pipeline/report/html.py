@@ -27,6 +27,7 @@ from PIL import Image
 
 from pipeline.report.artifact import Artifact
 from pipeline.report.artifacts import IDS, load
+from pipeline.report.runs import generated_seeds
 
 LARGEST_SVG_BYTES = 400_000
 """With more than this beside its pictures a figure is shown as pixels: browsers get slow with many paths."""
@@ -93,8 +94,10 @@ class Run:
     network: str
     supervision: str
     objective: str
-    generated: bool
-    """Its scribbles were generated from masks."""
+    generated: str
+    """Kind of its seeds, if they were generated from masks."""
+    failed: bool
+    """Its loss says that a training failed."""
     score: str
     """Metric on validation images in percent, with the standard deviation of several seeds."""
     metrics: str
@@ -170,7 +173,8 @@ def read_run(path: Path, page: Path, results: Path, curves: Path) -> Run:
         network=str(record["network"]),
         supervision=str(record["supervision"]),
         objective=str(record["objective"]),
-        generated=bool(record["seeds_generated"]),
+        generated=(record.get("seed_kind") or "scribbles") if record["seeds_generated"] else "",
+        failed=any(of_seed.get("failed", False) for of_seed in record["repetitions"]),
         score=_score([repetition.get("val", {}) for repetition in record["repetitions"]]),
         metrics=_address(path, page),
         curves=_address(curves, page),
@@ -201,8 +205,10 @@ def scale_of(runs: Sequence[Run]) -> str:
     parts = [f"{' and '.join(profiles)} scale", ", ".join(sorted({run.device for run in runs}))]
     parts.append(f"seed{'s' * (len(seeds) > 1)} {', '.join(map(str, seeds))}")
     if any(run.generated for run in runs):
-        parts.append("scribbles generated from masks")
-    return ", ".join(parts) + ("" if profiles == ["paper"] else " - not comparable with published numbers")
+        parts.append(generated_seeds(run.generated for run in runs if run.generated))
+    text = ", ".join(parts) + ("" if profiles == ["paper"] else " - not comparable with published numbers")
+    failed = [run.id for run in runs if run.failed]
+    return f"{text}; training failed by its loss: {', '.join(failed)}" if failed else text
 
 
 def read_markdown(text: str, profile: str) -> Table:

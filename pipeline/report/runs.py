@@ -17,7 +17,8 @@ import pandas as pd
 
 SETTING = ("profile", "dataset", "network")
 """What all runs of one figure have in common."""
-COMPARISON = ("published_percent", "ours_percent", "ours_std_percent", "ours_best_percent", "difference_points", "seeds")
+NUMBERS = ("published_percent", "ours_percent", "ours_std_percent", "ours_best_percent", "difference_points", "seeds")
+COMPARISON = (*NUMBERS, "failed")
 """A number of ours beside the printed one, in the order of the columns of an artifact's frame."""
 BEST = "_best"
 """A metric M of the last epoch stands beside M_best, that of the epoch that validated best, where that was tracked."""
@@ -265,13 +266,14 @@ class Runs:
 
         Returns:
             run (its name, empty for None), published_percent, ours_percent, ours_std_percent (NaN for one seed),
-            ours_best_percent (best epoch; NaN where not tracked), difference_points (ours - published) and seeds.
+            ours_best_percent (best epoch; NaN where not tracked), difference_points (ours - published), seeds, and failed
+            (whether the loss of a training says that it failed).
 
         Raises:
             ValueError: as `cell`.
         """
         if where is None:
-            return {"run": "", **dict.fromkeys(COMPARISON, NAN), "published_percent": printed, "seeds": 0}
+            return {"run": "", **dict.fromkeys(NUMBERS, NAN), "published_percent": printed, "seeds": 0, "failed": False}
         ours, best = self.cell(where, metric), metric + BEST
         tracked = best in self.rows.columns and self._rows(where)[best].notna().any()
         return {
@@ -282,6 +284,7 @@ class Runs:
             "ours_best_percent": 100 * self.cell(where, best).mean if tracked else NAN,
             "difference_points": 100 * ours.mean - printed,
             "seeds": len(ours.values),
+            "failed": self.failed(where),
         }
 
     def _rows(self, where: Where) -> pd.DataFrame:
@@ -293,6 +296,16 @@ class Runs:
 
 def _names(rows: pd.DataFrame) -> list[str]:
     return [f"{family}/{run}" for family, run in zip(rows["family"], rows["run"], strict=True)]
+
+
+def generated_seeds(kinds: Iterable[str]) -> str:
+    """Return that seeds of these kinds were generated from masks, in words.
+
+    >>> generated_seeds(["erosion", "blocks", "erosion"])
+    'eroded seeds and blocks generated from masks'
+    """
+    words = {"erosion": "eroded seeds", "blocks": "blocks"}
+    return " and ".join(dict.fromkeys(words.get(kind, "scribbles") for kind in kinds)) + " generated from masks"
 
 
 def _some(names: Sequence[str], between: str = ", ") -> str:

@@ -20,6 +20,7 @@ from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 from pipeline.files import write_atomically
+from pipeline.report.runs import generated_seeds
 
 COLUMN_WIDTH_IN = 3.4
 """Width of a figure that fills one column of a journal, in inches."""
@@ -182,8 +183,15 @@ def scale_text(results: pd.DataFrame) -> str:
     seeds = sorted(set(results["seed"].astype(int)))
     text = f"{' and '.join(profiles)} scale, {devices}, seed{'s' * (len(seeds) > 1)} {', '.join(map(str, seeds))}"
     if "seeds_generated" in results and results["seeds_generated"].astype(str).eq("True").any():
-        text += ", scribbles generated from masks"
-    return text if profiles == ["paper"] else f"{text} - not comparable with published numbers"
+        generated = results[results["seeds_generated"].astype(str).eq("True")]
+        kinds = generated["seed_kind"].fillna("scribbles") if "seed_kind" in generated else ["scribbles"]
+        text += ", " + generated_seeds(kinds)
+    if profiles != ["paper"]:
+        text += " - not comparable with published numbers"
+    failed = results[results["failed"].astype(str).eq("True")] if "failed" in results else results.iloc[:0]
+    if len(failed):
+        text += f"; training failed by its loss: {', '.join(dict.fromkeys(failed['family'] + '/' + failed['run']))}"
+    return text
 
 
 def note_below(figure: Figure, text: str) -> None:

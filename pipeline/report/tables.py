@@ -50,6 +50,7 @@ def write_table(
     fractions: Collection[str] = (),
     highest: Collection[str] = (),
     lowest: Collection[str] = (),
+    compared: Sequence[bool] | None = None,
     decimals: int = 2,
     note: str = "",
 ) -> None:
@@ -61,6 +62,7 @@ def write_table(
         fractions: columns in 0..1 to be shown times 100, their standard deviations with them.
         highest: columns whose largest value is bold (every one of equals, at the shown precision).
         lowest: likewise for the smallest value.
+        compared: which rows these are sought among; None: all.
         decimals: digits after the point in `.md` and `.tex`, for floats.
         note: text below the table in the `.md`, a comment in the `.tex`.
 
@@ -76,7 +78,7 @@ def write_table(
             if scaled in shown:
                 shown[scaled] = 100 * shown[scaled]
     write_atomically(stem.with_name(stem.name + ".csv"), _csv(shown).encode())
-    rounded = _shown(shown, highest, lowest, decimals)
+    rounded = _shown(shown, highest, lowest, [True] * len(shown) if compared is None else compared, decimals)
     write_atomically(stem.with_name(stem.name + ".md"), _markdown(rounded, note).encode())
     write_atomically(stem.with_name(stem.name + ".tex"), _latex(rounded, note).encode())
 
@@ -89,13 +91,15 @@ def _csv(frame: pd.DataFrame) -> str:
     return str(cells.to_csv(index=False, lineterminator="\n"))
 
 
-def _shown(frame: pd.DataFrame, highest: Collection[str], lowest: Collection[str], decimals: int) -> _Shown:
+def _shown(
+    frame: pd.DataFrame, highest: Collection[str], lowest: Collection[str], compared: Sequence[bool], decimals: int
+) -> _Shown:
     columns = [str(name) for name in frame.columns if not _is_spread(str(name), frame)]
     cells: list[list[tuple[str, bool]]] = []
     for name in columns:
         best = [False] * len(frame)
         if name in highest or name in lowest:
-            rounded = frame[name].round(decimals)
+            rounded = frame[name].round(decimals).where(pd.Series(compared, index=frame.index))
             best = (rounded == (rounded.max() if name in highest else rounded.min())).tolist()
         cells.append(list(zip(_cells(frame, name, decimals), best, strict=True)))
     numeric = [pd.api.types.is_numeric_dtype(frame[name]) for name in columns]

@@ -73,6 +73,7 @@ def score_weights(
     metrics: dict[str, Any] = {"mIoU": result.mean_iou, "IoU": classes}
     if images.has_background:
         metrics["background_share"] = result.background_share
+        metrics["absent_share"] = result.absent_share
     if images.num_classes == 2:
         metrics["DSC"] = result.mean_dsc
         groups = [group for image_id in images.ids if (group := images.group(image_id)) is not None]
@@ -115,6 +116,7 @@ def describe(family: str, name: str, record: Mapping[str, Any], params: Params) 
         "length_ratio": seeds.get("length_ratio"),
         "block_ratio": seeds.get("block_ratio"),
         "seeds_generated": seeds.get("generated", False),
+        "seed_kind": (supervision["seeds"] or {}).get("kind"),
         "label_noise": labels.get("corrupted"),
         "cross_entropy": labeling.get("cross_entropy") or record["objective"]["image_labels"],
         "relaxation": labeling.get("relaxation"),
@@ -127,6 +129,34 @@ def describe(family: str, name: str, record: Mapping[str, Any], params: Params) 
 
 
 METRICS = ("mIoU", "DSC", "accuracy")
+SHARES = ("background_share", "absent_share")
+FAILED_AT = 2.0
+"""A training failed whose cross-entropy with known labels ends above so many times ln C, that of an even guess."""
+
+
+def read_history(family: str, name: str, repetition: int) -> list[dict[str, str]]:
+    """Return the epochs of a training: column of its history to text, empty where there is no number."""
+    with paths.history(family, name, repetition).open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def training_failed(history: Sequence[Mapping[str, str]], record: Mapping[str, Any], classes: int) -> bool:
+    """Return whether the loss of a training says that it failed.
+
+    It did if the cross-entropy with masks or seeds ends above `FAILED_AT` times that of an even guess, or if the total loss of a
+    network that was trained from the beginning ends no lower than it began.
+
+    Args:
+        history: rows of history.csv, one per epoch.
+        record: what the run was trained with.
+        classes: C, with background.
+    """
+    first, last = history[0], history[-1]
+    for term in ("masks", "seeds"):
+        weight = record["objective"].get(term)
+        if weight and float(last[f"loss_{term}"]) / weight > FAILED_AT * math.log(classes):
+            return True
+    return not record["run"]["start"] and len(history) > 1 and not float(last["loss"]) < float(first["loss"])
 
 
 def evaluate_run(
@@ -143,8 +173,11 @@ def evaluate_run(
     for repetition in range(trained.record["repetitions"]):
         row = {**described, "seed": repetition}
         row.update({f"{metric}_{column}": math.nan for metric in METRICS for column in ("val", "train", "val_best")})
-        row["background_share"] = math.nan
-        detail: dict[str, Any] = {"seed": repetition}
+        row.update(dict.fromkeys(SHARES, math.nan))
+        row["failed"] = training_failed(
+            read_history(family, name, repetition), trained.record, open_archive(archives, trained, "val").num_classes
+        )
+        detail: dict[str, Any] = {"seed": repetition, "failed": row["failed"]}
         for split in splits:
             images = open_archive(archives, trained, split)
             result, confusion = score_weights(paths.weights(family, name, repetition), trained, images, device)
@@ -154,7 +187,7 @@ def evaluate_run(
                 if confusion is not None:
                     before = confusions[name][1] if name in confusions else 0
                     confusions[name] = (images.class_names, before + confusion)
-                row["background_share"] = result.get("background_share", math.nan)
+                row.update({share: result.get(share, math.nan) for share in SHARES})
                 best = paths.weights(family, name, repetition, "best")
                 if best.exists():
                     result, _ = score_weights(best, trained, images, device)
@@ -216,10 +249,8 @@ def gather_curves(family: str, rows: list[dict[str, Any]]) -> list[dict[str, Any
     """Return every epoch of every run's history."""
     gathered: list[dict[str, Any]] = []
     for row in rows:
-        with paths.history(family, row["run"], row["seed"]).open(newline="") as file:
-            gathered += [
-                {"run": row["run"], "method": row["method"], "seed": row["seed"], **epoch} for epoch in csv.DictReader(file)
-            ]
+        epochs = read_history(family, row["run"], row["seed"])
+        gathered += [{"run": row["run"], "method": row["method"], "seed": row["seed"], **epoch} for epoch in epochs]
     return gathered
 
 

@@ -53,10 +53,21 @@ def make(artifact: Artifact, data: Data) -> None:
     if artifact.tabulate:
         table = artifact.tabulate(frame, data)
         numeric = [name for name in table.columns if pd.api.types.is_numeric_dtype(table[name])]
-        highest = [name for name in numeric if artifact.mark_best and name.endswith(("published", "ours"))]
+        marked = [name for name in numeric if artifact.mark_best and name.endswith(("published", "ours"))]
+        lowest = [name for name in marked if name.startswith(artifact.lower_is_better)]
+        highest = [name for name in marked if name not in lowest]
+        compared = artifact.compared(table).tolist() if artifact.compared else None
         written = artifact.table_note if isinstance(artifact.table_note, str) else artifact.table_note(frame)
         note = written.format(scale=scale_of(artifact, data))
-        write_table(table, paths.table(artifact.id), highest=highest, note=note, decimals=artifact.decimals)
+        write_table(
+            table,
+            paths.table(artifact.id),
+            highest=highest,
+            lowest=lowest,
+            compared=compared,
+            note=note,
+            decimals=artifact.decimals,
+        )
 
 
 def main() -> None:

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from pipeline.evaluation.predict import predict_logits
-from pipeline.evaluation.score import score
+from pipeline.evaluation.score import Score, score
 
 CPU = torch.device("cpu")
 
@@ -69,6 +69,28 @@ def test_every_labelled_pixel_is_counted_once():
 
 def test_background_share_counts_predictions():
     assert score(ByColor(), Pictures(), resize_px=None, device=CPU).background_share == pytest.approx(0.5)
+
+
+def test_pixels_of_classes_that_are_not_in_their_image_are_counted():
+    matrix = score(ByColor(), Pictures(), resize_px=None, device=CPU)
+    assert matrix.absent_share == 0
+    assert Score(np.array([[6, 2], [0, 8]]), absent_pixels=4).absent_share == 0.25
+
+
+class AllForeground(ByColor):
+    def forward(self, image):
+        logits = super().forward(image)
+        return torch.stack([torch.zeros_like(logits[:, 0]), torch.ones_like(logits[:, 0])], dim=1)
+
+
+class Empty(Pictures):
+    def labels(self, image_id):
+        return np.zeros_like(super().labels(image_id))
+
+
+def test_a_class_that_is_in_no_image_is_absent_wherever_it_is_predicted():
+    assert score(AllForeground(), Empty(), resize_px=None, device=CPU).absent_share == 1
+    assert score(AllForeground(), Pictures(), resize_px=None, device=CPU).absent_share == 0
 
 
 def test_two_classes_have_a_dsc_per_image_and_per_volume():

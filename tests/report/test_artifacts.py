@@ -84,13 +84,13 @@ TABLES = {
     "a-tab1": "class, mask *, exact size *, annotated size *, seconds per image published, seconds per image ours, mRE published,"
     " mRE ours, annotator of ours",
     "a-tab2": "method, stages, PASCAL val mIoU *, PASCAL test mIoU *, COCO val mIoU *, test server, source",
-    "a-claims": "claim, paper, where, published, ours, difference, n, verdict",
+    "a-claims": "claim, paper, where, published, ours, difference, n, comparisons, verdict, corrected",
     "b-appb1": "energy, solver, images, soft Jaccard (%) published, soft Jaccard (%) ours, soft Jaccard (%) ours std,"
     " soft Jaccard difference, soft Jaccard (%) worst image, energy gap (%) mean, energy gap (%) worst image,"
     " milliseconds per image",
     "b-appb2": "pseudo-labels (steps of the paper), steps of ours, mIoU *, change published, change ours,"
     " change ours std, seconds of training, milliseconds per training step, time, ratio published, time, ratio ours",
-    "b-claims": "claim, paper, where, published, ours, difference, n, verdict",
+    "b-claims": "claim, paper, where, published, ours, difference, n, comparisons, verdict, corrected",
     "b-fig4": "cross-entropy, 0 published, 0 ours, 0 difference, 0.5 published, 0.5 ours, 0.5 difference, 1 published, 1 ours,"
     " 1 difference",
     "b-fig6": "method, 0 ours, 0.5 ours, 1 published, 1 ours, 1 difference",
@@ -267,21 +267,74 @@ def test_the_best_epoch_gets_columns_only_where_tracked(made, results, name):
     assert table[best].stack().dropna().to_numpy() == pytest.approx(98.7)
 
 
-@pytest.mark.parametrize("name", TRACKED)
-def test_the_best_of_each_column_is_bold(made, name):
-    drawing = made(name)
+MARKED = [name for name in TRACKED if load(name).mark_best]
+
+
+def columns_of(drawing):
+    """Make an artifact's files and return each column of its table as texts, without bars."""
     make(drawing.artifact, drawing.data)
-    head, _, *lines = [
-        line.split(" | ") for line in paths.table(name).with_suffix(".md").read_text().split("\n\n")[0].splitlines()
-    ]
-    for place, column in enumerate(head):
-        numbers = [line[place].strip("| ") for line in lines]
-        values = [float(re.split("[* ±]+", number.strip("*"))[0]) for number in numbers if re.match(r"\*?\*?[-+]?\d", number)]
-        if column.strip("| ").endswith((" published", " ours")) and values:
-            assert [number for number in numbers if number.startswith("**")], column
-            assert {float(number.strip("*").split()[0]) for number in numbers if number.startswith("**")} == {max(values)}, column
-        elif not column.strip("| ").endswith(("published", "ours")):
-            assert not any(number.startswith("**") for number in numbers), column
+    text = paths.table(drawing.artifact.id).with_suffix(".md").read_text().split("\n\n")[0]
+    head, _, *lines = [[cell.strip("| ") for cell in line.split(" | ")] for line in text.splitlines()]
+    return {column: [line[place] for line in lines] for place, column in enumerate(head)}
+
+
+@pytest.mark.parametrize("name", MARKED)
+def test_the_best_of_each_column_of_rivals_is_bold(made, name):
+    drawing = made(name)
+    rivals = drawing.artifact.compared(drawing.table) if drawing.artifact.compared else [True] * len(drawing.table)
+    for column, cells in columns_of(drawing).items():
+        bold = {float(cell.strip("*").split()[0]) for cell in cells if cell.startswith("**")}
+        numbers = [
+            float(re.split("[* ±]+", cell.strip("*"))[0])
+            for cell, rival in zip(cells, rivals, strict=True)
+            if rival and re.match(r"\*?\*?[-+]?\d", cell)
+        ]
+        if column.endswith((" published", " ours")) and numbers:
+            best = min if column.startswith(drawing.artifact.lower_is_better) else max
+            assert bold == {best(numbers)}, column
+        elif not column.endswith(("published", "ours")):
+            assert not bold, column
+
+
+@pytest.mark.parametrize("name", ["a-fig1", "a-tab1", "x-cost"])
+def test_nothing_is_bold_where_rows_are_no_rivals(made, name):
+    assert not any(cell.startswith("**") for cells in columns_of(made(name)).values() for cell in cells)
+
+
+def test_full_masks_are_no_rivals_of_scribbles_and_blocks(made, results):
+    better = changed(results, ["scribble_resnet/full-12", "scribble_resnet/full-16"], by=0.5)
+    group, ours = (columns_of(made("b-tab5", better))[column] for column in ("group", "ours"))
+    assert [name for name, cell in zip(group, ours, strict=True) if cell.startswith("**")] == ["scribbles, Potts relaxations"]
+
+
+def test_the_shortest_training_is_bold(made, results):
+    rows = results.assign(train_seconds=30.0)
+    rows.loc[rows["run"] == "fast-len100", "train_seconds"] = 20.0
+    table = columns_of(made("b-appb2", rows))
+    name, ours = table["pseudo-labels (steps of the paper)"], table["time, ratio ours"]
+    assert [row for row, cell in zip(name, ours, strict=True) if cell.startswith("**")] == ["fast solver"]
+
+
+FAILABLE = [name for name in TRAINED if not name.endswith("claims")]
+
+
+@pytest.mark.parametrize("name", FAILABLE)
+def test_a_training_that_failed_is_visible_as_such(made, results, name):
+    fine = made(name, results.assign(failed=False))
+    assert "failed" not in fine.figure.get_supxlabel()
+    trained = next(run for run in fine.frame["run"] if run) if "run" in fine.frame else str(NEEDED[name][0])
+    family, run = trained.split("/")
+    failed = made(name, results.assign(failed=(results["family"] == family) & (results["run"] == run)))
+    assert f"training failed by its loss: {trained}" in failed.figure.get_supxlabel().replace("\n", " ")
+    if "failed" in failed.frame:
+        assert failed.frame.loc[failed.frame["run"] == trained, "failed"].all()
+    assert len(crosses(failed.figure)) > len(crosses(fine.figure))
+
+
+def crosses(figure):
+    """Return what strikes through a training that failed."""
+    lines = [line for axes in figure.axes for line in axes.lines if line.get_marker() == "x" and len(line.get_xdata())]
+    return [*lines, *(text for axes in figure.axes for text in axes.texts if "training failed" in text.get_text())]
 
 
 @pytest.mark.parametrize("name", IDS)

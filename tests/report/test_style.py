@@ -77,3 +77,19 @@ def test_no_note_leaves_the_figure_as_it_is():
     figure = drawing()
     note_below(figure, "")
     assert figure.get_supxlabel() == ""
+
+
+@pytest.mark.parametrize(
+    ("kinds", "words"),
+    [(["erosion", None], "eroded seeds"), (["blocks", None], "blocks"), (["scribbles", "erosion"], "scribbles and eroded seeds")],
+)
+def test_generated_seeds_are_called_what_they_are(kinds, words):
+    rows = pd.DataFrame({"profile": "paper", "device": "cpu", "seed": 0, "seed_kind": kinds})
+    generated = rows.assign(seeds_generated=[kind is not None for kind in kinds])
+    assert scale_text(generated).endswith(f"seed 0, {words} generated from masks")
+
+
+def test_trainings_that_failed_are_named():
+    rows = pd.DataFrame({"profile": "paper", "device": "cpu", "seed": [0, 1], "family": "acdc", "run": ["full", "barrier"]})
+    assert scale_text(rows.assign(failed=[False, True])).endswith("; training failed by its loss: acdc/barrier")
+    assert "failed" not in scale_text(rows.assign(failed=False))

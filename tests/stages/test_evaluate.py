@@ -1,4 +1,4 @@
-"""Confusion matrices of the headline runs."""
+"""Confusion matrices of the headline runs, and trainings that failed."""
 
 import csv
 
@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from pipeline import paths
-from pipeline.stages.evaluate import CONFUSION_COLUMNS, confusion_rows, write_confusions
+from pipeline.stages.evaluate import CONFUSION_COLUMNS, confusion_rows, training_failed, write_confusions
 
 NAMES = ["background", "cat", "dog"]
 COUNTS = np.array([[6, 2, 0], [0, 3, 1], [0, 0, 0]])
@@ -45,3 +45,36 @@ def test_a_family_without_headline_run_gets_the_same_columns_and_no_rows(tmp_pat
     assert tuple(read("seeds")[0]) == CONFUSION_COLUMNS
     write_confusions("seeds", ["acdc/full"], {"pce": (NAMES, COUNTS)})
     assert paths.confusion("seeds").read_text() == ",".join(CONFUSION_COLUMNS) + "\n"
+
+
+def record(start=None, **objective):
+    return {"objective": {"masks": None, "seeds": None, **objective}, "run": {"start": start}}
+
+
+def epochs(*losses, **last):
+    """Rows of a history with these losses; terms of the last epoch as given."""
+    rows = [{"loss": str(loss), "loss_masks": "", "loss_seeds": ""} for loss in losses]
+    return [*rows[:-1], rows[-1] | {f"loss_{name}": str(value) for name, value in last.items()}]
+
+
+@pytest.mark.parametrize(("seeds", "failed"), [(48.1, True), (1.39, True), (1.38, False), (0.001, False)])
+def test_a_training_failed_whose_cross_entropy_ends_at_twice_that_of_a_guess(seeds, failed):
+    assert training_failed(epochs(88.6, 48.2, seeds=seeds), record(seeds=1.0), classes=2) == failed
+
+
+def test_the_weight_of_a_cross_entropy_does_not_hide_that_it_failed():
+    assert training_failed(epochs(9.0, 1.0, seeds=0.2), record(seeds=0.1), classes=2)
+    assert not training_failed(epochs(9.0, 1.0, masks=2.0), record(masks=10.0), classes=2)
+
+
+def test_a_training_failed_whose_loss_did_not_fall():
+    assert training_failed(epochs(0.3, 0.2, 0.3), record(), classes=4)
+    assert not training_failed(epochs(0.3, 0.5, 0.2), record(), classes=4)
+
+
+def test_a_second_stage_may_begin_where_it_ends():
+    assert not training_failed(epochs(3.60, 3.61), record(start="seeds/pce"), classes=4)
+
+
+def test_one_epoch_has_nothing_to_be_compared_with():
+    assert not training_failed(epochs(3.6), record(), classes=4)

@@ -125,6 +125,7 @@ ARTIFACT = Artifact(
     look_for="The rows trained here; all others are quoted as reported by their authors.",
     runs=(*wheres(row.where for row in ROWS.values()), FIRST_STAGE),
     places=("table 5",),
+    compared=lambda table: table["group"] != FULL,
     compute=compute,
     draw=Dots(
         label=lambda row: f"{row['series']}, full masks" if row["group"] == FULL else in_symbols(row["series"]),
