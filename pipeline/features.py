@@ -141,7 +141,7 @@ class KeptFeatures:
         """Return all but the mapping, which would be copied."""
         return {**self.__dict__, "_mapped": None}
 
-    def __contains__(self, image_id: str) -> bool:
+    def __contains__(self, image_id: object) -> bool:
         return image_id in self._row
 
     def read(self, image_id: str, *, mirrored: bool) -> list[Tensor]:

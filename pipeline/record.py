@@ -32,12 +32,11 @@ from pipeline.launch.plan import changed_addresses
 from pipeline.params import Params, load_params
 from pipeline.report.artifact import Data
 from pipeline.report.artifacts import a_claims, b_claims
-from pipeline.report.claims import TABULATED, PaperClaims
+from pipeline.report.claims import TABULATED, PaperClaims, note_on_chance
 from pipeline.report.published import load_published
 from pipeline.report.runs import Runs, load_results
 from pipeline.report.style import scale_text
 from pipeline.report.tables import write_table
-from pipeline.report.verdicts import RULE
 
 LIBRARIES = ("torch", "torchvision", "segmentation-models-pytorch", "numpy", "scipy")
 CLAIMS: dict[str, PaperClaims] = {"a-claims": a_claims.CLAIMS, "b-claims": b_claims.CLAIMS}
@@ -151,7 +150,7 @@ def fill(folder: Path, params: Params, families: list[str], artefacts: list[str]
     for table, claims in CLAIMS.items():
         frame = claims.tested(Data(Runs(results, table), load_published(paths.PUBLISHED)), made_only=True)
         if len(frame):
-            write_table(frame[TABULATED], folder / table, note=f"Ours: {scale_text(results)}. {RULE}")
+            write_table(frame[TABULATED], folder / table, note=f"Ours: {scale_text(results)}. {note_on_chance(frame)}")
     write_atomically(folder / "params.yaml", public_params(params))
     provenance = {
         "commit": commit,

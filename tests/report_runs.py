@@ -172,7 +172,12 @@ def make_results(seeds=1):
     for place, (family, name, fields) in enumerate(runs):
         for seed in range(seeds):
             accuracy = 0.4 + place / 1000 + seed / 100
-            metrics = {"mIoU_val": accuracy, "mIoU_train": accuracy + 0.2, "background_share": 1 - accuracy}
+            metrics = {
+                "mIoU_val": accuracy,
+                "mIoU_train": accuracy + 0.2,
+                "background_share": 1 - accuracy,
+                "absent_share": 1 - accuracy,
+            }
             if family == "acdc":
                 metrics["DSC_val"] = accuracy + 0.3
             if family == "label_noise":
@@ -196,7 +201,7 @@ def changed(rows, name, by=0.0, **columns):
     """Return results in which all metrics of a run, or of several, are higher, and other columns of it have other values."""
     rows, chosen = rows.copy(), names(rows).isin([name] if isinstance(name, str) else list(name))
     assert chosen.any(), name
-    for metric in ("mIoU_val", "mIoU_train", "DSC_val", "accuracy_val", "background_share"):
+    for metric in ("mIoU_val", "mIoU_train", "DSC_val", "accuracy_val", "background_share", "absent_share"):
         rows.loc[chosen, metric] = rows.loc[chosen, metric].astype(float) + by
     for column, value in columns.items():
         rows.loc[chosen, column] = value

@@ -170,8 +170,7 @@ def triton(build):
     edges = problem.pairwise_scale(torch.float32)
     level = Level(problem.log_probs.float(), problem.seeds, edges, problem.edges.offsets, problem.unary_scale.float(), names)
     logits = start_logits(level.log_probs, problem.seeds)
-    schedule = Schedule([0.3], [], 1e-3, 0.0)
-    energies, _ = descend_adaptively(FusedAdam(level, logits), schedule.lengths, schedule.smallest, schedule.tolerance)
+    energies, _ = descend_adaptively(FusedAdam(level, logits), Schedule([0.3], 1e-3))
     assert logits.softmax(1).isfinite().all()
     assert energies.isfinite().all()
 

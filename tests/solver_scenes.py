@@ -4,8 +4,9 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
-from torch.nn.functional import interpolate
+from torch.nn.functional import avg_pool2d, interpolate
 
+from pipeline.conventions import one_hot
 from pipeline.crf.affinity import contrast_affinity
 from pipeline.crf.neighborhoods import NEIGHBORHOODS
 from pipeline.solver import Edges, Problem
@@ -71,3 +72,34 @@ def all_labellings(problem, points=41):
     free = torch.cartesian_prod(values, values, values)
     first = torch.cat([torch.ones(len(free), 1, dtype=torch.float64), free], dim=1).view(-1, 2, 2)
     return torch.stack([first, 1 - first], dim=1)
+
+
+def noisy_regions(count=8, classes=4, size=20):
+    """Regions of shaded colours with more or less noise, predictions right in most places, three seeds per class.
+
+    Their many weak and few strong edges do not follow blocks of pixels, and predictions are wrong over whole regions.
+    """
+    parts = []
+    for index in range(count):
+        generator = torch.Generator().manual_seed(index)
+
+        def field(channels, side, generator=generator):
+            rough = torch.randn(1, channels, side, side, generator=generator)
+            return interpolate(rough, size=(size, size), mode="bicubic", align_corners=True)
+
+        truth = field(classes, 4).argmax(1)
+        hard = one_hot(truth, classes)
+        colors = 0.2 + 0.6 * torch.rand(classes, 3, generator=generator)
+        noise = (0.01, 0.03, 0.06)[index % 3] * torch.randn(1, 3, size, size, generator=generator)
+        image = torch.einsum("bchw,cd->bdhw", hard, colors) + 0.05 * field(3, 3) + noise
+        soft = avg_pool2d(hard, 5, 1, 2, count_include_pad=False)
+        log_probs = ((1, 2, 4)[index // 3 % 3] * (2 * soft + field(classes, 5))).log_softmax(1)
+        seeds = torch.full_like(truth, VOID)
+        for index_of_class in truth.unique().tolist():
+            places = (truth[0] == index_of_class).nonzero()
+            for y, x in places[torch.randint(len(places), (3,), generator=generator)].tolist():
+                seeds[0, y, x] = index_of_class
+        parts.append((log_probs, seeds, image.clamp(0, 1)))
+    log_probs, seeds, image = (torch.cat(part) for part in zip(*parts, strict=True))
+    valid, offsets = torch.ones_like(seeds, dtype=torch.bool), NEIGHBORHOODS["grid4"]
+    return Scene(log_probs, seeds, contrast_affinity(image, valid, offsets, SIGMA_RGB), offsets, valid, image)

@@ -35,6 +35,7 @@ MAY_IMPORT = {
     "solver": {"conventions", "losses", "crf"},
     "networks": set(),
     "datasets": {"conventions", "files"},
+    "features": {"files", "datasets", "networks"},
     "training": {"conventions", "files", "parallel", "losses", "crf", "solver", "networks"},
     "evaluation": {"conventions", "parallel", "metrics"},
     "report": {"conventions", "files", "paths", "losses", "metrics", "datasets"},

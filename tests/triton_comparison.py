@@ -11,7 +11,7 @@ from pipeline.solver.backends import triton_descent
 from pipeline.solver.backends.triton_descent import FusedAdam
 from pipeline.solver.descent import start_logits
 from pipeline.solver.fast import Level, descend_adaptively, torch_adam
-from pipeline.solver.pace import rates
+from pipeline.solver.pace import Schedule, rates
 
 triton_descent.PIXELS_AT_ONCE = 32  # several programs per picture
 
@@ -27,8 +27,9 @@ def distance(cross_entropy, relaxation, state=torch.float32, steps=1, neighborho
     """Largest difference of energies (relative) and of labels after some steps."""
     level, start = pieces(neighborhood, batch, cross_entropy, relaxation)
     plain, moved = start.clone(), start.clone()
-    expected, _ = descend_adaptively(torch_adam(level, plain), rates(steps, 0.3), 1e-2, 0.0)
-    found, _ = descend_adaptively(FusedAdam(level, moved, state), rates(steps, 0.3), 1e-2, 0.0)
+    schedule = Schedule(rates(steps, 0.3), 1e-2)
+    expected, _ = descend_adaptively(torch_adam(level, plain), schedule)
+    found, _ = descend_adaptively(FusedAdam(level, moved, state), schedule)
     return [
         float(((found - expected) / expected).abs().max()),
         float((moved.softmax(1) - plain.softmax(1)).abs().max()),

@@ -1,8 +1,8 @@
 """Check answers and make supervision of them: `python -m pipeline.annotate.export annotations.csv --images DIR --classes cat`.
 
 Prints who annotated what, how people agree and, where masks are known, their errors as in [SIZE] Table 1. The table written
-(`--out`) has a line per picture and a column per class, as every other size target in the pipeline. Scribbles (`--scribbles`), of
-annotations.strokes.jsonl, become <id>.png, 255 where nothing is drawn, and ScribbleSup's <id>.xml.
+(`--out`) has a line per picture and a column per class, as every other size target in the pipeline. Scribbles, of
+annotations.strokes.jsonl, become <id>.png, 255 where nothing is drawn (`--scribbles`), and ScribbleSup's <id>.xml (`--xml`).
 """
 
 from __future__ import annotations
@@ -47,7 +47,8 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
     parser.add_argument("annotations", type=Path, metavar="CSV", help="file of `python -m pipeline.annotate`")
     add_source_arguments(parser)
     parser.add_argument("--out", type=Path, metavar="CSV", help="table of size targets to write; without it, only the report")
-    parser.add_argument("--scribbles", type=Path, metavar="DIR", help="folder to write scribbles to, one PNG and XML per picture")
+    parser.add_argument("--scribbles", type=Path, metavar="DIR", help="folder to write scribbles to, a PNG per picture")
+    parser.add_argument("--xml", type=Path, metavar="DIR", help="folder to write poly-lines to, one XML per picture")
     parser.add_argument("--how", choices=sorted(COMBINATIONS), default="median", help="over annotators (default: median)")
     parser.add_argument(
         "--leave-out", action="store_true", help="leave pictures out that nobody has finished, instead of stopping"
@@ -131,15 +132,15 @@ def export_sizes(arguments: argparse.Namespace, pictures: Pictures, class_names:
         print(f"{arguments.out}: size targets of {len(combined.ids)} pictures, {arguments.how} over annotators")
 
 
-def export_scribbles(source: Path, folder: Path | None, pictures: Pictures, class_names: Sequence[str]) -> None:
-    """Report on scribbles, and write them into a folder, if there is one.
+def export_scribbles(arguments: argparse.Namespace, pictures: Pictures, class_names: Sequence[str]) -> None:
+    """Report on scribbles, and write them where the command line asks for it.
 
     Raises:
         ValueError: the file is damaged, or holds an unknown class, an unknown picture or one that was exchanged since.
         DatasetError: a picture that was drawn on cannot be read.
     """
     names = [BACKGROUND, *class_names]
-    rows, damaged = read_strokes(source)
+    rows, damaged = read_strokes(strokes_file(arguments.annotations))
     for line in damaged:
         print(f"note: set aside, {line}")
     known = {row.image_id for row in rows if isinstance(row, Draw)} & set(pictures.ids)
@@ -150,26 +151,30 @@ def export_scribbles(source: Path, folder: Path | None, pictures: Pictures, clas
         done = [drawing for drawing in drawings.values() if drawing.complete]
         pace = f", {np.mean([drawing.seconds for drawing in done]):.1f} s per picture" if done else ""
         print(f"{name}: {sum(len(drawing.strokes) for drawing in done)} strokes on {len(done)} pictures{pace}")
-    if folder is None:
-        return
-    written, disputed = 0, []
-    for image_id in marks:
-        drawn = [drawings[image_id].strokes for drawings in people.values() if image_id in drawings]
-        files = [folder / f"{image_id}.png", folder / f"{image_id}.xml"]
-        if not any(drawn):
-            for path in filter(Path.exists, files):
-                print(f"note: {path} is there, but nothing is drawn on {image_id} any more; remove it")
+    disputed: list[str] = []
+    for folder, suffix in ((arguments.scribbles, ".png"), (arguments.xml, ".xml")):
+        if folder is None:
             continue
-        size = upright_size(pictures.content(image_id), image_id)
-        seeds, clash = draw_seeds(drawn, size, names)
-        disputed += [image_id] if clash else []
-        write_mask(files[0], seeds, color_map(len(names)))
-        lines = to_scribbles([stroke for strokes in drawn for stroke in strokes], names)
-        write_atomically(files[1], scribble_xml(image_id, lines, size, names))
-        written += 1
+        written = 0
+        for image_id in marks:
+            path = folder / f"{image_id}{suffix}"
+            drawn = [drawings[image_id].strokes for drawings in people.values() if image_id in drawings]
+            if not any(drawn):
+                if path.exists():
+                    print(f"note: {path} is there, but nothing is drawn on {image_id} any more; remove it")
+                continue
+            size = upright_size(pictures.content(image_id), image_id)
+            if suffix == ".png":
+                seeds, clash = draw_seeds(drawn, size, names)
+                disputed += [image_id] if clash else []
+                write_mask(path, seeds, color_map(len(names)))
+            else:
+                lines = to_scribbles([stroke for strokes in drawn for stroke in strokes], names)
+                write_atomically(path, scribble_xml(image_id, lines, size, names))
+            written += 1
+        print(f"{folder}: scribbles of {written} pictures")
     if disputed:
-        print(f"left undrawn where people disagree (in PNG): {len(disputed)} pictures, the first is {disputed[0]}")
-    print(f"{folder}: scribbles of {written} pictures")
+        print(f"left undrawn where people disagree: {len(disputed)} pictures, the first is {disputed[0]}")
 
 
 def main() -> None:
@@ -177,10 +182,10 @@ def main() -> None:
     arguments = parse_arguments()
     with clear_errors(DatasetError):
         pictures, class_names = open_pictures(arguments)
-        strokes = strokes_file(arguments.annotations)
-        if arguments.scribbles or strokes.exists():
-            export_scribbles(strokes, arguments.scribbles, pictures, class_names)
-        if arguments.out or (not arguments.scribbles and (arguments.annotations.exists() or not strokes.exists())):
+        drawn, asked = strokes_file(arguments.annotations).exists(), arguments.scribbles or arguments.xml
+        if asked or drawn:
+            export_scribbles(arguments, pictures, class_names)
+        if arguments.out or (not asked and (arguments.annotations.exists() or not drawn)):
             export_sizes(arguments, pictures, class_names)
 
 

@@ -24,6 +24,7 @@ from typing import NamedTuple
 
 import torch
 
+from pipeline import paths
 from pipeline.bench.steps import REFERENCE, read_params, resolved, solver_label
 from pipeline.datasets.registry import DATASETS
 from pipeline.errors import clear_errors
@@ -101,13 +102,19 @@ def read_steps(files: Iterable[Path]) -> list[Measured]:
             missing = sorted({*COLUMNS, "compiled", "fused"} - set(reader.fieldnames or ()))
             if missing:
                 raise ValueError(f"{path}: is no table of pipeline.bench.steps, it has no column {', '.join(missing)}")
-            lines = [line for line in reader if (line["compiled"], line["fused"]) == ("False", "False")]
+            lines = [line for line in reader if (line["compiled"], line["fused"]) == ("False", "False") and line["step_ms"]]
         for line in lines:
             numbers = (float(line["step_ms"]), float(line["ratio"]), float(line["memory_mb"]) if line["memory_mb"] else None)
             scale = (int(line["batch"]), int(line["size_px"]))
             named = (line["network"], line["kind"])
             rows.append(Measured(line["objective"], line["solver"], *numbers, *named, *scale, line["precision"], line["device"]))
     return rows
+
+
+def default_tables() -> list[Path]:
+    """Return the recorded tables of a GPU (`pipeline.bench.gpu`); without any, that of this machine."""
+    recorded = sorted(path for name in ("pairs", "steps") for path in paths.RECORDED.glob(f"gpu-*/{name}.csv"))
+    return recorded or [Path("reports/bench/steps.csv")]
 
 
 def pairs(texts: Sequence[str], option: str) -> dict[str, float]:
@@ -329,7 +336,7 @@ def main() -> None:
         prog="python -m pipeline.bench.estimate", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--profile", choices=profiles(), default="paper")
-    parser.add_argument("--steps", type=Path, nargs="+", default=[Path("reports/bench/steps.csv")], help="tables of bench.steps")
+    parser.add_argument("--steps", type=Path, nargs="+", default=default_tables(), help="of bench.steps; a GPU's if left out")
     parser.add_argument(
         "--images-per-second",
         nargs="+",

@@ -79,9 +79,14 @@ def read_params(profile: str | None) -> Params:
     """
     if profile is None:
         return load_params()
+    return resolve(profile_tree(profile), read_families())
+
+
+def profile_tree(profile: str) -> dict[str, Any]:
+    """Return the content of params.yaml as `python -m pipeline.profile PROFILE` would make it."""
     tree = read_yaml(paths.PARAMS)
     put_profile(tree, profile)
-    return resolve(tree, read_families())
+    return tree
 
 
 def solver_label(terms: Mapping[str, Any]) -> str:
@@ -371,21 +376,28 @@ def measure(cases: Sequence[Case], repeats: int) -> list[Row]:
             "ratio": statistics.median(steps[index]) / statistics.median(beside[index] if index else steps[0]),
             "objective_ms": 1000 * statistics.median(alone[index]),
             "memory_mb": None if used is None else used / 1e6,
-            "network": case.trainee.name,
-            "kind": case.trainee.kind,
-            "batch": len(case.trainee.batch["image_id"]),
-            "size_px": case.trainee.batch["image"].shape[-1],
-            "classes": case.trainee.batch["size_targets"].shape[1],
-            "precision": case.trainee.precision,
-            "compiled": case.trainee.forward is not case.trainee.network,
-            "fused": bool(case.trainee.optimizer.param_groups[0].get("fused")),
-            "device": device_name(case.trainee.device),
-            "memory_counts": memory_counts(case.trainee),
+            **setting(case.trainee),
             "repeats": repeats,
             "torch": torch.__version__,
         }
         for index, (case, used) in enumerate(zip(cases, memory))
     ]
+
+
+def setting(trainee: Trainee) -> Row:
+    """Return the columns of a row that say what was measured."""
+    return {
+        "network": trainee.name,
+        "kind": trainee.kind,
+        "batch": len(trainee.batch["image_id"]),
+        "size_px": trainee.batch["image"].shape[-1],
+        "classes": trainee.batch["size_targets"].shape[1],
+        "precision": trainee.precision,
+        "compiled": trainee.forward is not trainee.network,
+        "fused": bool(trainee.optimizer.param_groups[0].get("fused")),
+        "device": device_name(trainee.device),
+        "memory_counts": memory_counts(trainee),
+    }
 
 
 def device_name(device: torch.device) -> str:

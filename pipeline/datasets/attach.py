@@ -39,7 +39,7 @@ class Transform(Protocol):
 class Kept(Protocol):
     """See `pipeline.features`."""
 
-    def __contains__(self, image_id: str, /) -> bool:
+    def __contains__(self, image_id: object, /) -> bool:
         """Return whether there are features of this image."""
 
     def read(self, image_id: str, /, *, mirrored: bool) -> list[Tensor]:

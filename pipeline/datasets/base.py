@@ -416,7 +416,7 @@ def named_errors(where: str | None = None) -> Iterator[None]:
     """Turn a ValueError into a DatasetError that starts with `where`; without it the message names the file already."""
     try:
         yield
-    except ValueError as error:
+    except (ValueError, OSError) as error:
         raise DatasetError(str(error) if where is None else f"{where}: {error}") from error
 
 
@@ -460,7 +460,7 @@ def read_json(path: Path, form: str, remedy: str) -> Any:
     require(path, remedy)
     try:
         return json.loads(path.read_bytes(), parse_constant=refuse)
-    except MALFORMED as error:
+    except (OSError, *MALFORMED) as error:
         raise DatasetError(f"{path}: is not of the form {form} ({error!r}); {remedy}") from error
 
 
@@ -485,6 +485,17 @@ def _orientation(image: Image.Image) -> int:
     except Exception:  # a broken block of a camera's notes says nothing, and the picture is fine without
         return 1
     return noted if isinstance(noted, int) and noted in UPRIGHT else 1
+
+
+def _png_notes(path: Path) -> bool:
+    """Return whether a PNG holds a camera's notes, which may stand behind the pixels: Pillow decodes them all to look for it."""
+    with path.open("rb") as file:
+        file.seek(8)
+        while len(head := file.read(8)) == 8:
+            if head[4:] in (b"eXIf", b"tEXt", b"zTXt", b"iTXt"):
+                return True
+            file.seek(int.from_bytes(head[:4], "big") + 4, 1)
+    return False
 
 
 def read_photo(path: Path) -> np.ndarray:
@@ -611,7 +622,7 @@ def picture_size(path: Path) -> tuple[int, int]:
     """
     require(path, "restore the file from the original archive, or take its id out of the list")
     with _opened(path, str(path), "an image") as image:
-        if _orientation(image) == 1:
+        if (image.format == "PNG" and not _png_notes(path)) or _orientation(image) == 1:
             return image.size
     height, width = read_photo(path).shape[:2]
     return width, height

@@ -47,6 +47,7 @@ SCRIBBLE_WORDS = {
 """Words of ScribbleSup files that differ from the class names; the class names are read as well."""
 SCRIBBLE_FOLDERS = ("scribbles", "scribble_annotation/pascal_2012", "ScribbleAnnotation/pascal_2012", "pascal_2012")
 RASTER_FOLDER = "pascal_2012_scribble"
+LISTS = ("train", "val", "trainval", "train_aug", "test")
 CLICK_FORM = '{"<id>": [{"x": .., "y": .., "cls": ..}, ...]}'
 CLICK_FILES = ("points/voc_whats_the_point.json", "points/voc_whats_the_point_bg_from_scribbles.json")
 
@@ -135,7 +136,7 @@ points/voc_whats_the_point{,_bg_from_scribbles}.json    clicks on objects and on
 
     def tables(self) -> list[Path]:
         """Return the lists and the files of clicks."""
-        return [*(self.base / "ImageSets/Segmentation").glob("*.txt"), *filter(None, map(self._find, CLICK_FILES))]
+        return [*map(self._list_path, LISTS), *filter(None, map(self._find, CLICK_FILES))]
 
     def read_labels(self, image_id: str) -> np.ndarray:
         """Return the mask: (H, W) uint8, class index or `VOID`."""

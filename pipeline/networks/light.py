@@ -1,4 +1,4 @@
-"""A light head for CPUs: features of strides 4, 8 and 16 at one width, summed at stride 8, one 3x3 convolution, a classifier.
+"""A light head for CPUs: features of strides 8, 16 and 32 at one width, summed at stride 8, one 3x3 convolution, a classifier.
 
 Not in either paper. It is what a network can afford that is trained in minutes on kept features of a frozen encoder.
 """
@@ -14,8 +14,8 @@ from pipeline.networks.base import Normalization, SegmentationNetwork
 from pipeline.networks.encoders import ENCODERS
 
 WIDTH = 96
-USED = (2, 3, 4)
-"""Which of the encoder's maps are read: those of strides 4, 8 and 16."""
+USED = (3, 4, 5)
+"""Which of the encoder's maps are read: those of strides 8, 16 and 32. The last ones know what is on a picture."""
 
 
 class LightNetwork(SegmentationNetwork):
@@ -40,14 +40,14 @@ class LightNetwork(SegmentationNetwork):
         self.head = (self.project, self.fuse, self.classifier)
 
     def features(self, image: Tensor) -> list[Tensor]:
-        """Map (B, 3, H, W) colours in [0, 1], sides divisible by 16, to features of strides 4, 8 and 16."""
+        """Map (B, 3, H, W) colours in [0, 1], sides divisible by 16, to features of strides 8, 16 and 32."""
         maps = self.encoder(self.normalization(image))
         return [maps[index] for index in USED]
 
     def decode(self, features: Sequence[Tensor], size: Sequence[int]) -> Tensor:
         """Map features to (B, C, H, W) logits."""
-        middle = features[1].shape[-2:]
+        finest = features[0].shape[-2:]
         projected = [project(one) for project, one in zip(self.project, features, strict=True)]
-        summed = sum(interpolate(one, size=middle, mode="bilinear", align_corners=False) for one in projected)
+        summed = sum(interpolate(one, size=finest, mode="bilinear", align_corners=False) for one in projected)
         scores = self.classifier(self.fuse(summed))
         return interpolate(scores, size=size, mode="bilinear", align_corners=False)

@@ -66,7 +66,7 @@ class Artifact:
         places: places in the paper whose claims belong to it, in lower case.
         scale: rows with profile, device and seed of what is shown, for the note below; None: nothing was trained.
         note: below the figure instead of the scale.
-        table_note: below the table; {scale} is the scale.
+        table_note: below the table, or how to write it for the numbers; {scale} is the scale.
         decimals: digits after the point in the table.
         mark_best: print the best of each column of numbers, published and ours, in bold.
     """
@@ -85,7 +85,7 @@ class Artifact:
     places: tuple[str, ...] = ()
     scale: Callable[[Data], pd.DataFrame] | None = scale_of_runs
     note: str = ""
-    table_note: str = "In percent. Ours: {scale}."
+    table_note: str | Callable[[pd.DataFrame], str] = "In percent. Ours: {scale}."
     decimals: int = 2
     mark_best: bool = True
 

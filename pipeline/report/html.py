@@ -47,7 +47,7 @@ GROUPS = {
 """First letter of an id to the heading of its part and what stands beside it."""
 CLAIMS = {"a-claims": "a", "b-claims": "b"}
 """Artefacts that hold the claims of a paper, and the first letter of the artefacts the claims are about."""
-VERDICTS = ("holds", "does not hold", "not decided")
+VERDICTS = ("holds", "does not hold", "not decided", "not tested")
 METRICS = {"mIoU": "mIoU", "DSC": "DSC", "accuracy": "accuracy"}
 """Metric of a run to its name on the page, the first that the run has."""
 PAGE = Path(__file__).parent / "page"
@@ -235,7 +235,7 @@ def _split(line: str) -> list[str]:
 
 def _cell(text: str, column: str) -> Cell:
     best = text.startswith("**") and text.endswith("**") and len(text) > 4
-    verdict = next((name for name in VERDICTS if text.startswith(name)), "") if column == "verdict" else ""
+    verdict = next((name for name in VERDICTS if text.startswith(name)), "") if column in ("verdict", "corrected") else ""
     return Cell(text[2:-2] if best else text, best, verdict)
 
 

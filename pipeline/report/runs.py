@@ -206,6 +206,10 @@ class Runs:
         """Return the mean over seeds of a number that need not be there; NaN where it is not."""
         return float(self._rows(where)[column].astype(float).mean()) if column in self.rows.columns else NAN
 
+    def failed(self, where: Where) -> bool:
+        """Return whether the training of any seed of a run failed, by its loss."""
+        return "failed" in self.rows.columns and bool(is_true(self._rows(where)["failed"]).any())
+
     def levels(self, curves: Mapping[str, Where], column: str, *, made_only: bool = False) -> dict[str, dict[float, Where]]:
         """Return the runs of curves over a column.
 

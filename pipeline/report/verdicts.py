@@ -1,19 +1,21 @@
 """When a claim holds, when it does not, and what the seeds cannot decide.
 
-A claim compares runs that were repeated with the same seeds. Everything is computed from paired differences, one number per seed
-that is above 0 where the claim is true: a - b for "a is better than b", the slope for a trend. Over the n seeds their mean m and
-sample standard deviation s give one-sided 95 % bounds m -+ t s / sqrt(n), t the 95 % quantile of Student's distribution with
-n - 1 degrees of freedom.
+A claim compares runs that were repeated with the same seeds. It is made of steps, each of them one number per seed that has to
+lie between two limits: a - b above 0 for "a is better than b", above -margin for "a is hardly worse than b", between -margin and
+margin for "a equals b", the slope above 0 for a trend. A sentence about several rivals or several levels has a step for each of
+them. Over the n seeds the mean m and the sample standard deviation s of a step give one-sided 95 % bounds m -+ t s / sqrt(n), t
+the 95 % quantile of Student's distribution with n - 1 degrees of freedom.
 
 Verdicts
     not decided (n seeds)   fewer than 3 seeds; the difference is shown nevertheless
-    holds                   the lower bound is above 0: the one-sided interval is wholly on the claimed side
-    does not hold           the upper bound is below 0: wholly on the other side
+    holds                   every step has both bounds between its limits
+    does not hold           some step has both bounds beyond a limit
     not decided             else
-For "a equals b" there are two one-sided tests with a margin, 1 point if none is stated: it holds if both bounds are within the
-margin, and does not hold if both are beyond it on the same side. An ordering holds if every step of it does. It does not hold
-if one of its m steps lies on the other side with a bound at 1 - 5 % / m instead of 95 %, so that more steps do not make a false
-"does not hold" more likely.
+All steps must hold, so that their number does not make a false "holds" more likely. For "does not hold" one of m is enough:
+the bounds are those at 1 - 5 % / m there, so that more steps do not make that more likely either.
+
+Of many claims some hold by chance, 5 % of those that are wrong. `holm` corrects for that: of the p-values of k claims, in
+ascending order, the i-th is multiplied by k - i + 1 ([Holm 1979], valid whatever the claims have in common).
 
 Values are fractions or whatever unit the metric has, higher is better; swap a and b for a metric where lower is better. In
 tables fractions are points (times 100), and differences carry the usual two-sided 95 % interval.
@@ -32,14 +34,12 @@ Values = Mapping[str, Sequence[float]]
 """Values of a metric by name, one per seed, in the same order of seeds for all names; empty for a run not made."""
 
 LEVEL = 0.95
-EQUIVALENCE_MARGIN = 0.01
-"""One point, the margin of `equivalent` if none is stated."""
 FEWEST_SEEDS = 3
 
 RULE = (
     "Differences are paired over seeds and carry a two-sided 95 % interval; a verdict asks for a one-sided 95 % bound on the "
-    "claimed side, so that a claim may hold whose interval touches 0. Seeds differ in initialisation and order, not in what the "
-    "annotator gave."
+    "claimed side, so that a claim may hold whose interval touches 0. Where a sentence has several rivals or levels, each must "
+    "hold, and the row shows the one that decides. Seeds differ in initialisation and order, not in what the annotator gave."
 )
 """Note below tables of claims."""
 
@@ -64,21 +64,42 @@ class Difference(NamedTuple):
     n: int
 
 
+class Step(NamedTuple):
+    """One comparison: "the mean over seeds lies between two limits".
+
+    Attributes:
+        runs: what is compared, in the order of the claim.
+        values: one number per seed, such as a paired difference.
+        low: lower limit.
+        high: upper limit; infinite for a one-sided claim.
+    """
+
+    runs: tuple[str, ...]
+    values: Sequence[float]
+    low: float = 0.0
+    high: float = math.inf
+
+
 class Outcome(NamedTuple):
     """What a test says.
 
     Attributes:
-        runs: the runs compared, in the order of the claim.
-        difference: that which decides; for an ordering, of its closest or most wrong step.
+        step: the one that decides: closest to a limit, or farthest beyond it.
+        difference: summary of this step.
         verdict: see the module's docstring.
+        p_for: how likely so much or more speaks for a claim that is wrong; NaN for fewer than `FEWEST_SEEDS` seeds.
+        p_against: how likely so much or more speaks against a claim that is true; likewise.
     """
 
-    runs: tuple[str, ...]
+    step: Step
     difference: Difference
     verdict: str
+    p_for: float
+    p_against: float
 
 
-Test = Callable[[Values], Outcome]
+Test = Callable[[Values], list[Step]]
+"""From the values of runs to the steps of a claim."""
 
 
 def summarize_differences(differences: Sequence[float]) -> Difference:
@@ -109,9 +130,40 @@ def paired_differences(first: Sequence[float], second: Sequence[float]) -> Diffe
     return summarize_differences(_minus(first, second))
 
 
-def greater(a: str, b: str) -> Test:
-    """Return the test of "run a scores higher than run b"."""
-    return lambda runs: _one_sided((a, b), _minus(*_paired(runs, (a, b))))
+def greater(*names: str, by: float = 0.0) -> Test:
+    """Return the test of "the first run scores higher, by more than `by`, than each of the others".
+
+    Raises:
+        ValueError: fewer than two runs.
+    """
+    _expect_two(names)
+
+    def test(runs: Values) -> list[Step]:
+        first, *rivals = _paired(runs, names)
+        return [Step((names[0], rival), _minus(first, of), low=by) for rival, of in zip(names[1:], rivals)]
+
+    return test
+
+
+def not_worse(*names: str, margin: float) -> Test:
+    """Return the test of "the first run scores less than a margin below each of the others, or above them" (non-inferiority).
+
+    Raises:
+        ValueError: fewer than two runs, or the margin is not above 0.
+    """
+    _expect_margin(margin)
+    return greater(*names, by=-margin)
+
+
+def equivalent(*names: str, margin: float) -> Test:
+    """Return the test of "the first run scores as high as each of the others", up to a margin in the unit of the metric.
+
+    Raises:
+        ValueError: fewer than two runs, or the margin is not above 0.
+    """
+    _expect_margin(margin)
+    test = greater(*names)
+    return lambda runs: [step._replace(low=-margin, high=margin) for step in test(runs)]
 
 
 def ratio_at_least(a: str, b: str, ratio: float) -> Test:
@@ -123,28 +175,9 @@ def ratio_at_least(a: str, b: str, ratio: float) -> Test:
     if not ratio > 0:
         raise ValueError(f"ratio: expected a number above 0, got {ratio}")
 
-    def test(runs: Values) -> Outcome:
+    def test(runs: Values) -> list[Step]:
         first, second = _paired(runs, (a, b))
-        return _one_sided((a, b), _minus(first, [ratio * value for value in second]))
-
-    return test
-
-
-def equivalent(a: str, b: str, margin: float = EQUIVALENCE_MARGIN) -> Test:
-    """Return the test of "run a scores as high as run b", up to a margin in the unit of the metric.
-
-    Raises:
-        ValueError: the margin is not above 0.
-    """
-    if not margin > 0:
-        raise ValueError(f"margin: expected a number above 0, got {margin}")
-
-    def test(runs: Values) -> Outcome:
-        difference = paired_differences(*_paired(runs, (a, b)))
-        low, high = _one_sided_bounds(difference, LEVEL)
-        return Outcome(
-            (a, b), difference, _verdict(difference.n, -margin < low and high < margin, low > margin or high < -margin)
-        )
+        return [Step((a, b), _minus(first, [ratio * value for value in second]))]
 
     return test
 
@@ -155,15 +188,11 @@ def ordering(*names: str) -> Test:
     Raises:
         ValueError: fewer than two runs.
     """
-    if len(names) < 2:
-        raise ValueError(f"names: expected at least two runs, got {list(names)}")
+    _expect_two(names)
 
-    def test(runs: Values) -> Outcome:
-        steps = [paired_differences(a, b) for a, b in pairwise(_paired(runs, names))]
-        holds = all(_one_sided_bounds(step, LEVEL)[0] > 0 for step in steps)
-        fails = any(_one_sided_bounds(step, 1 - (1 - LEVEL) / len(steps))[1] < 0 for step in steps)
-        weakest = min(steps, key=lambda step: step.mean)
-        return Outcome(names, weakest, _verdict(weakest.n, holds, fails))
+    def test(runs: Values) -> list[Step]:
+        values = _paired(runs, names)
+        return [Step(pair, _minus(a, b)) for pair, (a, b) in zip(pairwise(names), pairwise(values))]
 
     return test
 
@@ -182,11 +211,74 @@ def trend(places: Mapping[str, float], rising: bool = True) -> Test:
     if len(set(places.values())) < 2 or not np.isfinite(x).all():
         raise ValueError(f"places: expected two or more different finite x, got {dict(places)}")
     weights = (x - x.mean()) / np.square(x - x.mean()).sum() * (1 if rising else -1)
+    return lambda runs: [Step(tuple(places), (weights @ np.array(_paired(runs, tuple(places)))).tolist())]
 
-    def test(runs: Values) -> Outcome:
-        return _one_sided(tuple(places), (weights @ np.array(_paired(runs, tuple(places)))).tolist())
 
-    return test
+def judge(steps: Sequence[Step]) -> Outcome:
+    """Return the verdict on a claim from its steps.
+
+    Raises:
+        ValueError: there is no step, or a value is not finite.
+    """
+    if not steps:
+        raise ValueError("steps: expected at least one comparison, got none")
+    found = [(step, summarize_differences(step.values)) for step in steps]
+    p_for = max(_p_inside(step, difference) for step, difference in found)
+    p_against = min(1.0, len(steps) * min(_p_outside(step, difference) for step, difference in found))
+    weakest, difference = min(found, key=lambda of: min(of[1].mean - of[0].low, of[0].high - of[1].mean))
+    return Outcome(weakest, difference, verdict_of(difference.n, p_for, p_against), p_for, p_against)
+
+
+def verdict_of(n: int, p_for: float, p_against: float) -> str:
+    """Return what is said of a claim, from the number of seeds and two p-values."""
+    if n < FEWEST_SEEDS:
+        return f"{OPEN} ({n} {'seed' if n == 1 else 'seeds'})"
+    return HOLDS if p_for < 1 - LEVEL else FAILS if p_against < 1 - LEVEL else OPEN
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Return p-values corrected for their number; NaN is no test and stays.
+
+    >>> holm([0.04, 0.01, float("nan"), 0.03])
+    [0.06, 0.03, nan, 0.06]
+    """
+    tested = sorted((p, place) for place, p in enumerate(p_values) if not math.isnan(p))
+    corrected, least = [math.nan] * len(p_values), 0.0
+    for rank, (p, place) in enumerate(tested):
+        corrected[place] = least = min(1.0, max(least, p * (len(tested) - rank)))
+    return corrected
+
+
+def _p_inside(step: Step, difference: Difference) -> float:
+    """Return the p-value of the hypothesis that the mean lies on or beyond a limit."""
+    return max(_tail(difference.mean - step.low, difference), _tail(step.high - difference.mean, difference))
+
+
+def _p_outside(step: Step, difference: Difference) -> float:
+    """Return the p-value of the hypothesis that the mean lies between the limits."""
+    return min(_tail(step.low - difference.mean, difference), _tail(difference.mean - step.high, difference))
+
+
+def _tail(excess: float, difference: Difference) -> float:
+    """Return the probability that a mean is in excess of a limit by so much though the true one lies at it."""
+    from scipy import stats
+
+    if difference.n < FEWEST_SEEDS:
+        return math.nan
+    error = difference.std / math.sqrt(difference.n)
+    if error == 0 or math.isinf(excess):
+        return 0.0 if excess > 0 else 1.0
+    return float(stats.t.sf(excess / error, difference.n - 1))
+
+
+def _expect_two(names: Sequence[str]) -> None:
+    if len(names) < 2:
+        raise ValueError(f"names: expected at least two runs, got {list(names)}")
+
+
+def _expect_margin(margin: float) -> None:
+    if not margin > 0:
+        raise ValueError(f"margin: expected a number above 0, got {margin}")
 
 
 def _paired(runs: Values, names: Sequence[str]) -> list[Sequence[float]]:
@@ -207,25 +299,7 @@ def _minus(first: Sequence[float], second: Sequence[float]) -> list[float]:
     return [a - b for a, b in zip(first, second)]
 
 
-def _one_sided(names: tuple[str, ...], differences: Sequence[float]) -> Outcome:
-    difference = summarize_differences(differences)
-    low, high = _one_sided_bounds(difference, LEVEL)
-    return Outcome(names, difference, _verdict(difference.n, low > 0, high < 0))
-
-
-def _one_sided_bounds(difference: Difference, level: float) -> tuple[float, float]:
-    """Return the lower and the upper bound of the mean, each of which is right with probability `level`."""
-    half_width = _half_width(difference.std, difference.n, level)
-    return difference.mean - half_width, difference.mean + half_width
-
-
 def _half_width(std: float, n: int, quantile: float) -> float:
     from scipy import stats
 
     return float(stats.t.ppf(quantile, n - 1)) * std / math.sqrt(n) if n > 1 else math.nan
-
-
-def _verdict(n: int, holds: bool, fails: bool) -> str:
-    if n < FEWEST_SEEDS:
-        return f"{OPEN} ({n} {'seed' if n == 1 else 'seeds'})"
-    return HOLDS if holds else FAILS if fails else OPEN

@@ -54,7 +54,8 @@ def make(artifact: Artifact, data: Data) -> None:
         table = artifact.tabulate(frame, data)
         numeric = [name for name in table.columns if pd.api.types.is_numeric_dtype(table[name])]
         highest = [name for name in numeric if artifact.mark_best and name.endswith(("published", "ours"))]
-        note = artifact.table_note.format(scale=scale_of(artifact, data))
+        written = artifact.table_note if isinstance(artifact.table_note, str) else artifact.table_note(frame)
+        note = written.format(scale=scale_of(artifact, data))
         write_table(table, paths.table(artifact.id), highest=highest, note=note, decimals=artifact.decimals)
 
 

@@ -48,8 +48,15 @@ def _timestamp(text: str) -> str:
     return text
 
 
+_KEYS = {"image_id": "image", "class_name": "class", "width_px": "width", "size_px": "size"}
+"""Field -> key in the file, where they differ."""
+
+
 class _Checked(BaseModel):
-    model_config = ConfigDict(strict=True, frozen=True, extra="forbid", allow_inf_nan=False, populate_by_name=True)
+    model_config = ConfigDict(
+        strict=True, frozen=True, extra="forbid", allow_inf_nan=False, populate_by_name=True,
+        alias_generator=lambda name: _KEYS.get(name, name),
+    )  # fmt: skip
 
 
 class Stroke(_Checked):
@@ -67,10 +74,10 @@ class Stroke(_Checked):
     """
 
     id: StrokeId
-    class_name: Text = Field(alias="class")
-    width_px: float = Field(alias="width", ge=1)
+    class_name: Text
+    width_px: float = Field(ge=1)
     points: tuple[tuple[float, float], ...] = Field(min_length=1, max_length=MOST_POINTS)
-    size_px: tuple[Side, Side] = Field(alias="size")
+    size_px: tuple[Side, Side]
 
     @model_validator(mode="after")
     def _within_the_picture(self) -> Stroke:
@@ -86,7 +93,7 @@ class Stroke(_Checked):
 class Action(_Checked):
     """What every line of the file holds; see the module's docstring."""
 
-    image_id: Text = Field(alias="image")
+    image_id: Text
     do: str
     annotator: Text
     seconds: float = Field(ge=0, le=LONGEST_S)

@@ -135,7 +135,7 @@ def test_number_that_is_no_time_is_refused(folder, number):
 def test_broken_picture_is_explained(folder):
     answer = client(folder).get("/picture?id=broken")
     assert answer.status_code == 422
-    assert "skip the picture" in answer.text
+    assert "restore the file" in answer.text
 
 
 @pytest.mark.parametrize(

@@ -505,7 +505,7 @@ def test_two_pages_of_one_person_come_together(begin):
 def test_picture_that_cannot_be_shown_is_skipped(begin, folder):
     (folder / "images/p0.jpg").write_bytes(b"no image")
     tool, ada = begin()
-    assert "skip the picture" in ada.text("#message")
+    assert "Skip it with k" in ada.text("#message")
     ada.page.locator("#view").click()
     ada.ask("k")
     assert ada.picture() == "p1"

@@ -147,3 +147,26 @@ def test_unfitting_number_of_validation_volumes_is_refused(tmp_path):
     scenes = [Scene(str(number), np.zeros((16, 16, 3), np.uint8), np.zeros((16, 16), np.uint8)) for number in range(9)]
     with pytest.raises(DatasetError, match="9 volumes need 1 for validation, got 4"):
         Acdc.write(tmp_path, {"train": scenes[:5], "val": scenes[5:]})
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 1e30])
+def test_voxel_that_is_no_grey_value_is_named(tmp_path, value):
+    voxels = np.zeros((2, 3, 2), np.float32)
+    voxels[1, 2, 0] = value
+    write_volume(tmp_path / "a.nii.gz", voxels)
+    with pytest.raises(DatasetError, match=r"a\.nii\.gz: 1 voxels are no grey value, the first is .* at \(1, 2, 0\); restore"):
+        read_volume(tmp_path / "a.nii.gz")
+
+
+def test_complex_voxels_are_refused(tmp_path):
+    write_volume(tmp_path / "a.nii.gz", np.ones((2, 2, 2), np.complex64))
+    with pytest.raises(DatasetError, match="has voxels of the type complex64, not grey values"):
+        read_volume(tmp_path / "a.nii.gz")
+
+
+def test_packed_volume_beside_a_plain_one_is_refused(tmp_path):
+    dataset = write(tmp_path, volumes=2)
+    folder = tmp_path / "training/patient001"
+    (folder / "patient001_frame01.nii").write_bytes(gzip.decompress((folder / "patient001_frame01.nii.gz").read_bytes()))
+    with pytest.raises(DatasetError, match="keep one of the two"):
+        dataset.verify()

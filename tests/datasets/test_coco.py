@@ -166,3 +166,38 @@ def test_all_forms_of_segmentation_are_written(tmp_path):
     assert forms == {list, "no crowd"}
     assert {type(one["segmentation"]) for one in document["annotations"]} == {list, dict}
     assert len(document["images"]) == 7
+
+
+def test_objects_without_area_are_ordered_by_their_pixels(tmp_path):
+    large, small = annotation([[0, 0, 8, 0, 8, 6, 0, 6]], 2, 0), annotation([SQUARE], 3, None)
+    assert (labels(tmp_path, small, large) == 3).sum() == 9
+
+
+def test_photos_of_one_name_are_refused(tmp_path):
+    images = [{"id": number, "file_name": name, "width": 8, "height": 6} for number, name in enumerate(["a.jpg", "a.png"])]
+    with pytest.raises(DatasetError, match=r"a\.jpg and a\.png would both be the image a; rename"):
+        write(tmp_path, [annotation([SQUARE]) | {"image_id": number} for number in (0, 1)], images).ids("val")
+
+
+def test_file_name_that_leads_outside_is_refused(tmp_path):
+    images = [{"id": 1, "file_name": "../a.jpg", "width": 8, "height": 6}]
+    with pytest.raises(DatasetError, match="file_name must stay in the folder of photos"):
+        write(tmp_path, [annotation([SQUARE])], images).ids("val")
+
+
+@pytest.mark.parametrize(("width", "right"), [(8.0, True), (8.5, False), (1e9, False), (0, False), ("8", False)])
+def test_width_is_a_whole_number_of_pixels(tmp_path, width, right):
+    write(tmp_path, [annotation([SQUARE])])
+    path = tmp_path / "annotations/instances_val2014.json"
+    path.write_text(path.read_text().replace('"width": 8', f'"width": {json.dumps(width)}'))
+    if right:
+        assert Coco(tmp_path).ids("val")
+    else:
+        with pytest.raises(DatasetError, match="image 1: width: expected a whole number of pixels"):
+            Coco(tmp_path).ids("val")
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), 1e9, -1e9])
+def test_polygon_that_leads_nowhere_is_refused(value):
+    with pytest.raises(DatasetError, match="finite numbers within 100000 pixels"):
+        decode_segmentation([[value, 5, 7, 5, 7, 1]], 6, 8, "image 1")

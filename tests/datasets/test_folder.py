@@ -139,6 +139,16 @@ def test_colours_and_missing_background_are_read(root):
         ("classes.yaml", "names: [a, b]\ncolours: []", "unknown key 'colours'"),
         ("classes.yaml", "names: [a, b]\ncolors: [[0, 0, 0]]", "one .red, green, blue. of 0..255 per name"),
         ("classes.yaml", "names: [a, b]\nbackground: 3", "background must be true or false"),
+        ("classes.yaml", "names: [cow, background, tree]", "'background' is class 1; a background must be class 0"),
+        ("classes.yaml", "names: [cow, tree]", "no class is named 'background'; write `background: true`"),
+        ("classes.yaml", "names: {background: 0, cow: 2}", "expected the class numbers 0 to 1, each once"),
+        ("classes.yaml", "names: [background, cow]\nnames: [background, tree]", "found duplicate key"),
+        ("classes.yaml", "names: background,cow", "names: expected a list"),
+        ("classes.yaml", "names: [background, 'cow ']", "without spaces around them"),
+        ("masks/a.tif", "x", r"masks/a\.tif: is no PNG, whose values are classes; convert it"),
+        ("scribbles/a.npy", "x", r"scribbles/a\.npy: is no PNG"),
+        ("clicks.csv", "image_id;class;x;y\na;cow;1;1\n", "line 1: columns are separated by ';'; save the table with commas"),
+        ("sizes.csv", "image_id,background,cow,tree line\na,1.1,-0.1,0\n", "but cow has -0.1"),
         ("clicks.csv", "image_id,class,x\n", "expected the columns image_id,class,x,y"),
         ("clicks.csv", "image_id,class,x,y\na,dog,1,1\n", "line 2: unknown class 'dog'; known classes are background, cow"),
         ("clicks.csv", "image_id,class,x,y\nz,cow,1,1\n", "line 2: there is no image 'z'"),
@@ -193,3 +203,39 @@ def test_files_of_the_system_are_ignored(root):
     for name in (".DS_Store", "Thumbs.db"):
         (root / "images" / name).write_bytes(b"x")
     Folder(root).verify()
+
+
+def test_names_may_be_numbered(root):
+    add(root, "classes.yaml", "names: {background: 0, tree line: 2, cow: 1}\n")
+    assert Folder(root).class_names == ("background", "cow", "tree line")
+    add(root, "classes.yaml", "names: {2: tree line, 0: background, 1: cow}\n")
+    assert Folder(root).class_names == ("background", "cow", "tree line")
+
+
+def test_black_and_white_masks_are_refused(root):
+    for path in (root / "masks").iterdir():
+        Image.fromarray(np.repeat(np.array([[0, VOID]], np.uint8), [3, 3], axis=1).repeat(4, axis=0)).save(path)
+    with pytest.raises(DatasetError, match=r"masks: the masks hold the values 0 and 255 alone.*save the object with its class"):
+        Folder(root).verify()
+
+
+def test_scribbles_with_zero_where_nothing_is_drawn_are_refused(root, tmp_path):
+    (root / "scribbles").mkdir()
+    Image.fromarray(np.eye(4, 6, dtype=np.uint8)).save(root / "scribbles/a.png")
+    with pytest.raises(DatasetError, match="drawn scribbles of image a: 100% of the pixels count as drawn, 83% as class 0"):
+        write_prepared(tmp_path / "a.zip", Folder(root), "train")
+
+
+def test_files_left_out_are_counted_by_reason(root):
+    add(root, "notes.md", "x")
+    add(root, "images/._a.jpg", "x")
+    (root / "more").mkdir()
+    Image.new("RGB", (6, 4)).save(root / "more/x.jpg")
+    account = Folder(root).account()
+    assert (account.found, account.used) == (len(NAMES) + len(NAMES) - 1 + 1 + 3, 2 * len(NAMES))
+    assert {reason: [str(path) for path in paths] for reason, paths in account.left_out.items()} == {
+        ".md, which is not read": ["notes.md"],
+        "hidden or made by the operating system": ["images/._a.jpg"],
+        ".jpg belonging to no image of a split": ["more/x.jpg"],
+    }
+    assert "1 .md, which is not read, the first is notes.md" in str(account)

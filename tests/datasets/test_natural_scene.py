@@ -79,3 +79,11 @@ def test_broken_table_is_named(tmp_path):
     (tmp_path / "train.csv").write_text("name,class\n1.jpg,0\n")
     with pytest.raises(DatasetError, match=r"train\.csv: is not of the form image_name,label"):
         NaturalScene(tmp_path).ids("train")
+
+
+def test_line_given_twice_is_refused(tmp_path):
+    dataset = write_table(tmp_path)
+    path = tmp_path / "train.csv"
+    path.write_text(path.read_text() + "3.jpg,5\n")
+    with pytest.raises(DatasetError, match=r"line 36: 3\.jpg has the same id as 3\.jpg, which has a line already"):
+        dataset.ids("train")

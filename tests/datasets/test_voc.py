@@ -191,3 +191,18 @@ def test_published_click_form_with_rank_is_read(tmp_path):
     path.parent.mkdir()
     path.write_text(json.dumps({"2007_000000": [{"y": 3, "x": 2.5, "rank": 1, "cls": 12}]}))
     assert Voc(tmp_path).read_clicks("2007_000000") == [Scribble(12, ((2.5, 3.0),))]
+
+
+def test_line_of_a_list_is_a_whole_name(tmp_path):
+    scenes = [replace(SCENES[0], image_id="IMG"), replace(SCENES[1], image_id="IMG 2")]
+    lists = write(tmp_path, scenes) / "VOCdevkit/VOC2012/ImageSets/Segmentation"
+    (lists / "train_aug.txt").write_bytes(b"\xef\xbb\xbfIMG 2\r\n")
+    assert Voc(tmp_path).ids("train") == ["IMG 2"]
+
+
+def test_names_of_scribble_xml_may_lie_in_a_namespace(tmp_path):
+    path = tmp_path / "a.xml"
+    path.write_text(
+        '<annotation xmlns="http://x"><polygon><tag>cat</tag><point><X>3</X><Y>4</Y></point></polygon></annotation>'
+    )
+    assert read_scribble_xml(path, Voc.class_names) == [Scribble(8, ((3.0, 4.0),))]

@@ -54,7 +54,7 @@ AXES = {
     "a-fig6a": [("mean relative error of the size targets, mRE (%)", "DSC on validation slices (%)")],
     "a-tab1": [("mIoU of class and rest (%)", "")],
     "a-tab2": [("mIoU (%)", "")] * 3,
-    "b-appb1": [("soft Jaccard (%)", ""), ("energy above that of a long run (%)", "")],
+    "b-appb1": [("soft Jaccard (%)", ""), ("energy above the lowest known (%)", "")],
     "b-appb2": [("mIoU on validation images (%)", "")],
     "b-claims": [("difference (points, 95 % interval)", "")],
     "b-fig1": [*[("$l_i$", "$l_j$"), ("$x_i$", "$x_j$")] * 3, ("", "cost P")] * 2,

@@ -13,6 +13,9 @@ from scipy import stats
 from pipeline.report.verdicts import (
     equivalent,
     greater,
+    holm,
+    judge,
+    not_worse,
     ordering,
     paired_differences,
     ratio_at_least,
@@ -30,7 +33,7 @@ def above(base, mean):
 
 
 def verdict(test, **runs):
-    return test(runs).verdict
+    return judge(test(runs)).verdict
 
 
 def test_summary_by_hand():
@@ -80,7 +83,7 @@ class TestGreater:
         assert verdict(greater("a", "b"), **runs) == f"not decided {expected}"
 
     def test_few_seeds_show_the_difference(self):
-        assert greater("a", "b")({"a": [5.0], "b": [1.0]}).difference.mean == 4
+        assert judge(greater("a", "b")({"a": [5.0], "b": [1.0]})).difference.mean == 4
 
     def test_identical_runs_decide_nothing(self):
         assert verdict(greater("a", "b"), a=BASE, b=BASE) == "not decided"
@@ -95,7 +98,45 @@ class TestGreater:
 
     def test_value_that_is_not_finite_is_refused(self):
         with pytest.raises(ValueError, match="finite"):
-            greater("a", "b")({"a": [math.nan, 1, 2], "b": BASE})
+            judge(greater("a", "b")({"a": [math.nan, 1, 2], "b": BASE}))
+
+    def test_every_rival_must_be_beaten(self):
+        runs = {"a": above(BASE, 3), "b": BASE, "c": above(BASE, 13)}
+        assert judge(greater("a", "b")(runs)).verdict == "holds"
+        assert judge(greater("a", "b", "c")(runs)).verdict == "does not hold"
+
+    def test_names_the_rival_that_decides(self):
+        runs = {"a": above(BASE, 9), "b": BASE, "c": above(BASE, 8)}
+        assert judge(greater("a", "b", "c")(runs)).step.runs == ("a", "c")
+
+
+class TestNotWorse:
+    @pytest.mark.parametrize(
+        ("mean", "expected"),
+        [(50, "holds"), (-0.31, "holds"), (-0.32, "not decided"), (-3.6, "not decided"), (-3.7, "does not hold")],
+    )
+    def test_only_being_worse_by_the_margin_speaks_against_it(self, mean, expected):
+        assert verdict(not_worse("a", "b", margin=2), a=above(BASE, mean), b=BASE) == expected
+
+    def test_bad_margin_is_refused(self):
+        with pytest.raises(ValueError, match="margin: expected"):
+            not_worse("a", "b", margin=0)
+
+
+class TestHolm:
+    def test_agrees_with_the_definition(self):
+        assert holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
+
+    def test_single_claims_are_left_as_they_are(self):
+        assert holm([0.04]) == [0.04]
+
+    def test_what_was_not_tested_does_not_count(self):
+        assert holm([0.02, math.nan, 0.9]) == pytest.approx([0.04, math.nan, 0.9], nan_ok=True)
+
+    def test_p_values_turn_with_the_verdicts(self):
+        outcome = judge(greater("a", "b")({"a": above(BASE, 1.686), "b": BASE}))
+        assert outcome.p_for == pytest.approx(0.05, abs=1e-3)
+        assert outcome.p_against == pytest.approx(0.95, abs=1e-3)
 
 
 class TestEquivalent:
@@ -116,39 +157,34 @@ class TestEquivalent:
     def test_verdict_turns_where_a_bound_crosses_the_margin(self, mean, expected):
         assert verdict(equivalent("a", "b", margin=2), a=above(BASE, mean), b=BASE) == expected
 
-    def test_margin_is_one_point_if_not_stated(self):
-        runs = {"b": BASE, "near": [value + 0.009 for value in BASE], "far": [value + 0.011 for value in BASE]}
-        assert equivalent("near", "b")(runs).verdict == "holds"
-        assert equivalent("far", "b")(runs).verdict == "does not hold"
-
     @pytest.mark.parametrize("margin", [0, -1, float("nan")])
     def test_bad_margin_is_refused(self, margin):
         with pytest.raises(ValueError, match="margin: expected"):
-            equivalent("a", "b", margin)
+            equivalent("a", "b", margin=margin)
 
 
 class TestOrdering:
     def test_holds_if_every_step_does(self):
         runs = {"a": above(above(BASE, 3), 3), "b": above(BASE, 3), "c": BASE}
-        assert ordering("a", "b", "c")(runs).verdict == "holds"
+        assert judge(ordering("a", "b", "c")(runs)).verdict == "holds"
 
     def test_one_open_step_leaves_it_open(self):
         runs = {"a": above(above(BASE, 3), 1), "b": above(BASE, 3), "c": BASE}
-        assert ordering("a", "b", "c")(runs).verdict == "not decided"
+        assert judge(ordering("a", "b", "c")(runs)).verdict == "not decided"
 
     def test_one_wrong_step_refutes_it(self):
         runs = {"a": above(above(BASE, 3), -9), "b": above(BASE, 3), "c": BASE}
-        assert ordering("a", "b", "c")(runs).verdict == "does not hold"
+        assert judge(ordering("a", "b", "c")(runs)).verdict == "does not hold"
 
     def test_more_steps_ask_for_more_evidence_against_each(self):
         # A step of -2 refutes alone (bound 1.686) but not as one of two steps (bound at 97.5 %: 2.484).
         runs = {"a": above(above(BASE, 3), -2), "b": above(BASE, 3), "c": BASE}
-        assert ordering("a", "b")(runs).verdict == "does not hold"
-        assert ordering("a", "b", "c")(runs).verdict == "not decided"
+        assert judge(ordering("a", "b")(runs)).verdict == "does not hold"
+        assert judge(ordering("a", "b", "c")(runs)).verdict == "not decided"
 
     def test_shows_its_weakest_step(self):
         runs = {"a": above(above(BASE, 3), 1), "b": above(BASE, 3), "c": BASE}
-        assert ordering("a", "b", "c")(runs).difference.mean == pytest.approx(1)
+        assert judge(ordering("a", "b", "c")(runs)).difference.mean == pytest.approx(1)
 
     def test_one_run_is_refused(self):
         with pytest.raises(ValueError, match="at least two runs"):
@@ -160,17 +196,17 @@ class TestTrend:
         runs = {"x0": [1.0, 2.0, 3.0], "x1": [3.0, 3.0, 3.0], "x3": [5.0, 7.0, 9.0]}
         # Per seed: least squares through (0, .), (1, .), (3, .).
         slopes = [np.polyfit([0, 1, 3], values, 1)[0] for values in zip(*runs.values())]
-        outcome = trend({"x0": 0, "x1": 1, "x3": 3})(runs)
+        outcome = judge(trend({"x0": 0, "x1": 1, "x3": 3})(runs))
         assert outcome.difference.mean == pytest.approx(np.mean(slopes))
         assert outcome.difference.std == pytest.approx(np.std(slopes, ddof=1))
 
     @pytest.mark.parametrize(("rising", "expected"), [(True, "does not hold"), (False, "holds")])
     def test_direction(self, rising, expected):
         runs = {"short": above(BASE, 5), "long": BASE}
-        assert trend({"short": 0.0, "long": 1.0}, rising=rising)(runs).verdict == expected
+        assert judge(trend({"short": 0.0, "long": 1.0}, rising=rising)(runs)).verdict == expected
 
     def test_flat_scores_decide_nothing(self):
-        assert trend({"a": 0, "b": 1})({"a": BASE, "b": above(BASE, 0)}).verdict == "not decided"
+        assert judge(trend({"a": 0, "b": 1})({"a": BASE, "b": above(BASE, 0)})).verdict == "not decided"
 
     @pytest.mark.parametrize("places", [{}, {"a": 1.0}, {"a": 1.0, "b": 1.0}, {"a": 1.0, "b": float("inf")}])
     def test_fewer_than_two_places_are_refused(self, places):
@@ -182,7 +218,7 @@ class TestRatio:
     @pytest.mark.parametrize(("mean", "expected"), [(1.7, "holds"), (0, "not decided"), (-1.7, "does not hold")])
     def test_verdict_turns_around_the_ratio(self, mean, expected):
         runs = {"full": BASE, "weak": above([0.9 * value for value in BASE], mean)}
-        assert ratio_at_least("weak", "full", 0.9)(runs).verdict == expected
+        assert judge(ratio_at_least("weak", "full", 0.9)(runs)).verdict == expected
 
     @pytest.mark.parametrize("ratio", [0, -1, float("nan")])
     def test_bad_ratio_is_refused(self, ratio):

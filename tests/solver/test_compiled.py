@@ -44,7 +44,7 @@ def descended(level, logits, lengths=RATES, tolerance=0.0):
     """The compiled descent on `pieces`."""
     fields = (level.log_probs, level.log_probs.exp(), level.unary_scale[:, 0], level.edges)
     image = Image(*(field.numpy() for field in fields))
-    found = descend(image, level.offsets, level.names, logits.numpy(), Schedule(lengths, [], SMALLEST, tolerance))
+    found = descend(image, level.offsets, level.names, logits.numpy(), Schedule(lengths, SMALLEST, tolerance))
     return tuple(torch.from_numpy(np.ascontiguousarray(array)) for array in found)
 
 
@@ -55,7 +55,7 @@ def compiled(problem, names, lengths=RATES, tolerance=0.0):
 def in_torch(problem, names, lengths=RATES, tolerance=0.0):
     """The same in double precision."""
     given = pieces(problem, names, torch.float64)
-    energies, rests = descend_adaptively(torch_adam(*given), lengths, SMALLEST, tolerance)
+    energies, rests = descend_adaptively(torch_adam(*given), Schedule(lengths, SMALLEST, tolerance))
     return given[1].softmax(1), energies, rests
 
 
@@ -122,7 +122,7 @@ def test_certain_and_contradicting_predictions_are_measured_as_in_torch(cross_en
     extreme = problem._replace(log_probs=(40 * problem.log_probs).log_softmax(1))
     _, energies, _ = compiled(extreme, (cross_entropy, relaxation), [1e-3])
     given = pieces(extreme, (cross_entropy, relaxation), torch.float32)
-    expected, _ = descend_adaptively(torch_adam(*given), [1e-3], SMALLEST, 0.0)
+    expected, _ = descend_adaptively(torch_adam(*given), Schedule([1e-3], SMALLEST))
     assert torch.allclose(energies[0].float(), expected[0], rtol=1e-4)
 
 

@@ -568,7 +568,7 @@ async function showPicture() {
   const image = at("picture");
   at("caption").textContent = `${position}: ${name}${size ? ` · ${size[0]} × ${size[1]} pixels` : ""}`;
   at("world").hidden = size === null;
-  if (size === null) throw new Error(problem);
+  if (size === null) throw new Error(`${problem}. Skip it with k.`);
   at("world").style.width = `${size[0]}px`;
   at("world").style.height = `${size[1]}px`;
   if (image.dataset.name !== name) {
@@ -661,6 +661,7 @@ function drawClasses() {
     return button;
   });
   at("classes").replaceChildren(...buttons);
+  buttons[state.current]?.scrollIntoView({ block: "nearest" });
 }
 
 function choose(index) {

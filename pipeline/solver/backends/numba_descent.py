@@ -155,7 +155,9 @@ class Steps(NamedTuple):
         memory: of the mean of their squares, float32.
         smallest: size of gradients below which steps shrink, float32 > 0.
         patience: number of steps over which energies are compared.
-        tolerance: relative decrease per step at which an image stops.
+        tolerance: relative decrease per step at which an image has come to rest, and stops.
+        least: steps after which an image stops at a decrease of `falling` already.
+        falling: see `least`.
     """
 
     rates: np.ndarray
@@ -164,6 +166,8 @@ class Steps(NamedTuple):
     smallest: np.float32
     patience: int
     tolerance: float
+    least: int
+    falling: float
 
 
 class Image(NamedTuple):
@@ -418,11 +422,11 @@ def _descend(
     patience, tolerance = steps.patience, steps.tolerance
     for low in range(0, pixels, BLOCK):
         _soften(state, low, min(low + BLOCK, pixels), floors.product)
-    rests = False
+    rests, stops = False, False
     step = 0
     while True:
         # The last pass only measures, with the floor that the published energy has.
-        last = rests or step == len(steps.rates)
+        last = stops or step == len(steps.rates)
         floor = floors.label if last else ZERO
         energy = 0.0
         for low in range(0, pixels, BLOCK):
@@ -441,9 +445,11 @@ def _descend(
             break
         energies[step] = energy
         step += 1
-        rests = step > patience and _rest(energies[step - 1 - patience : step], tolerance)
+        if step > patience:
+            rests = _rest(energies[step - 1 - patience : step], tolerance)
+            stops = rests or (step >= steps.least and _rest(energies[step - 1 - patience : step], steps.falling))
     energies[step:] = energy
-    return step, rests or (step >= patience and _rest(energies[step - patience : step + 1], tolerance))
+    return step, rests or (not stops and step >= patience and _rest(energies[step - patience : step + 1], tolerance))
 
 
 @njit(**COMPILED)
@@ -493,14 +499,14 @@ def _descend_all(
 def descend(
     image: Image, offsets: Offsets, names: tuple[str, str], logits: np.ndarray, schedule: Schedule
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Take the steps of `pipeline.solver.fast.descend_adaptively`, each image until its energy rests.
+    """Take the steps of `pipeline.solver.fast.descend_adaptively`, each image until it stops.
 
     Args:
         image: (B, C, H, W), (B, H, W) and (B, E, H, W) float32, contiguous.
         offsets: E pairs (dy, dx).
         names: H and P that this backend `knows`.
         logits: (B, C, H, W) float32, contiguous: the start, which is overwritten.
-        schedule: of the steps, those on coarser problems aside.
+        schedule: of the steps; without any the start is measured.
 
     Returns:
         The labels, (B, C, H, W); all energies, (steps taken + 1, B), the last as `self_labeling_energy` has it, with its floor
@@ -514,7 +520,8 @@ def descend(
     images = Image(_flat(image.log_probs, 2), _flat(image.probs, 2), _flat(image.scale, 1), edges)
     codes = (int(Relaxation[names[1]]), int(CrossEntropy[names[0]]))
     memories = (np.float32(MOMENTUM), np.float32(SQUARE_MEMORY), np.float32(schedule.smallest))
-    steps = Steps(np.array(schedule.lengths, np.float32), *memories, PATIENCE, float(schedule.tolerance))
+    rest = (PATIENCE, float(schedule.tolerance), schedule.least, float(schedule.falling))
+    steps = Steps(np.array(schedule.lengths, np.float32), *memories, *rest)
     _descend_all(_flat(logits, 2), _flat(labels, 2), images, shifts, codes, steps, FLOORS, found)
     return labels, found.energies[:, : found.taken.max() + 1].T, found.resting
 

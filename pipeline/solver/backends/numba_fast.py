@@ -17,7 +17,7 @@ from pipeline.conventions import VOID
 from pipeline.crf.neighborhoods import Offset, Offsets
 from pipeline.solver.backends import numba_descent
 from pipeline.solver.backends.numba_descent import Image, descend
-from pipeline.solver.pace import BLOCK_PX, LARGEST_FALL, SMALLEST_PROB, Descended, Schedule
+from pipeline.solver.pace import BLOCK_PX, LARGEST_FALL, SMALLEST_PROB, Descended, Plan, Schedule
 from pipeline.solver.problem import Problem
 
 ZERO = np.float32(0)
@@ -53,7 +53,7 @@ def knows(cross_entropy: str, relaxation: str) -> bool:
     return numba_descent.knows(cross_entropy, relaxation)
 
 
-def solve(problem: Problem, schedule: Schedule) -> Descended:
+def solve(problem: Problem, plan: Plan) -> Descended:
     """Solve a problem in float32 on the CPU whose names this backend `knows`."""
     seeds, (affinity, offsets) = problem.seeds.contiguous().numpy(), problem.edges
     free = problem.free.contiguous().numpy()
@@ -62,9 +62,19 @@ def solve(problem: Problem, schedule: Schedule) -> Descended:
     weights = Weights(np.float32(problem.unary_weight), np.float32(problem.pairwise_weight))
     _weigh(affinity.detach().float().contiguous().numpy(), seeds, free, _displacements(offsets), VOID, weights, edges, scale)
     image = Image(problem.log_probs.numpy(), problem.log_probs.exp().numpy(), scale, edges)
-    level = Level(image, seeds, offsets, (problem.cross_entropy, problem.relaxation))
-    logits = _start(level, schedule)
-    labels, energies, rests = descend(image, offsets, level.names, logits, schedule)
+    names, early = (problem.cross_entropy, problem.relaxation), (problem.cross_entropy, plan.relaxation)
+    plain = image.log_probs.copy()
+    _set_seeds(seeds, VOID, plain)
+    measure = Schedule([], plan.fine.smallest)
+    predicted, first, _ = descend(image, offsets, names, plain, measure)
+    logits = _start(Level(image, seeds, offsets, early), plan.coarser)
+    helps = descend(image, offsets, names, logits, measure)[1][-1] < plan.largest_part * first[-1]
+    logits[~helps] = plain[~helps]
+    if plan.early.lengths:
+        descend(image, offsets, early, logits, plan.early)
+    labels, energies, rests = descend(image, offsets, names, logits, plan.fine)
+    worse = energies[-1] > first[-1]
+    labels[worse], energies[-1, worse] = predicted[worse], first[-1, worse]
     return Descended(torch.from_numpy(labels), torch.from_numpy(energies).float(), torch.from_numpy(rests))
 
 
@@ -292,16 +302,15 @@ def _interpolate(log_probs: np.ndarray, change: np.ndarray, seeds: np.ndarray, v
     _set_seeds(seeds, void, logits)
 
 
-def _start(level: Level, schedule: Schedule) -> np.ndarray:
+def _start(level: Level, coarser: list[Schedule]) -> np.ndarray:
     """Return logits to start from, as `pipeline.solver.fast`: (B, C, H, W)."""
-    coarser = schedule.next
-    if coarser is None or min(level.seeds.shape[1:]) < 2 * BLOCK_PX:
+    if not coarser or min(level.seeds.shape[1:]) < 2 * BLOCK_PX:
         logits = level.image.log_probs.copy()
         _set_seeds(level.seeds, VOID, logits)
         return logits
     small = coarse_problem(level)
-    change = _start(small, coarser)
-    descend(small.image, small.offsets, small.names, change, coarser)
+    change = _start(small, coarser[1:])
+    descend(small.image, small.offsets, small.names, change, coarser[0])
     _subtract(small.image.log_probs, np.float32(LARGEST_FALL), change)
     logits = np.empty_like(level.image.log_probs)
     _interpolate(level.image.log_probs, change, level.seeds, VOID, logits)

@@ -259,7 +259,7 @@ def test_picture_turned_by_its_camera_is_drawn_on_upright(folder):
 def test_broken_picture_can_be_skipped(folder):
     (folder / "images/a.png").write_bytes(b"no image")
     page = client(folder)
-    assert "skip the picture" in page.get("/api/scribbles/start?annotator=Ada").json["picture"]["problem"]
+    assert "cannot be read as an image" in page.get("/api/scribbles/start?annotator=Ada").json["picture"]["problem"]
     assert drawn(page).status_code == 422
     assert turn(page, "skip").json["next"] == "b"
 
@@ -303,7 +303,7 @@ def test_exported_scribbles_are_read_by_the_readers_of_data_sets(folder, monkeyp
     drawn(page, 3, "dog", ((5, 12), (30, 12)))
     turn(page, "undo")
     drawn(page, 4, "dog", ((1, 1), (1, 28)), image="c")
-    run_export(folder, monkeypatch, "--scribbles", str(folder / "scribbles"))
+    run_export(folder, monkeypatch, "--scribbles", str(folder / "scribbles"), "--xml", str(folder / "xml"))
     (folder / "classes.yaml").write_text("names: [background, cat, dog]")
     data = Folder(folder)
     data.verify()
@@ -311,7 +311,7 @@ def test_exported_scribbles_are_read_by_the_readers_of_data_sets(folder, monkeyp
     assert raster[[5, 20, 12, 0], 15].tolist() == [1, 0, VOID, VOID]
     assert raster[4:7, 15].tolist() == [1, 1, 1]
     assert data.classes_in("c", np.full((30, 40), VOID, np.uint8)) == [2]
-    strokes = read_scribble_xml(folder / "scribbles/a.xml", ["background", "cat", "dog"])
+    strokes = read_scribble_xml(folder / "xml/a.xml", ["background", "cat", "dog"])
     assert [(one.class_index, one.points) for one in strokes] == [(1, ((5, 5), (30, 5))), (0, ((5, 20), (30, 20)))]
     assert "Ada: 3 strokes on 2 pictures, 2.5 s per picture" in capsys.readouterr().out
 
@@ -330,7 +330,7 @@ def test_where_people_disagree_the_export_says_so(folder, monkeypatch, capsys):
     drawn(page, 1, "cat")
     drawn(page, 1, "dog", annotator="Bo")
     run_export(folder, monkeypatch, "--scribbles", str(folder / "scribbles"))
-    assert "people disagree (in PNG): 1 pictures, the first is a" in capsys.readouterr().out
+    assert "people disagree: 1 pictures, the first is a" in capsys.readouterr().out
 
 
 def test_exchanged_picture_stops_the_export(folder, monkeypatch, capsys):

@@ -1,0 +1,72 @@
+"""The one decoder: what of a picture is seen, and what is refused."""
+
+import io
+import os
+
+import numpy as np
+import pytest
+from PIL import Image, PngImagePlugin
+
+from pipeline.datasets.base import DatasetError, decode_mask, decode_photo, picture_size
+from pipeline.stages.raw import fingerprint
+
+
+def encoded(image, form="PNG", **options):
+    buffer = io.BytesIO()
+    image.save(buffer, form, **options)
+    return buffer.getvalue()
+
+
+def test_sixteen_bit_grey_keeps_its_upper_eight():
+    values = np.array([[0, 256, 65535]], np.uint16)
+    assert decode_photo(encoded(Image.fromarray(values)), "a")[..., 0].tolist() == [[0, 1, 255]]
+
+
+def test_twelve_bits_in_sixteen_are_refused():
+    with pytest.raises(DatasetError, match=r"a: has more than 8 bits per channel .* no value above 4095.*export it with 8 bits"):
+        decode_photo(encoded(Image.fromarray(np.array([[0, 4095]], np.uint16))), "a")
+
+
+def test_transparent_parts_lie_on_grey():
+    assert decode_photo(encoded(Image.new("RGBA", (1, 1), (255, 0, 0, 0))), "a").tolist() == [[[128, 128, 128]]]
+
+
+ORIENTATION_AS_TEXT = b"Exif\0\0II*\0\x08\0\0\0\x01\0\x12\x01\x02\0\x02\0\0\x006\0\0\0\0\0\0\0"
+
+
+@pytest.mark.parametrize("notes", [b"Exif\0\0", b"Exif\0\0garbage", ORIENTATION_AS_TEXT])
+def test_notes_of_a_camera_that_cannot_be_read_are_passed_over(notes):
+    assert decode_photo(encoded(Image.new("RGB", (3, 2)), "JPEG", exif=notes), "a").shape == (2, 3, 3)
+
+
+def test_notes_behind_the_pixels_turn_the_picture_too(tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    first, last = encoded(Image.new("RGB", (3, 2))), io.BytesIO()
+    PngImagePlugin.putchunk(last, b"eXIf", exif.tobytes()[6:])
+    (tmp_path / "a.png").write_bytes(first[:-12] + last.getvalue() + first[-12:])
+    assert picture_size(tmp_path / "a.png") == (2, 3)
+    assert decode_photo((tmp_path / "a.png").read_bytes(), "a").shape == (3, 2, 3)
+
+
+def test_mask_that_is_to_be_turned_is_refused():
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    with pytest.raises(DatasetError, match="mask notes an orientation"):
+        decode_mask(encoded(Image.new("L", (3, 2)), exif=exif), 2, "a")
+
+
+def test_mask_that_is_no_png_is_refused():
+    with pytest.raises(DatasetError, match="is a JPEG file; masks are PNG"):
+        decode_mask(encoded(Image.new("L", (3, 2)), "JPEG"), 2, "a")
+
+
+def test_change_in_a_linked_folder_changes_the_digest(tmp_path):
+    (tmp_path / "far").mkdir()
+    (tmp_path / "near").mkdir()
+    (tmp_path / "far/a").write_text("1")
+    (tmp_path / "near/link").symlink_to(tmp_path / "far")
+    (tmp_path / "near/loop").symlink_to(tmp_path / "near")
+    before = fingerprint(tmp_path / "near")
+    os.utime(tmp_path / "far/a", ns=(1, 1))
+    assert fingerprint(tmp_path / "near") != before
