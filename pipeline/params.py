@@ -737,31 +737,21 @@ def declared_runs(params: Params, family: str) -> dict[str, dict[str, str]]:
     }
 
 
-def tracked_keys(params: Params, family: str) -> list[str]:
-    """Return the keys of params.yaml that the trainings of a family depend on, `item` being one of `declared_runs`."""
-    objectives = [params.objectives[run.objective] for run in params.runs[family].values()]
-    terms = sorted({term for objective in objectives for term in objective.terms} & set(Terms.model_fields))
-    keys = ["seed", "repetitions", "networks.${item.network}", f"training.{BASE}", "training.${item.training}"]
-    keys += ["objectives.${item.objective}", *(f"terms.{term}" for term in terms)]
-    return [*keys, "solver"] if "self_labeling" in terms else keys
-
-
 def left_out(family: str, start: str) -> str:
     """Return the line that says why a family is not trained."""
     return f"left out: {family}, whose runs start from those of {start}, which is not there"
 
 
 def out_of_date(params: Params) -> list[str]:
-    """Return the families whose pipeline has other runs or settings than it should; `python -m pipeline.wiring` mends that."""
+    """Return the families whose pipeline has other runs than it should; `python -m pipeline.wiring` mends that."""
     found = []
     for family in params.runs:
         place = paths.family_pipeline(family)
         if params.lacks_start(family) is not None:
             found += [family] if place.exists() else []
             continue
-        train = read_yaml(place)["stages"]["train"] if place.exists() else {"foreach": {}, "do": {"params": []}}
-        stands = (train["foreach"], train["do"]["params"])
-        if stands != (declared_runs(params, family), tracked_keys(params, family)):
+        runs = read_yaml(place)["stages"]["train"]["foreach"] if place.exists() else {}
+        if runs != declared_runs(params, family):
             found.append(family)
     return found
 

@@ -21,6 +21,8 @@ EXPERIMENTS = Path("pipeline/experiments")
 PANELS_PIPELINE = EXPERIMENTS / "dvc.yaml"
 SUMMARY = Path("reports/metrics.json")
 ARTEFACTS_PIPELINE = Path("reports/dvc.yaml")
+SETTINGS = Path("data/settings")
+"""Resolved settings, a file for each run and each data set; see `pipeline.stages.settings`."""
 SCRATCH = Path(".scratch")
 """Ignored by git and DVC: checkpoints of unfinished runs. Safe to delete when nothing is running."""
 
@@ -41,6 +43,16 @@ def raw_source(dataset: str) -> Path:
 def prepared(dataset: str, split: str) -> Path:
     """Return the archive of one split: images, masks and annotations in one file."""
     return Path("data/prepared") / dataset / f"{split}.zip"
+
+
+def supervision_settings(dataset: str) -> Path:
+    """Return the file with all settings that the supervision of a data set depends on."""
+    return SETTINGS / "supervision" / f"{dataset}.json"
+
+
+def run_settings(family: str, name: str) -> Path:
+    """Return the file with all settings that a run depends on."""
+    return SETTINGS / "runs" / family / f"{name}.json"
 
 
 def supervision(variant: str) -> Path:

@@ -21,7 +21,7 @@ from pipeline.expand import LEVELS
 from pipeline.files import write_atomically
 from pipeline.import_graph import REGISTRIES, reached_files
 from pipeline.networks.encoders import ENCODERS, encoder_of
-from pipeline.params import Params, declared_runs, left_out, load_params, read_families, tracked_keys
+from pipeline.params import Params, declared_runs, left_out, load_params, read_families
 from pipeline.profile import profiles, read_profile
 from pipeline.report.artifacts import IDS, load, module_of
 
@@ -47,11 +47,10 @@ stages:
         - data/code/{family}.txt
         - data/prepared/${{item.dataset}}/train.zip
         - data/prepared/${{item.dataset}}/val.zip
+        - data/settings/runs/{family}/${{key}}.json
         - data/supervision/${{item.dataset}}/${{item.supervision}}
         - models/pretrained/${{item.network}}
 {start}\
-      params:
-{params}
       outs:
         - models/{family}/${{key}}
 
@@ -80,6 +79,19 @@ CONFUSION = """\
           cache: false
 """
 
+
+SETTINGS = """\
+
+  settings:
+    desc: Resolved settings, a file for each run and each data set
+    wdir: ../..
+    cmd: python -m pipeline.stages.settings
+    deps:
+      - params.yaml
+{inputs}
+    outs:
+      - data/settings
+"""
 
 SOLVED = """\
 
@@ -207,7 +219,6 @@ def family_pipeline(params: Params, family: str) -> str:
         code=_lines(sorted(reached_files("pipeline.stages.train", called))),
         runs="\n".join(f"      {name}: {_flow(fields)}" for name, fields in declared_runs(params, family).items()),
         start="        - models/${item.start}\n" if any(run.start for run in runs) else "",
-        params=_lines(tracked_keys(params, family), 8),
         evaluation=_lines(evaluation),
         evaluation_params=_lines([*(["figures.headline"] if headline else []), *evaluation_params]),
         confusion=CONFUSION.format(family=family) if headline else "",
@@ -238,9 +249,11 @@ def is_there(params: Params, run: str) -> bool:
 
 
 def panels_pipeline(params: Params) -> str:
-    """Return the pipeline file of what is made of several runs, as far as their families are there."""
+    """Return the pipeline file of all runs' settings and of what is made of several runs, as far as their families are there."""
     figures = params.figures
     text = "# Written by `python -m pipeline.wiring` from `figures` in params.yaml.\nstages:"
+    inputs = [str(paths.family_runs(family)) for family in params.runs]
+    text += SETTINGS.format(inputs=_lines([*sorted(inputs), *sorted(reached_files("pipeline.stages.settings"))]))
     if is_there(params, figures.panel_run):
         family, name = figures.panel_run.split("/")
         run = params.run(family, name)
@@ -261,7 +274,7 @@ def panels_pipeline(params: Params) -> str:
             panels="\n".join(f"      {artefact}: [{', '.join(runs)}]" for artefact, runs in drawn.items()),
             code=_lines(sorted(reached_files("pipeline.stages.panels")), 8),
         )
-    return text if text.endswith("\n") else f"{text} {{}}\n"
+    return text
 
 
 def can_be_made(params: Params, inputs: Iterable[Path]) -> bool:
