@@ -49,6 +49,7 @@ stages:
         - data/prepared/${{item.dataset}}/val.zip
         - data/supervision/${{item.dataset}}/${{item.supervision}}
         - models/pretrained/${{item.network}}
+{features}\
 {start}\
       params:
 {params}
@@ -206,6 +207,7 @@ def family_pipeline(params: Params, family: str) -> str:
         runs_file=paths.family_runs(family),
         code=_lines(sorted(reached_files("pipeline.stages.train", called))),
         runs="\n".join(f"      {name}: {_flow(fields)}" for name, fields in declared_runs(params, family).items()),
+        features="        - data/features/${item.features}\n" if any(run.features for run in runs) else "",
         start="        - models/${item.start}\n" if any(run.start for run in runs) else "",
         params=_lines(tracked_keys(params, family), 8),
         evaluation=_lines(evaluation),
