@@ -17,6 +17,9 @@ def _references(params: Params) -> Iterator[tuple[str, str, str]]:
     """Yield (key, value, section that the value must be a key of) of every reference."""
     for key, item in params.supervision.items():
         yield f"supervision.{key}.dataset", item.dataset, "datasets"
+    for key, features in params.features.items():
+        yield f"features.{key}.dataset", features.dataset, "datasets"
+        yield f"features.{key}.network", features.network, "networks"
     for key, objective in params.objectives.items():
         if objective.self_labeling is not None:
             yield f"objectives.{key}.self_labeling.solver", objective.self_labeling.solver, "solver"
@@ -36,13 +39,15 @@ def _references(params: Params) -> Iterator[tuple[str, str, str]]:
             yield f"{at}.network", run.network, "networks"
             yield f"{at}.objective", run.objective, "objectives"
             yield f"{at}.training", run.training, "training"
+            if run.features is not None:
+                yield f"{at}.features", run.features, "features"
             if run.start is not None:
                 yield f"{at}.start", run.start, "runs"
 
 
 def missing_references(params: Params) -> list[str]:
     """Name every reference to a key that does not exist; runs of a family that is not there at all are nobody's mistake."""
-    sections = ("datasets", "supervision", "networks", "objectives", "training", "solver")
+    sections = ("datasets", "supervision", "networks", "features", "objectives", "training", "solver")
     known: dict[str, Collection[str]] = {section: getattr(params, section) for section in sections}
     known["runs"] = [f"{family}/{name}" for family, runs in params.runs.items() for name in runs]
     missing: dict[tuple[str, str], list[str]] = {}
@@ -71,12 +76,12 @@ def nearest(name: str, known: Collection[str], count: int = 12) -> str:
 
 def contradictions(params: Params) -> list[str]:
     """Name every run whose objective needs what its supervision does not give, or whose parts do not fit together."""
-    problems = [*_unfit_panels(params), *_mixed_starts(params), *_unfit_sizes(params)]
+    problems = [*_unfit_panels(params), *_mixed(params), *_unfit_features(params), *_unfit_sizes(params)]
     for family, runs in params.runs.items():
         for name, run in runs.items():
             known = run.objective in params.objectives and run.training in params.training and run.dataset in params.datasets
             if known and run.supervision in params.supervision:
-                for check in (_lacking_supervision, _cropped_sizes, _unfit_epsilon):
+                for check in (_lacking_supervision, _cropped_sizes, _unfit_epsilon, _other_features):
                     problems += check(params, f"runs.{family}.{name}", run)
     return problems
 
@@ -87,10 +92,25 @@ def _unfit_panels(params: Params) -> Iterator[str]:
         yield f"figures.panel_supervision: figures.panel_run has supervision {panel_run.supervision!r}"
 
 
-def _mixed_starts(params: Params) -> Iterator[str]:
+def _mixed(params: Params) -> Iterator[str]:
     for family, runs in params.runs.items():
-        if len({run.start is None for run in runs.values()}) > 1:
-            yield f"runs.{family}: either all runs have a start or none; its pipeline declares the dependency for all"
+        for field in ("start", "features"):
+            if len({getattr(run, field) is None for run in runs.values()}) > 1:
+                yield f"runs.{family}: either all runs have `{field}` or none; its pipeline declares the dependency for all"
+
+
+def _unfit_features(params: Params) -> Iterator[str]:
+    """Yield networks whose features cannot be kept."""
+    for name, features in params.features.items():
+        network = params.networks.get(features.network)
+        if network is None:
+            continue
+        if "classifier" in network.kind:
+            yield f"features.{name}.network: features are kept of segmentation networks, {features.network!r} is a classifier"
+        if not network.freeze_encoder:
+            yield f"features.{name}.network: set networks.{features.network}.freeze_encoder to true, or its features change"
+        if network.weights is None:
+            yield f"features.{name}.network: networks.{features.network} has no `weights`, so that every run has another encoder"
 
 
 def _unfit_sizes(params: Params) -> Iterator[str]:
@@ -123,6 +143,21 @@ def _cropped_sizes(params: Params, at: str, run: Run) -> Iterator[str]:
     sized = {"size", "barrier"} & set(params.objectives[run.objective].terms)
     if sized and params.training[run.training].input == "crop":
         yield f"{at}: size targets hold for whole images; training.{run.training}.input must be 'resize', not 'crop'"
+
+
+def _other_features(params: Params, at: str, run: Run) -> Iterator[str]:
+    """Yield what a run shows its network and kept features do not know."""
+    features, training = params.features.get(run.features or ""), params.training[run.training]
+    if features is None:
+        return
+    for field, found in (("dataset", run.dataset), ("network", run.network), ("image_size_px", training.image_size_px)):
+        if found != getattr(features, field):
+            yield f"{at}: features.{run.features}.{field} is {getattr(features, field)!r}, but this run has {found!r}"
+    if training.input == "crop" or training.augmentation.color_jitter > 0:
+        yield (
+            f"{at}: kept features know a picture and its mirror image only; training.{run.training}.input must be 'resize', its "
+            "augmentation.color_jitter 0"
+        )
 
 
 def _unfit_epsilon(params: Params, at: str, run: Run) -> Iterator[str]:

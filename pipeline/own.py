@@ -13,6 +13,7 @@ import csv
 import hashlib
 import io
 import json
+import math
 import os
 import shutil
 import signal
@@ -30,7 +31,7 @@ from pipeline.datasets.folder import Folder
 from pipeline.datasets.prepared import PreparedArchive, write_prepared
 from pipeline.errors import clear_errors
 from pipeline.files import read_json, write_atomically, write_json
-from pipeline.params import Params, Training, read_yaml, resolve
+from pipeline.params import Network, Own, Params, ParamsError, Training, read_yaml, resolve
 
 NAME = "own"
 RUN = f"{NAME}/model"
@@ -66,31 +67,54 @@ def check_photos(photos: Path) -> None:
         )
 
 
-def own_params(base: dict[str, Any], photos: Path, class_names: tuple[str, ...], arguments: argparse.Namespace) -> dict[str, Any]:
-    """Return `base` with the photos as data set and supervision and with training settings of the name `NAME`."""
-    training = dict(base["training"][arguments.training], cache_images=False)
+def own_settings(base: dict[str, Any]) -> Own:
+    """Return the section `own` of params.yaml.
+
+    Raises:
+        ParamsError: it is not there, or not valid.
+    """
+    if NAME not in base:
+        raise ParamsError(f"{paths.PARAMS}: has no section `{NAME}`; take it over from the params.yaml of the repository")
+    return resolve(base, {}).own
+
+
+def own_params(
+    base: dict[str, Any], photos: Path, dataset: Folder, arguments: argparse.Namespace
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the content of the model's params.yaml and of runs.yaml of the family `NAME`, one run.
+
+    The first is `base` with entries of the name `NAME`: the photos as data set and supervision, and what the section `own` says
+    of network, objective and training, as far as the command line does not choose others.
+    """
+    own = own_settings(base)
+    subset = {"classes": list(dataset.class_names[1:]), "images": "containing"}
+    training = own.training.model_dump()
+    used = sum(any(dataset.classes_in(one, dataset.read_labels(one))) for one in dataset.ids("train"))
+    training["epochs"] = max(training["epochs"], math.ceil(own.photos_shown / max(used, 1)))
+    if arguments.training is not None:
+        training = dict(base["training"][arguments.training], cache_images=False)
     training.update({key: value for key, value in vars(arguments).items() if key in Training.model_fields and value is not None})
-    subset = {"classes": list(class_names[1:]), "images": "containing"}
-    tree = dict(base)
-    for section, entry in (
-        ("datasets", {"kind": "folder", "source": str(photos)}),
-        ("supervision", {"dataset": NAME, "subset": subset, "sizes": {"source": "given"}}),
-        ("training", training),
-    ):
-        tree[section] = {**base[section], NAME: entry}
-    return tree
-
-
-def own_runs(arguments: argparse.Namespace) -> dict[str, Any]:
-    """Return the content of runs.yaml of the family `NAME`: one run."""
+    entries: dict[str, Any] = {
+        "datasets": {"kind": "folder", "source": str(photos)},
+        "supervision": {"dataset": NAME, "subset": subset, "sizes": {"source": "given"}},
+        "networks": own.network.model_dump(),
+        "objectives": own.objective.model_dump(exclude_none=True),
+        "training": training,
+    }
     run = {
-        "method": arguments.objective.replace("-", "_"),
+        "method": NAME,
         "supervision": NAME,
-        "network": arguments.network,
-        "objective": arguments.objective,
+        "network": arguments.network or NAME,
+        "objective": arguments.objective or NAME,
         "training": NAME,
     }
-    return {"runs": {RUN.split("/")[1]: run}}
+    network = Network.model_validate(base["networks"][arguments.network]) if arguments.network else own.network
+    if network.freeze_encoder and network.weights is not None and arguments.training is None:
+        size_px = training["image_size_px"]
+        entries["features"] = {"dataset": NAME, "subset": subset, "network": run["network"], "image_size_px": size_px}
+        run["features"] = NAME
+    tree = {**base, **{section: {**base[section], NAME: entry} for section, entry in entries.items()}}
+    return tree, {"runs": {RUN.split("/")[1]: run}}
 
 
 def fingerprint(params: Params, photos: Path) -> str:
@@ -121,7 +145,8 @@ def claim(tree: dict[str, Any], runs: dict[str, Any], digest: str) -> bool:
     if not same and paths.run_record(*RUN.split("/")).exists():
         raise ValueError(f"{here}: holds a model of other photos or settings; choose another --out, or delete the folder")
     if not same:  # before the note says that these are of the new photos
-        shutil.rmtree(paths.prepared(NAME, "train").parent, ignore_errors=True)
+        for folder in (paths.prepared(NAME, "train").parent, paths.features(NAME)):
+            shutil.rmtree(folder, ignore_errors=True)
         paths.metrics(*RUN.split("/")).unlink(missing_ok=True)
     write_json(NOTE, {"digest": digest})
     for path, content in ((paths.PARAMS, tree), (paths.family_runs(NAME), runs)):
@@ -190,10 +215,10 @@ def parse_arguments() -> argparse.Namespace:
     )
     parser.add_argument("photos", type=Path, help="folder with classes.yaml, images/ and sizes.csv")
     parser.add_argument("--out", type=Path, required=True, help="folder of the model, made when needed")
-    parser.add_argument("--network", default="mobilenet", help="key of `networks` in params.yaml (default: mobilenet)")
-    parser.add_argument("--objective", default="size-crf", help="key of `objectives` (default: size-crf)")
-    parser.add_argument("--training", default="size", help="key of `training` whose settings are used (default: size)")
-    parser.add_argument("--epochs", type=int, help="passes over the photos instead of that setting's")
+    parser.add_argument("--network", help="key of `networks` in params.yaml, instead of own.network there")
+    parser.add_argument("--objective", help="key of `objectives`, instead of own.objective")
+    parser.add_argument("--training", help="key of `training`, instead of own.training; the encoder then runs at every step")
+    parser.add_argument("--epochs", type=int, help="passes over the photos")
     parser.add_argument("--batch-size", type=int, help="photos per step")
     parser.add_argument("--image-size-px", type=int, help="side of the network's input, a multiple of 16")
     parser.add_argument("--learning-rate", type=float, help="initial rate")
@@ -219,11 +244,12 @@ def train_own(arguments: argparse.Namespace) -> None:
     dataset.verify()
     base = read_yaml(paths.PARAMS if paths.PARAMS.exists() else REPOSITORY / paths.PARAMS)
     for option, section in (("network", "networks"), ("objective", "objectives"), ("training", "training")):
-        if vars(arguments)[option] not in base[section]:
+        if vars(arguments)[option] not in (None, *base[section]):
             raise ValueError(f"--{option}: expected one of {', '.join(base[section])}, got {vars(arguments)[option]!r}")
-    tree = own_params(base, photos, dataset.class_names, arguments)
-    runs = own_runs(arguments)
-    digest = fingerprint(resolve(tree, {NAME: runs}), photos)
+    tree, runs = own_params(base, photos, dataset, arguments)
+    params = resolve(tree, {NAME: runs})
+    digest = fingerprint(params, photos)
+    run = params.run(*RUN.split("/"))
     out.mkdir(parents=True, exist_ok=True)
     os.chdir(out)
     same = claim(tree, runs, digest)
@@ -232,12 +258,21 @@ def train_own(arguments: argparse.Namespace) -> None:
     if not paths.run_record(*RUN.split("/")).exists():
         write_atomically(paths.code(NAME), b"trained outside the DAG\n")
         stage("supervise", NAME)
-        stage("weights", arguments.network)
+        stage("weights", run.network)
+        if run.features is not None and not paths.kept_features(NAME).exists():
+            print("features: what the frozen encoder makes of the photos is computed once", flush=True)
+            stage("features", NAME)
         stage("train", RUN)
+        shutil.rmtree(paths.features(NAME), ignore_errors=True)  # large, and of no further use
     if "val" in splits:
         if not paths.metrics(*RUN.split("/")).exists():
             stage("evaluate", NAME)
         print(scores())
+    if params.networks[run.network].weights is None:
+        print(
+            f"note: network {run.network!r} started from random weights, so its masks will not be useful; leave --network out, "
+            "or take one that has `weights`"
+        )
     print(f"model: {out / model}")
     print(f"next:  python -m pipeline.predict --model {out / model} --images PHOTOS --out PREDICTIONS --overlays")
 

@@ -215,6 +215,19 @@ class Network(Section):
         return self
 
 
+class Features(Section):
+    """Kept features of a frozen encoder on the training pictures of a data set, which runs name with `features`."""
+
+    dataset: Name
+    """Key of `datasets`."""
+    subset: Subset | None = None
+    """Part of the data set whose features are kept. null: all of it."""
+    network: Name
+    """Key of `networks`; one that freezes its encoder."""
+    image_size_px: Annotated[int, Field(ge=32)]
+    """Side of the square that pictures are resized to, that of the runs."""
+
+
 class Augmentation(Section):
     """Random changes of training pictures."""
 
@@ -443,6 +456,8 @@ class Run(Section):
     """Key of `objectives`."""
     training: Name
     """Key of `training`."""
+    features: Name | None = None
+    """Key of `features`: kept ones, on which only the head is trained. null: the encoder runs at every step."""
     start: RunName | None = None
     """`family/run` whose weights this run starts from (two-stage training)."""
     score_train: bool = False
@@ -488,6 +503,19 @@ class Figures(Section):
     """Qualitative figures by artefact."""
 
 
+class Own(Section):
+    """Settings of `python -m pipeline.own`, whatever the profile."""
+
+    network: Network
+    """The network."""
+    objective: Objective
+    """Its loss; no `terms` are added."""
+    training: Training
+    """Its optimisation; no `base` is added. Fewer photos get more epochs, see `photos_shown`."""
+    photos_shown: Count
+    """How many photos are shown at least, counted anew in every epoch."""
+
+
 class Params(Section):
     """The whole of params.yaml."""
 
@@ -511,6 +539,8 @@ class Params(Section):
     """Supervision variants by name."""
     networks: dict[Name, Network]
     """Networks by name."""
+    features: dict[Name, Features]
+    """Kept features by name."""
     training: dict[Name, Training]
     """Training settings by name."""
     solver: dict[Name, Solver]
@@ -523,6 +553,8 @@ class Params(Section):
     """Runs by family and name."""
     figures: Figures
     """Settings of figures."""
+    own: Own
+    """Settings for photos of one's own."""
 
     @model_validator(mode="after")
     def _references_exist(self) -> Params:
@@ -730,7 +762,7 @@ def _section_in(annotation: Any) -> type[Section] | None:
 
 def declared_runs(params: Params, family: str) -> dict[str, dict[str, str]]:
     """Return what the pipeline of a family says about each run: the fields that its training's dependencies are named after."""
-    fields = ("dataset", "supervision", "network", "objective", "training", "start")
+    fields = ("dataset", "supervision", "network", "objective", "training", "features", "start")
     return {
         name: {field: value for field in fields if (value := getattr(run, field)) is not None}
         for name, run in params.runs[family].items()

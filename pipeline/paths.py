@@ -105,6 +105,16 @@ def pretrained_weights(network: str) -> Path:
     return pretrained(network) / "encoder.safetensors"
 
 
+def features(name: str) -> Path:
+    """Return the folder of kept features of a frozen encoder, a file per split."""
+    return Path("data/features") / name
+
+
+def kept_features(name: str) -> Path:
+    """Return the features of the training pictures inside `features(name)`."""
+    return features(name) / "train.safetensors"
+
+
 def model(family: str, run: str) -> Path:
     """Return the folder of one trained run; one folder per repetition lies in it."""
     return Path("models") / family / run

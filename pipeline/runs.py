@@ -100,6 +100,11 @@ class Job:
         wanted = self.params.networks[self.run.network].weights is not None and self.start is None
         return paths.pretrained_weights(self.run.network) if wanted else None
 
+    @property
+    def features(self) -> Path | None:
+        """The kept features that its head is trained on; None: its encoder runs at every step."""
+        return None if self.run.features is None else paths.kept_features(self.run.features)
+
     def archive(self, split: str) -> PreparedArchive:
         """Open the pictures of a split as this run sees them."""
         return PreparedArchive(paths.prepared(self.run.dataset, split), **self.supervision.view)
@@ -133,7 +138,7 @@ class Job:
         if self.training.validate_every_epochs > 0:
             read.append(paths.prepared(self.run.dataset, "val"))
         read += sorted(paths.supervision(self.run.variant).glob("*"))
-        return read + [path for path in (self.pretrained, self.start) if path is not None]
+        return read + [path for path in (self.pretrained, self.features, self.start) if path is not None]
 
     def unfinished(self) -> Path:
         """Return the scratch folder of the repetition, named after a digest of settings, code and data."""
@@ -142,6 +147,9 @@ class Job:
             if path.suffix == ".zip":  # the directory of an archive holds a checksum of every member
                 with zipfile.ZipFile(path) as archive:
                     digest.update(repr([(info.filename, info.CRC) for info in archive.infolist()]).encode())
+            elif path == self.features:  # its header, of this length, says what it was made from
+                with path.open("rb") as file:
+                    digest.update(file.read(int.from_bytes(file.read(8), "little")))
             else:
                 digest.update(path.read_bytes())
         return paths.unfinished(self.family, self.name, self.repetition, digest.hexdigest()[:16])

@@ -50,6 +50,7 @@ stages:
         - data/settings/runs/{family}/${{key}}.json
         - data/supervision/${{item.dataset}}/${{item.supervision}}
         - models/pretrained/${{item.network}}
+{features}\
 {start}\
       outs:
         - models/{family}/${{key}}
@@ -218,6 +219,7 @@ def family_pipeline(params: Params, family: str) -> str:
         runs_file=paths.family_runs(family),
         code=_lines(sorted(reached_files("pipeline.stages.train", called))),
         runs="\n".join(f"      {name}: {_flow(fields)}" for name, fields in declared_runs(params, family).items()),
+        features="        - data/features/${item.features}\n" if any(run.features for run in runs) else "",
         start="        - models/${item.start}\n" if any(run.start for run in runs) else "",
         evaluation=_lines(evaluation),
         evaluation_params=_lines([*(["figures.headline"] if headline else []), *evaluation_params]),

@@ -13,15 +13,17 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from ruamel.yaml import YAML
 
 from pipeline import own, paths
 from pipeline.datasets.prepared import PreparedArchive
-from pipeline.params import read_yaml
+from pipeline.params import read_yaml, resolve
 from pipeline.predict import load_trained
-from pipeline.stages import evaluate, supervise, train, weights
+from pipeline.profile import put_profile
+from pipeline.stages import evaluate, features, supervise, train, weights
 
 REPOSITORY = Path(__file__).resolve().parent.parent
-STAGES = {"supervise": supervise, "weights": weights, "train": train, "evaluate": evaluate}
+STAGES = {"supervise": supervise, "weights": weights, "features": features, "train": train, "evaluate": evaluate}
 SMALL = ("--epochs", "1", "--batch-size", "2", "--image-size-px", "32")
 MODEL = "models/own/model"
 
@@ -128,26 +130,99 @@ def test_interrupted_stage_may_take_its_time_to_save(monkeypatch, tmp_path):
 
 
 def test_settings_end_in_the_models_own_params(run, stages, photos, tmp_path):
-    run(photos, "--network", "resnet101", "--objective", "size", *SMALL, "--learning-rate", "0.5")
+    chosen = ("--network", "resnet101", "--objective", "size", "--training", "size")
+    run(photos, *chosen, *SMALL, "--learning-rate", "0.5")
     made, base = read_yaml(tmp_path / "model/params.yaml"), read_yaml(REPOSITORY / "params.yaml")
     expected = {"epochs": 1, "batch_size": 2, "image_size_px": 32, "learning_rate": 0.5, "cache_images": False}
     assert made["training"]["own"] == base["training"]["size"] | expected
     run_made = read_yaml(tmp_path / "model" / paths.family_runs("own"))["runs"]["model"]
     assert (run_made["network"], run_made["objective"]) == ("resnet101", "size")
+    assert "features" not in run_made
+
+
+@pytest.mark.parametrize("profile", [None, "paper"])
+def test_settings_of_its_own_hold_in_every_profile(run, stages, photos, tmp_path, profile):
+    tree = YAML().load(REPOSITORY / "params.yaml")
+    own_settings = json.loads(json.dumps(tree["own"]))
+    if profile is not None:
+        put_profile(tree, profile)
+    with (tmp_path / "params.yaml").open("w") as file:
+        YAML().dump(tree, file)
+    run(photos)
+    made = resolve(read_yaml(tmp_path / "model/params.yaml"), {})
+    network, objective, training = made.networks["own"], made.objectives["own"], made.training["own"]
+    assert network.model_dump(include=set(own_settings["network"])) == own_settings["network"]
+    assert set(objective.terms) == set(own_settings["objective"])
+    assert (
+        objective.dense_crf.model_dump(include={"weight", "sigma_xy_px"}).items()
+        <= own_settings["objective"]["dense_crf"].items()
+    )
+    changed = {key: value for key, value in own_settings["training"].items() if key != "epochs"}
+    assert training == own.Training.model_validate({**changed, "epochs": training.epochs})
+
+
+@pytest.mark.parametrize(("shown", "epochs"), [(3, 10), (90, 30), (91, 31)])
+def test_fewer_photos_get_more_epochs(run, stages, photos, tmp_path, shown, epochs):
+    tree = YAML().load(REPOSITORY / "params.yaml")
+    tree["own"]["photos_shown"] = shown
+    tree["own"]["training"]["epochs"] = 10
+    with (tmp_path / "params.yaml").open("w") as file:
+        YAML().dump(tree, file)
+    run(photos)
+    assert read_yaml(tmp_path / "model/params.yaml")["training"]["own"]["epochs"] == epochs
+
+
+def test_features_that_are_there_are_not_computed_again(run, stages, photos, tmp_path, monkeypatch):
+    """The command was stopped while the head was trained."""
+
+    def stop_training(name, *arguments):
+        stages.append(name)
+        if name == "features":
+            place = Path("data/features/own/train.safetensors")
+            place.parent.mkdir(parents=True)
+            place.touch()
+        if name == "train":
+            raise SystemExit("stopped")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(own, "stage", stop_training)
+        with pytest.raises(SystemExit):
+            run(photos)
+    run(photos)
+    assert stages.count("features") == 1
+    assert not (tmp_path / "model/data/features/own").exists()
+
+
+def test_random_weights_are_said_to_be_useless(run, stages, photos, capsys):
+    run(photos, "--network", "mobilenet", "--training", "size", *SMALL)
+    assert "network 'mobilenet' started from random weights, so its masks will not be useful" in capsys.readouterr().out
+
+
+def test_pretrained_weights_are_not(run, stages, photos, capsys):
+    run(photos, *SMALL)
+    assert "random weights" not in capsys.readouterr().out
+
+
+def test_params_without_own_settings_say_where_they_are(refusal, photos, tmp_path):
+    tree = YAML().load(REPOSITORY / "params.yaml")
+    del tree["own"]
+    with (tmp_path / "params.yaml").open("w") as file:
+        YAML().dump(tree, file)
+    assert "params.yaml: has no section `own`; take it over" in refusal(photos)
 
 
 def test_finished_model_is_not_trained_again(run, stages, photos, capsys):
     run(photos, *SMALL)
-    assert stages == ["supervise", "weights", "train", "evaluate"]
+    assert stages == ["supervise", "weights", "features", "train", "evaluate"]
     run(photos, *SMALL)
-    assert len(stages) == 4
+    assert len(stages) == 5
     assert "mIoU 50.0% on 1 photos (background 60.0%, cat 40.0%)" in capsys.readouterr().out
 
 
 def test_without_masks_nothing_is_validated(run, stages, photos):
     shutil.rmtree(photos / "masks")
     run(photos)
-    assert stages == ["supervise", "weights", "train"]
+    assert stages == ["supervise", "weights", "features", "train"]
 
 
 @pytest.mark.parametrize("change", ["settings", "sizes", "photo"])

@@ -22,6 +22,7 @@ from pipeline.params import (
     ClassLabels,
     Dataset,
     DenseCrf,
+    Features,
     Network,
     Objective,
     ParamsError,
@@ -215,6 +216,7 @@ MODELS = (
     Barrier,
     ClassLabels,
     DenseCrf,
+    Features,
     Network,
     Objective,
     Potts,
@@ -279,6 +281,8 @@ def test_defaults_are_pinned():
         "Proposals.pairwise_weight": 100.0,
         "Proposals.epsilon": 0.944,
         "Proposals.weight": 1.0,
+        "Features.subset": None,
+        "Run.features": None,
         "Run.start": None,
         "Run.score_train": False,
         "Seeds.kind": "scribbles",
@@ -330,7 +334,7 @@ def test_defaults_are_pinned():
 
 
 def test_family_with_and_without_start_is_rejected(load):
-    with pytest.raises(ParamsError, match="either all runs have a start or none"):
+    with pytest.raises(ParamsError, match="either all runs have `start` or none"):
         load(changed("runs", "seeds", "runs", "more", value={"supervision": "voc-scribbles-100", "start": "seeds/pce-len100"}))
 
 

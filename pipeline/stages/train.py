@@ -23,13 +23,15 @@ from tqdm import tqdm
 from pipeline import parallel, paths
 from pipeline.datasets.attach import AttachedImages
 from pipeline.datasets.base import DatasetError
+from pipeline.datasets.prepared import PreparedArchive
 from pipeline.datasets.transforms import Draw, Jitter, RandomCrop, WholeImage
 from pipeline.errors import clear_errors
 from pipeline.evaluation.accuracy import accuracy
 from pipeline.evaluation.predict import predict_logits
 from pipeline.evaluation.score import score
+from pipeline.features import KeptFeatures
 from pipeline.files import write_atomically, write_csv, write_json
-from pipeline.networks.base import Network
+from pipeline.networks.base import Network, SegmentationNetwork
 from pipeline.params import Params, ParamsError, Supervision, load_params
 from pipeline.runs import Job
 from pipeline.stages.device import select_device
@@ -50,9 +52,8 @@ def make_draw(supervision: Supervision) -> Draw:
     return partial(rasterize, width_px=width_px, click_width_px=width_px)
 
 
-def make_dataset(job: Job) -> AttachedImages:
-    """Join the training pictures with the run's supervision."""
-    archive = job.archive("train")
+def make_dataset(job: Job, archive: PreparedArchive, features: KeptFeatures | None) -> AttachedImages:
+    """Join the training pictures with the run's supervision and its kept features."""
     variant, supervision = job.run.variant, job.supervision
     training, augmentation = job.training, job.training.augmentation
     jitter = Jitter(flip=augmentation.flip, color=augmentation.color_jitter)
@@ -79,6 +80,7 @@ def make_dataset(job: Job) -> AttachedImages:
         scribbles=read_scribbles(paths.seeds(variant)) if strokes else None,
         rasters={"seeds": RasterArchive(paths.seed_regions(variant))} if regions else None,
         vectors=vectors,
+        features=features,
         cache=training.cache_images,
     )
 
@@ -156,9 +158,12 @@ def make_refresh(job: Job, dataset: AttachedImages, scratch: Path, device: torch
 def run_repetition(job: Job, folder: Path, device: torch.device, *, show_progress: bool = True) -> None:
     """Train one repetition and leave its weights and history in `folder`, which appears when all is there."""
     seed = derive_seed(job.params.seed, job.repetition, job.run.dataset, "first stage" if job.start is None else "second stage")
-    dataset = make_dataset(job)
-    training = job.training
-    network = make_network(job, dataset.archive.num_classes, seed).to(device)
+    archive, training = job.archive("train"), job.training
+    network = make_network(job, archive.num_classes, seed).to(device)
+    features = None
+    if job.features is not None:
+        features = KeptFeatures(job.features, cast(SegmentationNetwork, network), training.image_size_px)
+    dataset = make_dataset(job, archive, features)
     parallel.share_statistics(network, device)
     cast(Any, network).to(memory_format=torch.channels_last)
     scratch = folder.with_name(f"{folder.name}.unfinished")

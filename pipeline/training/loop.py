@@ -33,6 +33,8 @@ from pipeline.training.objectives import Batch, Objective
 from pipeline.training.schedule import make_optimizer, make_scheduler
 from pipeline.training.seeding import BatchPlan, derive_seed
 
+PACE_STEPS = 5
+"""After so many steps a long training says how long it will take."""
 CHECKPOINT_EVERY_S = 60.0
 """A killed run loses at most this much work, plus one step."""
 
@@ -156,7 +158,8 @@ def train(
     if checkpoint is not None and checkpoint.exists():
         state = _restore(checkpoint, parts, device)
     plan = replace(plan, start_step=state.step, rank=parallel.rank(), shares=parallel.world_size())
-    started = last_saved = time.monotonic() - state.seconds
+    begun = time.monotonic()
+    started = last_saved = begun - state.seconds
     forward = parallel.share_gradients(network, device)
 
     def save() -> None:
@@ -179,6 +182,8 @@ def train(
                 state.sums[name] = state.sums.get(name, 0.0) + value
             bar.update(settings.batch_size)
             bar.set_postfix(loss=f"{values['loss']:.3f}", refresh=False)
+            if show_progress and plan.rank == 0 and state.step == plan.start_step + PACE_STEPS:
+                _say_time(label, plan.total_steps - state.step, (time.monotonic() - begun) / PACE_STEPS)
             if state.step % plan.steps_per_epoch == 0:
                 _check_weights(network, state.step, label)
                 _finish_epoch(state, plan, optimizer, network, settings, validate)
@@ -370,6 +375,13 @@ def _restore(path: Path, parts: Mapping[str, Any], device: torch.device) -> Stat
     for name, part in parts.items():
         part.load_state_dict(saved[name])
     return State(**saved["state"])
+
+
+def _say_time(label: str, steps: int, step_s: float) -> None:
+    """Say how long the steps that are left will take, unless they are done soon."""
+    if (left_s := steps * step_s) > 20:
+        took = f"{left_s / 60:.0f} minutes" if left_s > 100 else f"{left_s:.0f} s"
+        tqdm.write(f"{label}: {steps} steps are left, about {took} at this pace")
 
 
 @contextmanager
