@@ -1,0 +1,148 @@
+"""What kept features save on a CPU: `python -m pipeline.bench.features`.
+
+Three ways to train the network of `own` in params.yaml, one optimisation step each, with cross-entropy on full masks: on kept
+features, read from their file at every step; with the frozen encoder run at every step; and with the encoder trained too (its
+batch normalisation frozen). And what features cost, beside timm's own forward of the same encoder on the same pictures.
+
+All in one process, in turn, in processor time of one thread. Pictures are procedural, weights random: neither changes times.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import timm
+import torch
+from numpy.typing import NDArray
+
+from pipeline.bench.steps import make_batch
+from pipeline.errors import clear_errors
+from pipeline.features import KeptFeatures, write_features
+from pipeline.networks import build_network
+from pipeline.networks.base import SegmentationNetwork
+from pipeline.params import load_params
+from pipeline.training.loop import take_step
+from pipeline.training.objectives import Batch, Objective
+from pipeline.training.schedule import make_optimizer
+
+TIMM = "tf_efficientnet_lite0"
+"""timm's name of the encoder of `own`."""
+ENCODER = "efficientnet_lite0"
+
+
+class Pictures:
+    """A batch as a split."""
+
+    def __init__(self, batch: Batch) -> None:
+        self.ids = [str(number) for number in range(len(batch["image"]))]
+        self._images = (batch["image"] * 255).byte().permute(0, 2, 3, 1).numpy()
+
+    def image(self, image_id: str) -> NDArray[np.uint8]:
+        """Return a picture (H, W, 3)."""
+        return cast("NDArray[np.uint8]", self._images[int(image_id)])
+
+
+def training_steps(settings: dict[str, Any], batch: Batch, folder: Path) -> dict[str, Callable[[], object]]:
+    """Return a function for each way to train that takes one step.
+
+    Args:
+        settings: a network with a frozen encoder, as in params.yaml.
+        batch: square pictures with masks.
+        folder: for the file of kept features.
+    """
+    classes, size_px = batch["size_targets"].shape[1], batch["image"].shape[-1]
+    ways = {
+        "kept features": settings,
+        "encoder at every step": settings,
+        "encoder trained": {**settings, "freeze_encoder": False, "freeze_batch_norm": True},
+    }
+    steps: dict[str, Callable[[], object]] = {}
+    for name, way in ways.items():
+        torch.manual_seed(0)
+        network = cast(SegmentationNetwork, build_network(way, classes))
+        cast(Any, network).to(memory_format=torch.channels_last)
+        rates = {"learning_rate": 1e-3, "head_lr_factor": 1.0, "momentum": 0.9, "weight_decay": 0.01}
+        optimizer = make_optimizer(network, optimizer="adamw", **cast(Any, rates))
+        kept: KeptFeatures | None = None
+        if name == "kept features":
+            pictures = Pictures(batch)
+            path = folder / "train.safetensors"
+            write_features(path, network.eval(), pictures, size_px=size_px)
+            kept = KeptFeatures(path, network, size_px)
+        network.train()
+
+        def step(
+            network: SegmentationNetwork = network,
+            optimizer: torch.optim.Optimizer = optimizer,
+            kept: KeptFeatures | None = kept,
+            name: str = name,
+        ) -> None:
+            shown = dict(batch)
+            if kept is not None:
+                rows = [kept.read(str(number), mirrored=False) for number in range(len(batch["image"]))]
+                shown["features"] = [torch.stack(maps) for maps in zip(*rows)]
+            take_step(network, network, Objective({"masks": 1.0}), optimizer, shown, "float32", torch.device("cpu"), 0, name)
+
+        steps[name] = step
+    return steps
+
+
+def forwards(settings: dict[str, Any], batch: Batch) -> dict[str, Callable[[], object]]:
+    """Return a function for the features of a batch and one for timm's forward."""
+    network = cast(SegmentationNetwork, build_network(settings, 2).eval())
+    plain = timm.create_model(TIMM, pretrained=False).eval()
+    for one in (network, plain):
+        cast(Any, one).to(memory_format=torch.channels_last)
+    images = batch["image"].contiguous(memory_format=torch.channels_last)
+    return {"features": lambda: network.features(images), f"timm {TIMM}": lambda: plain(images)}
+
+
+def seconds(cases: dict[str, Callable[[], object]], repeats: int) -> dict[str, float]:
+    """Return the median processor time of each case, all timed in turn after a first round that does not count."""
+    times: dict[str, list[float]] = {name: [] for name in cases}
+    for turn in range(repeats + 1):
+        for name, work in cases.items():
+            begun = time.process_time()
+            work()
+            if turn:
+                times[name].append(time.process_time() - begun)
+    return {name: statistics.median(values) for name, values in times.items()}
+
+
+def table(found: dict[str, float], images: int) -> str:
+    """Return lines of images per second and ratio to the last case."""
+    *_, last = found
+    lines = [f"{name:<28}{images / value:>10.1f} img/s{found[last] / value:>8.2f}x" for name, value in found.items()]
+    return "\n".join(lines)
+
+
+def main() -> None:
+    """Run the benchmark."""
+    parser = argparse.ArgumentParser(
+        prog="python -m pipeline.bench.features", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--batch", type=int, default=16, help="pictures of a step (default: 16)")
+    parser.add_argument("--size-px", type=int, default=256, help="their side (default: 256)")
+    parser.add_argument("--repeats", type=int, default=7, help="turns, of which the median counts (default: 7)")
+    arguments = parser.parse_args()
+    with clear_errors():
+        own = load_params().own.network
+        if own.encoder != ENCODER:
+            raise ValueError(f"own.network.encoder: timm's {TIMM} is the peer of {ENCODER}, got {own.encoder}")
+        torch.set_num_threads(1)
+        batch = make_batch(arguments.batch, arguments.size_px, 3)
+        with tempfile.TemporaryDirectory() as folder:
+            print(table(seconds(training_steps(own.model_dump(), batch, Path(folder)), arguments.repeats), arguments.batch))
+        with torch.inference_mode():
+            print(table(seconds(forwards(own.model_dump(), batch), arguments.repeats), arguments.batch))
+
+
+if __name__ == "__main__":
+    main()
