@@ -573,9 +573,7 @@ def run_items(items: Sequence[Item], call: Call, out: Path, budget_s: float) -> 
     """
     begin = time.monotonic()
     outcomes = [Outcome(item) for item in items]
-    context = multiprocessing.get_context("fork")  # no GPU was touched here, and libraries are imported once
-    for library in ("numba", "segmentation_models_pytorch", "timm"):
-        importlib.import_module(library)
+    context = multiprocessing.get_context("fork")  # quick, as libraries are there, and safe, as no GPU was touched
     collect(outcomes, call, out, begin)
     for part, share in ENDS.items():
         waiting = [one for one in outcomes if one.item.part == part]
@@ -669,6 +667,8 @@ def main() -> None:
             print(f"{gpu_tables.record(arguments.record)} is written, and docs/cost.md and README.md with it; look and commit")
             return
         os.environ.setdefault("PYTORCH_NVML_BASED_CUDA_CHECK", "1")  # the driver must not be woken before processes fork
+        for library in ("numba", "segmentation_models_pytorch", "timm"):  # slow, and every process inherits them
+            importlib.import_module(library)
         out = arguments.out.resolve()
         out.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix="gpu-call-") as scratch:
