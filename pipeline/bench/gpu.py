@@ -375,7 +375,8 @@ def time_loader(call: Call) -> None:
     for side_px in dict.fromkeys((call.size.side_px, first.image_size_px)):
         training = first.model_copy(update={"image_size_px": side_px, "cache_images": False})
         changed = params.model_copy(update={"training": {**params.training, "first": training}})
-        dataset = make_dataset(Job(pack.FAMILY, "full", changed))
+        job = Job(pack.FAMILY, "full", changed)
+        dataset = make_dataset(job, job.archive("train"), None)
         plan = BatchPlan(len(dataset), first.batch_size, max(1, 3200 // len(dataset)) if call.device != "cpu" else 1, 0)
         loader: DataLoader[Any] = make_loader(dataset, workers, False, plan)
         turns = iter(loader)
