@@ -252,8 +252,8 @@ def command_there(pack: Path) -> str:
     """Return what to run on the other machine, in the root of the repository there."""
     return (
         f"python3 -m pip install -q --no-index --no-deps --no-compile --no-cache-dir --find-links {pack}/wheels "
-        f"--target /tmp/site {pack}/wheels/*.whl; "
-        f'PYTHONPATH=/tmp/site:. PYTHONUNBUFFERED=1 python3 -m pipeline.bench.gpu --pack {pack} --out "$OUT" --budget 540'
+        f"--target .scratch/site {pack}/wheels/*.whl; "
+        f'PYTHONPATH=.scratch/site:. PYTHONUNBUFFERED=1 python3 -m pipeline.bench.gpu --pack {pack} --out "$OUT" --budget 540'
     )
 
 
