@@ -313,6 +313,8 @@ class Potts(Section):
     """Factor of the mean over pairs."""
     sigma_rgb: Positive | None = None
     """Bandwidth of the contrast affinity on 0-255 colours. null: each image's own mean contrast."""
+    entropy_weight: NonNegative = 0.0
+    """eta of Eq. 4: factor of the mean entropy of pixels without a seed. 0: none, as in the published baselines."""
 
 
 class Proposals(Section):

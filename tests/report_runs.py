@@ -134,8 +134,12 @@ FAMILIES = {
     },
     "scribble_resnet_potts": {
         **{
-            f"{name}-12": {"method": method, "training": "potts"}
-            for name, method in (("densecrf", "gd_dn"), ("nonlocalcrf", "gd_sn"), ("gridcrf", "hard_nn"))
+            f"{name}-12": {"method": method, "training": training}
+            for name, method, training in (
+                ("densecrf", "gd_dn", "potts"),
+                ("nonlocalcrf", "gd_sn", "potts-gd"),
+                ("gridcrf", "hard_nn", "potts"),
+            )
         },
         "q-12": soft("q", training="potts"),
         "cd-12": soft("cd", training="potts"),

@@ -24,7 +24,7 @@ from pipeline.networks import build_network
 from pipeline.solver import Edges, Problem, solve
 from pipeline.solver.descent import start_logits
 from pipeline.solver.fast import Level, descend_adaptively, fused_kernel_works, torch_adam
-from pipeline.solver.pace import rates
+from pipeline.solver.pace import Schedule, rates
 from pipeline.training.loop import take_step
 from pipeline.training.objectives import Objective
 from pipeline.training.schedule import make_optimizer
@@ -147,8 +147,9 @@ def test_triton_descends_as_torch(cross_entropy, relaxation, neighborhood):
     level = Level(problem.log_probs, problem.seeds, problem.pairwise_scale(), problem.edges.offsets, problem.unary_scale, names)
     start = start_logits(problem.log_probs, problem.seeds)
     plain, fused = start.clone(), start.clone()
-    expected, _ = descend_adaptively(torch_adam(level, plain), rates(2, 0.3), 1e-2, 0.0)
-    found, _ = descend_adaptively(FusedAdam(level, fused), rates(2, 0.3), 1e-2, 0.0)
+    schedule = Schedule(rates(2, 0.3), 1e-2)
+    expected, _ = descend_adaptively(torch_adam(level, plain), schedule)
+    found, _ = descend_adaptively(FusedAdam(level, fused), schedule)
     torch.testing.assert_close(found, expected, rtol=1e-4, atol=0)
     torch.testing.assert_close(fused.softmax(1), plain.softmax(1), rtol=0, atol=2e-3)
 

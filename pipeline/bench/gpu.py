@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import argparse
 import csv
+import importlib
 import json
 import multiprocessing
 import os
@@ -299,7 +300,10 @@ def time_solvers(call: Call) -> None:
     device, size = select_device(call.device), call.size
     pictures = solver.read_pictures(None, None, min(size.batch, DISTINCT), size.side_px)
     indices = [number % len(pictures) for number in range(size.batch)]
-    one = solver.Picture("batch", *(torch.cat([pictures[index][part] for index in indices]).to(device) for part in (1, 2, 3)))
+    log_probs, seeds, affinity = (
+        torch.cat([getattr(pictures[index], part) for index in indices]).to(device) for part in ("log_probs", "seeds", "affinity")
+    )
+    one = solver.Picture("batch", log_probs, seeds, affinity)
     about = {"batch": size.batch, "px": size.side_px, "classes": one.log_probs.shape[1]}
     for relaxation in ("cd", "q"):
         problem, energy = one.problem("cce", relaxation), f"P_{relaxation.upper()}"
@@ -398,7 +402,7 @@ class Shape(NamedTuple):
     """What the runs of one network share: everything that a batch depends on."""
 
     network: str
-    count: int
+    pictures: int
     side_px: int
     classes: int
     precision: str
@@ -419,7 +423,7 @@ def pairs_of(params: Params, size: Size) -> dict[Shape, list[str]]:
 
 def name_of(shape: Shape) -> str:
     """Return the name of an item."""
-    return f"pairs-{shape.network}-{shape.count}x{shape.side_px}x{shape.classes}"
+    return f"pairs-{shape.network}-{shape.pictures}x{shape.side_px}x{shape.classes}"
 
 
 def try_pairs(shape: Shape, names: Sequence[str], call: Call) -> None:
@@ -430,7 +434,7 @@ def try_pairs(shape: Shape, names: Sequence[str], call: Call) -> None:
     """
     device = select_device(call.device)
     params = steps.read_params(call.size.profile)
-    batch = call.batch(shape.count, shape.side_px, shape.classes)
+    batch = call.batch(shape.pictures, shape.side_px, shape.classes)
     precision = shape.precision if device.type == "cuda" else "float32"
     trainee = steps.make_trainee(params, shape.network, batch, device, precision=precision, learn=2)
     reference_ms = 1000 * timed(device, lambda: trainee.step(trainee.reference()), min(call.size.repeats, 5))
@@ -491,7 +495,8 @@ def train_chain(names: Sequence[str], seed: int, call: Call) -> None:
     params = load_params()
     with parallel.process_group(select_device(call.device)) as device:
         for name in names:
-            job = Job(*name.split("/"), params, seed)
+            family, _, run = name.partition("/")
+            job = Job(family, run, params, seed)
             folder = paths.weights(job.family, job.name, seed).parent
             folder.parent.mkdir(parents=True, exist_ok=True)
             shutil.rmtree(folder, ignore_errors=True)
@@ -569,7 +574,7 @@ def run_items(items: Sequence[Item], call: Call, out: Path, budget_s: float) -> 
     """
     begin = time.monotonic()
     outcomes = [Outcome(item) for item in items]
-    context = multiprocessing.get_context("fork")  # libraries are imported once, and no process here has touched the GPU
+    context = multiprocessing.get_context("fork")  # quick, as libraries are there, and safe, as no GPU was touched
     collect(outcomes, call, out, begin)
     for part, share in ENDS.items():
         waiting = [one for one in outcomes if one.item.part == part]
@@ -663,6 +668,8 @@ def main() -> None:
             print(f"{gpu_tables.record(arguments.record)} is written, and docs/cost.md and README.md with it; look and commit")
             return
         os.environ.setdefault("PYTORCH_NVML_BASED_CUDA_CHECK", "1")  # the driver must not be woken before processes fork
+        for library in ("numba", "segmentation_models_pytorch", "timm"):  # slow, and every process inherits them
+            importlib.import_module(library)
         out = arguments.out.resolve()
         out.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix="gpu-call-") as scratch:

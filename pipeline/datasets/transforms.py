@@ -2,7 +2,7 @@
 
 Two policies. `WholeImage` resizes the whole picture: the only one that keeps size targets true. `RandomCrop` scales at
 random, pads and crops, as in the scribble literature. Seeds are poly-lines until here: they are scaled first and drawn
-afterwards, so that thin strokes survive (FACTS U12). Each sample brings its own seed: the result does not depend on
+afterwards, so that thin strokes survive (U12 in docs/choices.md). Each sample brings its own seed: the result does not depend on
 workers or order.
 """
 

@@ -52,7 +52,7 @@ def class_sizes(labels: np.ndarray, num_classes: int, void: Literal["exclude", "
 
 
 def mean_size_targets(sizes: np.ndarray) -> np.ndarray:
-    """Return one size target for all images with the same classes: each class at its average size ([SIZE] Fig. 6, FACTS U15).
+    """Return one size target for all images with the same classes: each class at its average size ([SIZE] Fig. 6, U15).
 
     A class has the average of its sizes over the images that contain it; the background has what the present classes leave,
     and all of an image without any.

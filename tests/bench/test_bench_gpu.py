@@ -34,7 +34,7 @@ def rows(folder, table):
 def run(tmp_path):
     """Return a function that runs items for a budget and gives how each ended, by name, and the folder of results."""
 
-    def start(items, budget=20.0, at_once=2):
+    def start(items, budget=60.0, at_once=2):
         work, out = tmp_path / "work", tmp_path / "out"
         work.mkdir()
         call = gpu.Call(gpu.TOY._replace(at_once=at_once), "cpu", None, work)

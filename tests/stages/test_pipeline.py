@@ -62,7 +62,7 @@ def shrink(folder):
     with path.open("w") as file:
         yaml.dump(tree, file)
     for family in (folder / paths.EXPERIMENTS).iterdir():
-        if family.name not in KEPT:
+        if family.is_dir() and family.name not in KEPT:
             shutil.rmtree(family)
     subprocess.run([sys.executable, "-m", "pipeline.wiring"], cwd=folder, check=True)
     artefacts = yaml.load((folder / "reports/dvc.yaml").read_text())
@@ -163,6 +163,7 @@ STAGES = {
     "report": None,
     "weights": "mobilenet",
     "panels": "a-fig2",
+    "settings": None,
     "supervise": "voc",
     "train": "size_noise/full",
     "evaluate": "seeds",

@@ -23,7 +23,7 @@ LABELING = {
     "labels": "soft",
 }
 BARRIER = {"object_min": 0.1, "object_max": 0.6, "weight": 2.0}
-POTTS = {"relaxation": "bl", "neighborhood": "grid8", "weight": 10.0, "sigma_rgb": None}
+POTTS = {"relaxation": "bl", "neighborhood": "grid8", "weight": 10.0, "sigma_rgb": None, "entropy_weight": 0.0}
 PROPOSALS = {"every_epochs": 5, "unary_weight": 0.05, "pairwise_weight": 100.0, "epsilon": 0.6, "weight": 1.0}
 TERMS = {
     "masks": 1.0,
@@ -221,3 +221,13 @@ def test_dense_neighbourhood_gives_other_pseudo_labels(logits, batch):
     dense = Objective({"self_labeling": settings})(logits, batch)[0]
     assert torch.isfinite(dense)
     assert not torch.isclose(nearest, dense)
+
+
+def test_the_potts_loss_has_the_entropy_term_of_eq_4(logits, batch):
+    def value(**changes):
+        return Objective({"potts": {**POTTS, **changes}})(logits, batch)[0].item()
+
+    probs = logits.detach().softmax(1)
+    free = batch["valid"] & (batch["seeds"] == VOID)
+    expected = -(probs * probs.log()).sum(1)[free].mean().item()
+    assert value(entropy_weight=0.3) - value() == pytest.approx(0.3 * expected, rel=1e-5)

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 
 from pipeline import paths
 from pipeline.report.artifact import Artifact, Data
-from pipeline.report.curves import dots_handles
+from pipeline.report.curves import dots_handles, strike
 from pipeline.report.labeling_cost import LABEL_KINDS, VOC_STATISTICS, labeling_seconds, read_statistics
 from pipeline.report.points import MIOU_LABEL, TRAINED, number_columns, sources, table_rows
 from pipeline.report.runs import COMPARISON, Where, wheres
@@ -100,6 +100,8 @@ def draw(frame: pd.DataFrame, _: Data) -> Figure:
             axes.errorbar(
                 row["seconds_ours"], row["ours_percent"], yerr=spread, fmt=look.marker, color=look.color, markersize=5, capsize=2
             )
+            if row["failed"]:
+                strike(axes, [row["seconds_ours"]], [row["ours_percent"]])
         seconds = f"{row['series']}, {row['seconds_voc']:.0f} s"
         if pd.notna(row["published_percent"]) or pd.notna(row["ours_percent"]):
             handles += axes.plot([], [], look.marker, color=look.color, label=seconds)

@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from pipeline.report.artifact import Artifact, Data
+from pipeline.report.curves import strike
 from pipeline.report.points import MIOU_LABEL, table_rows
 from pipeline.report.runs import COMPARISON, Where
 from pipeline.report.style import BLACK, BLUE, GREEN, TEXT_WIDTH_IN, VERMILION, new_figure
@@ -65,6 +66,8 @@ def draw(frame: pd.DataFrame, _: Data) -> Figure:
         axes.barh(
             places, bars[f"{name}_percent"], height=0.9, color=colors, xerr=spread, error_kw={"linewidth": 0.8, "capsize": 2}
         )
+        struck = [(place, value) for place, value, failed in zip(places, bars[f"{name}_percent"], bars["failed"]) if failed]
+        strike(axes, [value for _, value in struck], [place for place, _ in struck])
         axes.axvline(full[f"{name}_percent"], color=GREEN)
         axes.set_xlabel(label)
         axes.set_xlim(left=0)

@@ -41,8 +41,8 @@ def compute(data: Data) -> pd.DataFrame:
     Returns:
         One row per point: series, method, split (validation or training), noise_default (the noise is `noise.sigma`), sigma,
         mre_percent (analytic; full masks get the ends of the axis), mre_all_percent and mre_foreground_percent (realised),
-        mIoU_percent, mIoU_std_percent, mIoU_best_percent (best epoch; empty if not tracked) and seeds. A method of which nothing
-        was trained is absent.
+        mIoU_percent, mIoU_std_percent, mIoU_best_percent (best epoch; empty if not tracked), seeds and failed. A method of which
+        nothing was trained is absent.
 
     Raises:
         ValueError: a value is missing, no size-target run is there, runs differ in data set, network or profile, or a noise level
@@ -89,6 +89,7 @@ def _row(runs: Runs, point: _Point, split: str, mre_percent: float) -> dict[str,
         "mIoU_std_percent": numbers["ours_std_percent"],
         "mIoU_best_percent": numbers["ours_best_percent"],
         "seeds": numbers["seeds"],
+        "failed": numbers["failed"],
     }
 
 

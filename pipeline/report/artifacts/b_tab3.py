@@ -11,6 +11,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from pipeline.report.artifact import Artifact, Data
+from pipeline.report.curves import strike
 from pipeline.report.points import LENGTH_LABEL, METRIC, MIOU_LABEL, pivoted
 from pipeline.report.runs import COMPARISON, Where
 from pipeline.report.style import RELAXATION_STYLE, TEXT_WIDTH_IN, new_figure
@@ -73,6 +74,9 @@ def draw(frame: pd.DataFrame, _: Data) -> Figure:
                 capsize=2,
                 label=style.label if title == "ours" else None,
             )
+            if title == "ours":
+                struck = curve[curve["failed"].astype(bool)]
+                strike(axes, struck["length_ratio"], struck["ours_percent"])
         axes.set(xlabel=LENGTH_LABEL, ylabel=MIOU_LABEL, title=title)
     figure.legend(loc="outside right center", handlelength=3.0)
     return figure

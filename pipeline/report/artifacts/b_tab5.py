@@ -55,7 +55,7 @@ ROWS = {
         POTTS, "GridCRF loss", "V3+", "12", "SL hard", "NN", _TWO_STAGES.but(method="hard_nn", training="potts")
     ),
     "NonlocalCRF loss (V3+, batch 12)": Row(
-        POTTS, "NonlocalCRF loss", "V3+", "12", "GD", "SN", _TWO_STAGES.but(method="gd_sn", training="potts")
+        POTTS, "NonlocalCRF loss", "V3+", "12", "GD", "SN", _TWO_STAGES.but(method="gd_sn", training="potts-gd")
     ),
     "H_CCE+P_Q (V3+, batch 12)": Row(
         POTTS, "H_CCE+P_Q", "V3+", "12", "SL soft", "NN", _TWO_STAGES.but(relaxation="q", training="potts")

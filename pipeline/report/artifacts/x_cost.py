@@ -16,6 +16,7 @@ from matplotlib.lines import Line2D
 
 from pipeline import paths
 from pipeline.report.artifact import Artifact, Data
+from pipeline.report.curves import strike
 from pipeline.report.labeling_cost import SECONDS_PER_TAG, VOC_STATISTICS, LabelStatistics, labeling_seconds, read_statistics
 from pipeline.report.points import MIOU_LABEL, TRAINED, number_columns, sources, table_rows
 from pipeline.report.runs import COMPARISON, NAN, Where, wheres
@@ -119,6 +120,8 @@ def draw(frame: pd.DataFrame, _: Data) -> Figure:
             spread = row["ours_std_percent"] if pd.notna(row["ours_std_percent"]) else None
             place = (row["seconds_ours"], row["ours_percent"])
             axes.errorbar(*place, yerr=spread, fmt=look.marker, color=look.color, markersize=5, capsize=2)
+            if row["failed"]:
+                strike(axes, [place[0]], [place[1]])
     seconds = shown[["seconds_voc", "seconds_ours"]].to_numpy()
     axes.set_xscale("log")
     axes.set_xticks([10, 20, 50, 100, 200, 500], ["10", "20", "50", "100", "200", "500"])

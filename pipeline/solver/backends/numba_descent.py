@@ -520,8 +520,8 @@ def descend(
     images = Image(_flat(image.log_probs, 2), _flat(image.probs, 2), _flat(image.scale, 1), edges)
     codes = (int(Relaxation[names[1]]), int(CrossEntropy[names[0]]))
     memories = (np.float32(MOMENTUM), np.float32(SQUARE_MEMORY), np.float32(schedule.smallest))
-    rest = (PATIENCE, float(schedule.tolerance), schedule.least, float(schedule.falling))
-    steps = Steps(np.array(schedule.lengths, np.float32), *memories, *rest)
+    lengths = np.array(schedule.lengths, np.float32)
+    steps = Steps(lengths, *memories, PATIENCE, float(schedule.tolerance), schedule.least, float(schedule.falling))
     _descend_all(_flat(logits, 2), _flat(labels, 2), images, shifts, codes, steps, FLOORS, found)
     return labels, found.energies[:, : found.taken.max() + 1].T, found.resting
 
