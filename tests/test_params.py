@@ -276,6 +276,7 @@ def test_defaults_are_pinned():
         "Potts.neighborhood": "grid8",
         "Potts.weight": 100.0,
         "Potts.sigma_rgb": None,
+        "Potts.entropy_weight": 0.0,
         "Proposals.every_epochs": 5,
         "Proposals.unary_weight": 0.05,
         "Proposals.pairwise_weight": 100.0,

@@ -120,9 +120,9 @@ def variants(terms: Mapping[str, Any], *fast: Mapping[str, Any]) -> dict[str, di
         labeling = terms["self_labeling"]
         others: Iterable[Mapping[str, Any]] = (*SOLVERS, *fast)
         if labeling["neighborhood"] == "dense":
-            others = ({**SOLVERS[0], "kind": "dense"},)
+            others = tuple({**solver, "kind": "dense"} for solver in SOLVERS[:1])
         elif (labeling["cross_entropy"], labeling["relaxation"]) == ("quadratic", "q"):
-            others = (SOLVERS[0], {"kind": "conjugate_gradient"})  # in place of the fast one
+            others = (*SOLVERS[:1], {"kind": "conjugate_gradient"})  # in place of the fast one
         for solver in others:
             other = {**terms, "self_labeling": {**terms["self_labeling"], "solver": dict(solver)}}
             found.setdefault(solver_label(other), other)

@@ -546,7 +546,7 @@ def test_both_tasks_are_linked(begin):
     ada.draw((100, 100), (200, 100))
     assert len(tool.strokes()) == 1
     ada.page.get_by_role("link", name="Sizes").click()
-    assert ada.page.is_visible("#tags")
+    ada.page.wait_for_selector("#tags", state="visible")
     ada.page.goto(tool.address)
     ada.page.get_by_label("Your name").fill("Ada")
     ada.page.get_by_role("button", name="Draw scribbles").click()

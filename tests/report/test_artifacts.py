@@ -8,7 +8,7 @@ import pytest
 from report_runs import changed, make_artifact, make_data, names, percent, without
 
 from pipeline import paths
-from pipeline.params import read_yaml
+from pipeline.params import load_params
 from pipeline.report.artifact import Artifact
 from pipeline.report.artifacts import IDS, load
 from pipeline.report.html import GROUPS
@@ -341,7 +341,7 @@ def crosses(figure):
 
 @pytest.mark.parametrize("name", IDS)
 def test_runs_behind_an_artifact_are_in_the_settings(name):
-    families = read_yaml(REPOSITORY / paths.PARAMS)["runs"]
+    families = load_params(REPOSITORY / paths.PARAMS, REPOSITORY / paths.EXPERIMENTS).runs
     artifact = load(name)
     for where in (*artifact.runs, *artifact.made_from):
         assert where.family in families

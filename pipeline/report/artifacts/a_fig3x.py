@@ -103,7 +103,7 @@ ARTIFACT = Artifact(
     paper="Reverse KL tends to the trivial solution, all background; barriers on tags are weaker than size targets.",
     look_for="The background share of reverse KL against that of forward KL.",
     runs=tuple(RUNS.values()),
-    places=("section 1.3", "section 2"),
+    places=("section 1.2", "section 1.3", "section 2"),
     compute=compute,
     draw=draw,
 )
