@@ -22,7 +22,7 @@ def batch():
 @pytest.fixture(scope="module")
 def rows(batch):
     """Every objective, with solvers that stop at once."""
-    quick = {name: solver.model_copy(update={"steps": 1}) for name, solver in PARAMS.solver.items()}
+    quick = {name: one.model_copy(update={"steps": one.steps and 1}) for name, one in PARAMS.solver.items()}
     params = PARAMS.model_copy(update={"solver": quick})
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(steps, "SOLVERS", ())
