@@ -3,7 +3,9 @@
 from hypothesis import strategies as st
 
 NUMBERS = st.one_of(
-    st.integers(-(10**6), 10**6), st.floats(allow_subnormal=False), st.sampled_from([10**400, -(10**30), 1e308, 5e-324, float("inf"), float("nan")])
+    st.integers(-(10**6), 10**6),
+    st.floats(allow_subnormal=False),
+    st.sampled_from([10**400, -(10**30), 1e308, 5e-324, float("inf"), float("nan")]),
 )
 NAMES = st.one_of(
     st.text(max_size=12),

@@ -221,7 +221,7 @@ class PaperClaims:
         data.runs.require(every, ["profile"])
         frame = pd.DataFrame([self._row(claim, levels, data) for claim, levels in asked])
         if len(frame):
-            seen = zip(frame["verdict"], frame["n"], holm(frame["p_for"]), holm(frame["p_against"]), strict=True)
+            seen = zip(frame["verdict"], frame["n"], holm(frame["p_for"].tolist()), holm(frame["p_against"].tolist()), strict=True)
             frame["corrected"] = [
                 verdict if math.isnan(p_for) else verdict_of(n, p_for, p_against) for verdict, n, p_for, p_against in seen
             ]

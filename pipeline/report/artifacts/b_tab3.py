@@ -76,7 +76,7 @@ def draw(frame: pd.DataFrame, _: Data) -> Figure:
             )
             if title == "ours":
                 struck = curve[curve["failed"].astype(bool)]
-                strike(axes, struck["length_ratio"], struck["ours_percent"])
+                strike(axes, struck["length_ratio"].tolist(), struck["ours_percent"].tolist())
         axes.set(xlabel=LENGTH_LABEL, ylabel=MIOU_LABEL, title=title)
     figure.legend(loc="outside right center", handlelength=3.0)
     return figure
