@@ -221,9 +221,10 @@ class PaperClaims:
         data.runs.require(every, ["profile"])
         frame = pd.DataFrame([self._row(claim, levels, data) for claim, levels in asked])
         if len(frame):
-            seen = zip(frame["verdict"], frame["n"], holm(frame["p_for"].tolist()), holm(frame["p_against"].tolist()), strict=True)
+            p_for, p_against = (holm(frame[name].tolist()) for name in ("p_for", "p_against"))
+            seen = zip(frame["verdict"], frame["n"], p_for, p_against, strict=True)
             frame["corrected"] = [
-                verdict if math.isnan(p_for) else verdict_of(n, p_for, p_against) for verdict, n, p_for, p_against in seen
+                verdict if math.isnan(above) else verdict_of(n, above, below) for verdict, n, above, below in seen
             ]
         return frame
 
