@@ -10,7 +10,12 @@ import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any, NamedTuple
+from typing import IO, TYPE_CHECKING, Any, NamedTuple, TypeVar
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+
+Form = TypeVar("Form", bound="BaseModel")
 
 
 @contextmanager
@@ -65,6 +70,24 @@ def read_json(path: Path, remedy: str) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise ValueError(f"{path}: expected a JSON object, got {type(content).__name__}; {remedy}")
     return content
+
+
+def read_form(path: Path, form: type[Form], remedy: str) -> Form:
+    """Return what a JSON file says, checked by a model of pydantic; `remedy` ends the message of every error.
+
+    Raises:
+        OSError: it cannot be read.
+        ValueError: it is no JSON, or not what the model asks for: names file and field.
+    """
+    from pydantic import ValidationError  # here, as much that reads files needs no models
+
+    content = read_json(path, remedy)
+    try:
+        return form.model_validate(content)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        place, told = ".".join(map(str, first["loc"])), first["msg"].removeprefix("Value error, ")
+        raise ValueError(": ".join(filter(None, [str(path), place, told])) + f"; {remedy}") from None
 
 
 def write_csv(path: Path, rows: Iterable[Mapping[str, object]]) -> None:
