@@ -297,6 +297,9 @@ def find_pictures(place: Path, out: Path) -> Found:
             if path.suffix.lower() not in suffixes:
                 found.others.append(path)
                 continue
+            if not path.is_file():
+                found.misnamed.append(f"{str(inner)!a}: is a link to nothing, or no ordinary file; restore it or take it away")
+                continue
         try:
             named.append((_name_of(inner), path))
         except DatasetError as error:

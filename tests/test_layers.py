@@ -26,7 +26,7 @@ MAY_IMPORT = {
     "errors": set(),
     "expand": set(),
     "params": {"files", "paths", "checks", "expand", "networks"},
-    "runs": {"paths", "params", "datasets", "networks", "training"},
+    "runs": {"files", "paths", "params", "datasets", "networks", "training"},
     "parallel": set(),
     "losses": {"conventions"},
     "metrics": {"conventions"},
@@ -37,7 +37,7 @@ MAY_IMPORT = {
     "datasets": {"conventions", "files"},
     "features": {"files", "datasets", "networks"},
     "training": {"conventions", "files", "parallel", "losses", "crf", "solver", "networks"},
-    "evaluation": {"conventions", "parallel", "metrics"},
+    "evaluation": {"conventions", "files", "parallel", "metrics"},
     "report": {"conventions", "files", "paths", "losses", "metrics", "datasets"},
 }
 """Layer -> other layers it may import. Stages and command-line tools may import everything."""

@@ -392,10 +392,9 @@ def test_a_missing_run_names_the_remedy():
 
 def test_exponents_keep_their_form_and_everything_else_its_place_when_dvc_changes_a_value(tmp_path):
     """`dvc exp run -S` rewrites the whole file; what it changes besides the value is a difference that nobody made."""
-    from dvc.utils.serialize import modify_yaml
+    from dvc.utils.hydra import apply_overrides
 
     before = (REPOSITORY / "params.yaml").read_text()
     (tmp_path / "params.yaml").write_text(before)
-    with modify_yaml(tmp_path / "params.yaml") as tree:
-        tree["noise"]["sigma"] = 0.2
+    apply_overrides(tmp_path / "params.yaml", ["noise.sigma=0.2"])
     assert (tmp_path / "params.yaml").read_text() == before.replace("sigma: 0.1003", "sigma: 0.2")

@@ -24,7 +24,7 @@ from pipeline.datasets.prepared import PreparedArchive
 from pipeline.errors import clear_errors
 from pipeline.evaluation.accuracy import accuracy
 from pipeline.evaluation.score import score
-from pipeline.files import read_table, write_atomically, write_csv, write_json
+from pipeline.files import read_table, write_csv, write_json
 from pipeline.params import Params, load_params
 from pipeline.runs import Trained
 from pipeline.stages.common import stage_arguments
@@ -256,10 +256,7 @@ def write_confusions(family: str, headline: list[str], confusions: Confusions) -
     """Write the confusion matrices of the runs of `headline` that belong to the family; only the header if none does."""
     named = [name.partition("/")[2] for name in headline if name.partition("/")[0] == family]
     rows = [row for name in named if name in confusions for row in confusion_rows(f"{family}/{name}", *confusions[name])]
-    if rows:
-        write_csv(paths.confusion(family), rows)
-    else:
-        write_atomically(paths.confusion(family), (",".join(CONFUSION_COLUMNS) + "\n").encode())
+    write_csv(paths.confusion(family), rows, CONFUSION_COLUMNS)
 
 
 def gather_curves(family: str, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
