@@ -32,6 +32,7 @@ from pipeline.datasets.prepared import PreparedArchive, write_prepared
 from pipeline.errors import clear_errors
 from pipeline.files import read_json, write_atomically, write_json
 from pipeline.params import Network, Own, Params, ParamsError, Training, read_yaml, resolve
+from pipeline.stages.summary import read_scores
 
 NAME = "own"
 RUN = f"{NAME}/model"
@@ -203,9 +204,9 @@ def prepare(dataset: Folder, split: str, *, keep: bool) -> bool:
 
 def scores() -> str:
     """Return the line that says how well the model did on the photos with masks."""
-    found = json.loads(paths.metrics(*RUN.split("/")).read_text(encoding="utf-8"))["repetitions"][0]["val"]
-    per_class = ", ".join(f"{name} {value:.1%}" for name, value in found["IoU"].items() if value is not None)
-    return f"validation: mIoU {found['mIoU']:.1%} on {found['images']} photos ({per_class})"
+    found = read_scores(RUN)[0]
+    per_class = ", ".join(f"{name} {value:.1%}" for name, value in found.IoU.items() if value is not None)
+    return f"validation: mIoU {found.mIoU:.1%} on {found.images} photos ({per_class})"
 
 
 def parse_arguments() -> argparse.Namespace:

@@ -85,7 +85,8 @@ def put_profile(tree: MutableMapping[str, Any], name: str) -> None:
 def dump(tree: Any) -> bytes:
     """Return the text of params.yaml in the form that `dvc exp run -S` leaves it in, so that only changed values differ.
 
-    DVC breaks what is longer than 80 columns. So what fits stands on one line, and everything else has a line for each key.
+    DVC breaks what is longer than 80 columns. So what fits stands on one line, and everything else has a line for each key. And
+    it makes all lists anew, which then have a line for each item, unless they stand inside a mapping on one line.
     """
     yaml = YAML()
     yaml.default_flow_style = False
@@ -102,7 +103,9 @@ def _arrange(yaml: YAML, tree: Any, depth: int) -> None:
         for _, _, comment, _ in (entry for entry in tree.ca.items.values() if entry[2] is not None):
             comment.start_mark.column = 0  # one space before it, however long the line is
         for key, value in tree.items():
-            if isinstance(value, CommentedMap | CommentedSeq):
+            if isinstance(value, CommentedSeq):
+                value.fa.set_block_style()
+            elif isinstance(value, CommentedMap):
                 fits = not _commented(value) and _length(yaml, key, value) + 2 * (depth + 1) <= WIDTH
                 value.fa.set_flow_style() if fits else value.fa.set_block_style()
                 if not fits:

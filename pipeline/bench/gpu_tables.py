@@ -11,7 +11,6 @@ import re
 import statistics
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
 
 from pipeline import paths
 from pipeline.bench import estimate
@@ -159,8 +158,3 @@ def write_pages(root: Path = Path()) -> None:
     for path, block in blocks(root).items():
         before, _, behind = split((root / path).read_text(encoding="utf-8"), path)
         write_atomically(root / path, f"{before}{OPENING}\n{block}\n{CLOSING}{behind}".encode())
-
-
-def pages(root: Path = Path()) -> dict[Path, Any]:
-    """Return what stands between the marks now."""
-    return {path: split((root / path).read_text(encoding="utf-8"), path)[1] for path in blocks(root)}

@@ -22,7 +22,6 @@ import csv
 import io
 import json
 import os
-import tempfile
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -43,6 +42,7 @@ from pipeline.datasets.base import (
     scribbles_from_json,
     scribbles_to_json,
 )
+from pipeline.files import atomic_file
 
 FORMAT = 2
 """Number of the form described above; archives of another form are refused."""
@@ -82,24 +82,16 @@ def write_prepared(
         DatasetError: a broken or missing file (named), an unknown class, or no image left.
     """
     selection = select_classes(dataset, classes, images, f"{dataset.root}: {dataset.name}")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
-    try:
-        with os.fdopen(handle, "wb") as file, zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
-            writer = _Writer(archive, dataset, selection)
-            for image_id in dataset.ids(split):
-                if limit is not None and len(writer.rows) >= limit:
-                    break
-                writer.add(image_id)
-            if not writer.rows:
-                wanted = "" if classes is None else f" with a pixel of {', '.join(classes)}"
-                raise DatasetError(f"{dataset.root}: split {split} has no image{wanted}; check `classes` of the data set")
-            counts = writer.finish(split)
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
-    finally:
-        Path(temporary).unlink(missing_ok=True)
-    return counts
+    with atomic_file(path) as file, zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
+        writer = _Writer(archive, dataset, selection)
+        for image_id in dataset.ids(split):
+            if limit is not None and len(writer.rows) >= limit:
+                break
+            writer.add(image_id)
+        if not writer.rows:
+            wanted = "" if classes is None else f" with a pixel of {', '.join(classes)}"
+            raise DatasetError(f"{dataset.root}: split {split} has no image{wanted}; check `classes` of the data set")
+        return writer.finish(split)
 
 
 class Selection(NamedTuple):

@@ -1,6 +1,6 @@
-"""Stage `panels@ARTEFACT`: predictions of three runs on the same validation images, for a qualitative figure.
+"""Stage `panels@ARTIFACT`: predictions of three runs on the same validation images, for a qualitative figure.
 
-Writes models/panels/ARTEFACT.npz: ids, class_names, palette, runs, profile, device, seed, and for image i image_i (H, W, 3),
+Writes models/panels/ARTIFACT.npz: ids, class_names, palette, runs, profile, device, seed, and for image i image_i (H, W, 3),
 labels_i (H, W) and prediction_R_i (H, W) of run R, all uint8 at the image's own size.
 """
 
@@ -30,15 +30,15 @@ def first_with_objects(archive: PreparedArchive, count: int) -> list[str]:
 
 def main() -> None:
     """Run the stage."""
-    artefact = stage_arguments(__doc__, artefact="key of `figures.panels` in params.yaml").artefact
+    artifact = stage_arguments(__doc__, artifact="key of `figures.panels` in params.yaml").artifact
     with clear_errors(DatasetError):
         params = load_params()
-        spec = lookup(params.figures.panels, artefact, "figures.panels")
+        spec = lookup(params.figures.panels, artifact, "figures.panels")
         device = select_device(params.device)
         trained = [Trained.of(*run.split("/")) for run in spec.runs]
         views = [(one.dataset, one.subset) for one in trained]
         if any(view != views[0] for view in views):
-            raise ValueError(f"figures.panels.{artefact}.runs: expected runs of one data set and subset, got {views}")
+            raise ValueError(f"figures.panels.{artifact}.runs: expected runs of one data set and subset, got {views}")
         archive = trained[0].archive("val")
         ids = first_with_objects(archive, spec.count) if spec.ids is None else spec.ids
         content: dict[str, Any] = {
@@ -61,7 +61,7 @@ def main() -> None:
                 content[f"prediction_{number}_{index}"] = logits.argmax(0).to(device="cpu").numpy().astype(np.uint8)
         packed = io.BytesIO()
         np.savez_compressed(packed, **content)
-        write_atomically(paths.panels(artefact), packed.getvalue())
+        write_atomically(paths.panels(artifact), packed.getvalue())
 
 
 if __name__ == "__main__":

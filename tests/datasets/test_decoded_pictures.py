@@ -70,3 +70,10 @@ def test_change_in_a_linked_folder_changes_the_digest(tmp_path):
     before = fingerprint(tmp_path / "near")
     os.utime(tmp_path / "far/a", ns=(1, 1))
     assert fingerprint(tmp_path / "near") != before
+
+
+def test_a_picture_beyond_what_is_read_says_how_large_it_may_be(monkeypatch):
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1_000_000)
+    content = encoded(Image.new("L", (2000, 1001)))
+    with pytest.raises(DatasetError, match=r"aerial\.png: has more than the 2 million pixels that are read; make it smaller"):
+        decode_photo(content, "aerial.png")
