@@ -74,12 +74,12 @@ def mean_size_targets(sizes: np.ndarray) -> np.ndarray:
 
 
 def write_size_targets(path: Path, ids: Sequence[str], sizes: np.ndarray, class_names: Sequence[str]) -> None:
-    """Write size targets as CSV: header image_id and the class names, then one line per image.
+    """Write size targets as CSV: header image_id and the class names, then one line per image, empty where none is given.
 
     Args:
         path: file to write.
         ids: N image ids.
-        sizes: (N, C) >= 0, rows sum to 1.
+        sizes: (N, C) >= 0, rows sum to 1, or to 0 for an image without a size target.
         class_names: C names.
 
     Raises:
@@ -90,7 +90,7 @@ def write_size_targets(path: Path, ids: Sequence[str], sizes: np.ndarray, class_
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["image_id", *class_names])
-    writer.writerows([image_id, *(f"{value:.12g}" for value in row)] for image_id, row in zip(ids, sizes))
+    writer.writerows([image_id, *(f"{value:.12g}" if row.any() else "" for value in row)] for image_id, row in zip(ids, sizes))
     write_atomically(path, text.getvalue().encode())
 
 
@@ -105,7 +105,7 @@ def read_size_targets(
         known_ids: the images that may occur. None: any.
 
     Returns:
-        (class names, {image id: (C,) float64}).
+        (class names, {image id: (C,) float64}); zeros for an image whose line is empty: it has no size target.
 
     Raises:
         ValueError: names the file, the line, what is wrong and what to do.
@@ -133,6 +133,8 @@ def read_size_targets(
 
 def _parse_sizes(cells: Sequence[str], names: Sequence[str], where: str) -> np.ndarray:
     values = []
+    if not any(cells):
+        return np.zeros(len(cells))
     for name, cell in zip(names, cells):
         try:
             value = float(cell)
