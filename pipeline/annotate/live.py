@@ -104,6 +104,7 @@ class Live:
         self._labels: dict[str, bytes] = {}
         self._uncertainty: dict[str, float] = {}
         self._learnt = (0, 0)
+        self._stopping = False
         if automatic:
             self._start()
 
@@ -135,6 +136,7 @@ class Live:
             if self._told.state == "busy":
                 return
             lesson = self._lesson(self._told.number + 1, shown)
+            self._stopping = False
             self._told = Told(lesson.number, "Training ...", "busy")
             self._start().send(lesson)
 
@@ -150,6 +152,7 @@ class Live:
         """Stop a training after its current step; predictions stay those of before."""
         with self._guard:
             if self._told.state == "busy" and self._process is not None and self._process.pid is not None:
+                self._stopping = True
                 os.kill(self._process.pid, signal.SIGINT)
 
     def close(self) -> None:
@@ -204,9 +207,8 @@ class Live:
                 with self._guard:
                     if process is self._process and self._told.state == "busy":
                         text = f"Training failed: its process ended with status {process.exitcode}."
-                        stopped = process.exitcode == 0
                         number = self._told.number
-                        self._told = Told(number, STOPPED, "idle") if stopped else Told(number, text, "failed")
+                        self._told = Told(number, STOPPED, "idle") if self._stopping else Told(number, text, "failed")
                 return
             with self._guard:
                 self._labels.update(told.labels)
