@@ -23,6 +23,10 @@ def _references(params: Params) -> Iterator[tuple[str, str, str]]:
     for key, objective in params.objectives.items():
         if objective.self_labeling is not None:
             yield f"objectives.{key}.self_labeling.solver", objective.self_labeling.solver, "solver"
+    for key, stages in (("sizes", params.own.sizes), ("seeds", params.own.seeds)):
+        for number, stage in enumerate(stages):
+            if stage.objective.self_labeling is not None:
+                yield f"own.{key}.{number}.objective.self_labeling.solver", stage.objective.self_labeling.solver, "solver"
     figures = params.figures
     yield "figures.panel_objective", figures.panel_objective, "objectives"
     yield "figures.panel_dense_objective", figures.panel_dense_objective, "objectives"

@@ -114,7 +114,8 @@ class SizeTargets(Section):
     """Size targets of the training images."""
 
     source: Literal["exact", "given", "mean", "annotations"] = "exact"
-    """`exact`: from masks, corrupted by `mre`; `given`: the set's own table of sizes, else masks (`kind: folder`); `mean`: each
+    """`exact`: from masks, corrupted by `mre`; `given`: the set's own table of sizes, else masks (`kind: folder`; beside seeds
+    that are `given`, an image may have neither); `mean`: each
     class's average size over training images that contain it ([SIZE] Fig. 6); `annotations`: a file of the annotation tool."""
     mre: Annotated[float, Field(ge=0, le=1.6)] | None = None
     """Analytic mean relative error as a fraction ([SIZE] Eq. 16). null: noise.sigma."""
@@ -137,10 +138,11 @@ class SizeTargets(Section):
 class Seeds(Section):
     """Pixels with a label: strokes, clicks, or regions."""
 
-    kind: Literal["scribbles", "clicks", "drawn", "erosion", "blocks"] = "scribbles"
+    kind: Literal["scribbles", "clicks", "drawn", "given", "erosion", "blocks"] = "scribbles"
     """`scribbles`: the set's own, or generated from its masks where it has none; `clicks`: the set's own points;
-    `drawn`: the set's own scribbles as pictures; `erosion`: eroded objects, background unlabelled ([SIZE] section 3.6);
-    `blocks`: eroded regions of all classes ([SSL] Table 6)."""
+    `drawn`: the set's own scribbles as pictures; `given`: every pixel whose class the set knows, in each image by mask, scribbles
+    or clicks; `erosion`: eroded objects, background unlabelled ([SIZE] section 3.6); `blocks`: eroded regions of all classes
+    ([SSL] Table 6)."""
     length_ratio: Fraction = 1.0
     """Central fraction of each stroke that is kept; 0 keeps one point (a click)."""
     width_px: Count = 3
@@ -534,17 +536,28 @@ class Figures(Section):
     """Qualitative figures by artifact."""
 
 
+class OwnStage(Section):
+    """One training of `python -m pipeline.own`, from the weights of the one before."""
+
+    objective: Objective
+    """Its loss; no `terms` are added, and those that need sizes are left out where no photo has any."""
+    photos_shown: Count
+    """How many photos are shown at least, counted anew in every epoch: fewer photos get more epochs."""
+    rate_factor: Positive = 1.0
+    """Its learning rate relative to that of `training`."""
+
+
 class Own(Section):
     """Settings of `python -m pipeline.own`, whatever the profile."""
 
     network: Network
     """The network."""
-    objective: Objective
-    """Its loss; no `terms` are added."""
     training: Training
-    """Its optimisation; no `base` is added. Fewer photos get more epochs, see `photos_shown`."""
-    photos_shown: Count
-    """How many photos are shown at least, counted anew in every epoch."""
+    """Its optimisation in every stage; no `base` is added."""
+    sizes: Annotated[list[OwnStage], Field(min_length=1)]
+    """Stages for photos with sizes alone."""
+    seeds: Annotated[list[OwnStage], Field(min_length=1)]
+    """Stages where some pixels are known: by scribbles, clicks or masks."""
 
 
 class Params(Section):

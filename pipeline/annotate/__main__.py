@@ -18,6 +18,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pipeline import paths
+from pipeline.annotate.live import Live
 from pipeline.annotate.pictures import ArchivePictures, FolderPictures, Pictures
 from pipeline.annotate.session import Project
 from pipeline.annotate.store import AnnotationStore, StrokeStore
@@ -37,6 +38,9 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
     )
     add_source_arguments(parser)
     parser.add_argument("--task", choices=TASKS, default="sizes", help="what is annotated (default: sizes)")
+    parser.add_argument(
+        "--live", action="store_true", help="train while people draw, from the start and after each picture, not at a press alone"
+    )
     parser.add_argument("--out", type=Path, required=True, metavar="CSV", help="annotation file; made, or continued")
     parser.add_argument("--no-feedback", action="store_true", help="keep exact sizes for the page of results, also where known")
     parser.add_argument("--host", default="127.0.0.1", help="address to bind; other than this machine's needs the printed token")
@@ -159,8 +163,11 @@ def main() -> None:
         for log in logs:
             for note in check_file(log, class_names, pictures.ids):
                 print(f"note: {note}", flush=True)
+        if arguments.live and strokes is None:
+            raise ValueError("--live: predictions are shown to those who draw; start the tool with --task scribbles or both")
         asks_sizes = arguments.task != "scribbles"
-        project = Project(pictures, store, class_names, not arguments.no_feedback, strokes, asks_sizes)
+        network = None if strokes is None else Live(pictures, class_names, store, strokes, automatic=arguments.live)
+        project = Project(pictures, store, class_names, not arguments.no_feedback, strokes, asks_sizes, network)
         serve(project, arguments)
     except (DatasetError, ValueError, OSError) as error:
         raise SystemExit(f"error: {error}") from None

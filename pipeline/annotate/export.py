@@ -35,7 +35,7 @@ from pipeline.targets.annotations import (
     standing,
 )
 from pipeline.targets.sizes import write_size_targets
-from pipeline.targets.strokes import Draw, check_strokes, draw_seeds, read_strokes, to_scribbles
+from pipeline.targets.strokes import Draw, check_strokes, draw_seeds, read_strokes, strokes_by_image, to_scribbles
 from pipeline.targets.strokes import standing as strokes_standing
 
 
@@ -151,6 +151,7 @@ def export_scribbles(arguments: argparse.Namespace, pictures: Pictures, class_na
         done = [drawing for drawing in drawings.values() if drawing.complete]
         pace = f", {np.mean([drawing.seconds for drawing in done]):.1f} s per picture" if done else ""
         print(f"{name}: {sum(len(drawing.strokes) for drawing in done)} strokes on {len(done)} pictures{pace}")
+    drawn_on = strokes_by_image(rows)
     disputed: list[str] = []
     for folder, suffix in ((arguments.scribbles, ".png"), (arguments.xml, ".xml")):
         if folder is None:
@@ -158,8 +159,8 @@ def export_scribbles(arguments: argparse.Namespace, pictures: Pictures, class_na
         written = 0
         for image_id in marks:
             path = folder / f"{image_id}{suffix}"
-            drawn = [drawings[image_id].strokes for drawings in people.values() if image_id in drawings]
-            if not any(drawn):
+            drawn = drawn_on.get(image_id, [])
+            if not drawn:
                 if path.exists():
                     print(f"note: {path} is there, but nothing is drawn on {image_id} any more; remove it")
                 continue

@@ -8,7 +8,7 @@ from typing import Any, Literal
 from flask import Blueprint, Response, abort, jsonify, make_response, render_template, request
 from PIL import Image
 
-from pipeline.annotate.app import Skipped, served
+from pipeline.annotate.app import Given, Skipped, served
 from pipeline.annotate.pictures import render
 from pipeline.annotate.scribbles import ScribbleSession
 from pipeline.annotate.session import check_annotator
@@ -31,6 +31,12 @@ class Rubbed(Skipped):
     """Strokes that were erased."""
 
     strokes: Erased
+
+
+class Wanted(Given):
+    """A picture whose prediction is wanted."""
+
+    image: str
 
 
 class Turned(Skipped):
@@ -105,7 +111,10 @@ def start() -> Any:
 @scribble_page.get("/api/scribbles/picture")
 def picture() -> Any:
     """Return what stands about a picture."""
-    return jsonify(_place(session(request.args.get("annotator")), request.args.get("image", "")))
+    current, image_id = session(request.args.get("annotator")), request.args.get("image", "")
+    if current.project.predictions is not None:
+        current.project.predictions.done(image_id)
+    return jsonify(_place(current, image_id))
 
 
 @scribble_page.post("/api/scribbles/draw")
@@ -132,6 +141,30 @@ def act() -> Any:
     return _changed(current, given.image, current.act(given.image, given.do, given.seconds))
 
 
+@scribble_page.post("/api/scribbles/train")
+def train() -> Any:
+    """Begin to train on all that is given."""
+    given = Wanted.model_validate_json(request.get_data())
+    current = session(given.annotator)
+    current.train(given.image)
+    return jsonify(_around(current, given.image))
+
+
+@scribble_page.post("/api/scribbles/stop")
+def stop() -> Any:
+    """Stop training."""
+    given = Wanted.model_validate_json(request.get_data())
+    current = session(given.annotator)
+    current.stop_training()
+    return jsonify(_around(current, given.image))
+
+
+@scribble_page.get("/api/scribbles/live")
+def live() -> Any:
+    """Return what the network is doing."""
+    return jsonify(_around(session(request.args.get("annotator")), request.args.get("image")))
+
+
 def _changed(current: ScribbleSession, image_id: str, changed: dict[str, object]) -> Any:
     return jsonify(changed=changed, **_around(current, image_id))
 
@@ -144,4 +177,5 @@ def _place(current: ScribbleSession, image_id: str | None) -> dict[str, Any]:
 def _around(current: ScribbleSession, image_id: str | None) -> dict[str, Any]:
     network = current.project.predictions
     version = network.version if network is not None else 0
-    return {"next": current.after(image_id), "progress": current.progress(), "prediction": version}
+    live = network.status() if network is not None else None
+    return {"next": current.after(image_id), "progress": current.progress(), "prediction": version, "live": live}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pipeline.annotate.session import Project, Queue
+from pipeline.annotate.session import Predictions, Project, Queue
 from pipeline.datasets.base import DatasetError, upright_size
 from pipeline.targets.annotations import BACKGROUND, fingerprint
 from pipeline.targets.strokes import Draw, Drawing, Erase, Stroke, Turn
@@ -93,6 +93,28 @@ class ScribbleSession(Queue[Drawing]):
         with self._strokes.transaction():
             self._strokes.append([Turn(do=do, timestamp=self._strokes.timestamp(), **common)])
             return _state(self._strokes.answer(self.annotator, image_id))
+
+    def train(self, image_id: str) -> None:
+        """Have the network learn all that is given; the prediction of this picture is wanted first.
+
+        Raises:
+            ValueError: unknown picture, nothing is given yet, or nothing is trained here.
+        """
+        self._index(image_id)
+        self._network().train(image_id)
+
+    def stop_training(self) -> None:
+        """Have the network stop.
+
+        Raises:
+            ValueError: nothing is trained here.
+        """
+        self._network().stop()
+
+    def _network(self) -> Predictions:
+        if self.project.predictions is None:
+            raise ValueError("nothing is trained here")
+        return self.project.predictions
 
     def _common(self, image_id: str, seconds: float) -> dict[str, Any]:
         self._index(image_id)

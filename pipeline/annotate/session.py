@@ -62,16 +62,32 @@ class Project:
 
 
 class Predictions(Protocol):
-    """Masks that a network predicts while people draw."""
+    """A network that learns from what is given while people draw, and the masks that it predicts. Nothing here waits for it."""
 
     version: int
-    """Grows with each new network; 0 before the first."""
+    """Grows with each new prediction of any picture; 0 before the first."""
 
     def labels(self, image_id: str) -> np.ndarray | None:
         """Return (h, w) uint8 class indices or `VOID` at any size with the picture's aspect, or None if there are none yet."""
 
     def order(self, ids: Sequence[str]) -> Sequence[str]:
         """Return the pictures in the order in which they should be asked, such as the most uncertain first."""
+
+    def train(self, shown: str | None = None) -> None:
+        """Begin to learn all that is given; the prediction of the picture `shown` is wanted first.
+
+        Raises:
+            ValueError: nothing is given yet.
+        """
+
+    def stop(self) -> None:
+        """Stop learning."""
+
+    def done(self, shown: str | None) -> None:
+        """Take note that somebody has done a picture and goes on to `shown`."""
+
+    def status(self) -> dict[str, str]:
+        """Return `state`, one of busy, looking, idle and failed (see `pipeline.annotate.live.Told`), and `text` for people."""
 
 
 def check_annotator(name: object) -> str:
@@ -95,10 +111,11 @@ class Queue(Generic[State]):
         project: what is annotated.
         annotator: a name that passed `check_annotator`.
         log: file of the task.
-        ids: all pictures, in the order in which they are asked. None: that of the project.
+        ids: all pictures, the one that is wanted most first. None: in the order of the project, beginning where one is.
     """
 
     def __init__(self, project: Project, annotator: str, log: Log[Any, State], ids: Sequence[str] | None = None) -> None:
+        self._ranked = ids is not None
         self.project = project
         self.annotator = annotator
         self._log = log
@@ -127,11 +144,15 @@ class Queue(Generic[State]):
     def after(self, image_id: str | None) -> str | None:
         """Return the next unfinished picture after `image_id` (from the start if None), going round; None when all are done.
 
-        Pictures put off are taken up again when nothing else is left.
+        Pictures put off are taken up again when nothing else is left. Where pictures are ranked, the next one is the first that
+        is not `image_id`.
         """
         answers = self._answers()
         start = 0 if image_id is None else self._index(image_id) + 1
-        queue = [one for one in (*self._ids[start:], *self._ids[:start]) if one not in answers or not answers[one].complete]
+        queue = [*self._ids[start:], *self._ids[:start]]
+        if self._ranked:
+            queue = sorted(self._ids, key=lambda one: one == image_id)
+        queue = [one for one in queue if one not in answers or not answers[one].complete]
         fresh = next((one for one in queue if one not in answers or not answers[one].skipped), None)
         return fresh if fresh is not None else next(iter(queue), None)
 

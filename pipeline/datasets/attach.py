@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.conventions import VOID
 from pipeline.datasets.base import DatasetError, Scribble
 from pipeline.datasets.prepared import PreparedArchive
 
@@ -53,7 +54,7 @@ class AttachedImages:
         archive: prepared pictures and masks.
         transform: from a decoded picture and its annotation to tensors.
         masks: attach ground-truth masks.
-        scribbles: image id -> strokes, or None.
+        scribbles: image id -> strokes, or None; drawn where a raster `seeds` says nothing.
         rasters: name -> image id -> (H, W) class index or `VOID`: seeds that are regions, or proposals.
         vectors: name -> image id -> (C,): size targets, tags, soft class labels.
         features: kept features of a frozen encoder.
@@ -116,10 +117,9 @@ class AttachedImages:
         for image_id in self.archive.ids if ids is None else ids:
             picture = self.archive.image(image_id)
             size = (picture.shape[1], picture.shape[0])
-            if self.scribbles is not None:
-                yield image_id, picture, draw(self.scribbles[image_id], size, size)
-            else:
-                yield image_id, picture, self.rasters["seeds"][image_id]
+            regions = self.rasters["seeds"][image_id] if "seeds" in self.rasters else np.full(size[::-1], VOID, np.uint8)
+            strokes = regions if self.scribbles is None else draw(self.scribbles[image_id], size, size)
+            yield image_id, picture, np.where(regions == VOID, strokes, regions)
 
     def _check(self, name: str, given: Container[str]) -> None:
         missing = [image_id for image_id in self.archive.ids if image_id not in given]

@@ -81,14 +81,14 @@ class WholeImage:
         """Do what is the same each time a picture is shown, and return the function of a seed that does the rest.
 
         The sample it returns: image (3, S, S), valid (S, S), each raster (S, S) and, where scribbles are given, seeds (S, S),
-        where features are given, those of the picture as it is shown.
+        where features are given, those of the picture as it is shown. Of seeds that are regions and strokes, regions win.
         """
         size = (self.size_px, self.size_px)
         fixed = {"image": resize_image(image, size), "valid": torch.ones(size, dtype=torch.bool)}
         fixed.update({name: _nearest(raster, size) for name, raster in rasters.items()})
         if scribbles is not None:
             drawn = self.draw(scribbles, (image.shape[1], image.shape[0]), size)
-            fixed["seeds"] = torch.from_numpy(drawn.astype(np.int64))
+            fixed["seeds"] = _filled(fixed.get("seeds"), drawn)
 
         def vary(seed: int) -> Sample:
             generator = torch.Generator().manual_seed(seed)
@@ -155,7 +155,8 @@ class RandomCrop:
                     Scribble(stroke.class_index, tuple((x - left, y - top) for x, y in stroke.points)) for stroke in scribbles
                 ]
                 drawn = self.draw(shifted, (width, height), (scaled[1], scaled[0]))
-                sample["seeds"] = self._padded(torch.from_numpy(drawn.astype(np.int64)), VOID)
+                regions = _nearest(rasters["seeds"][window], scaled) if "seeds" in rasters else None
+                sample["seeds"] = self._padded(_filled(regions, drawn), VOID)
             return _mirror(sample) if self.jitter.flips(generator) else sample
 
         return vary
@@ -183,6 +184,12 @@ def resize_image(image: NDArray[np.uint8], size: tuple[int, int]) -> Tensor:
 def _nearest(labels: NDArray[np.uint8], size: tuple[int, int]) -> Tensor:
     tensor = torch.from_numpy(np.require(labels, requirements=["C", "W"]))[None, None]
     return interpolate(tensor, size=size, mode="nearest-exact")[0, 0].to(torch.int64)
+
+
+def _filled(regions: Tensor | None, drawn: NDArray[np.uint8]) -> Tensor:
+    """Return seeds (h, w): those of regions and, where these say nothing, strokes."""
+    strokes = torch.from_numpy(drawn.astype(np.int64))
+    return strokes if regions is None else torch.where(regions == VOID, strokes, regions)
 
 
 def _mirror(sample: Sample) -> Sample:

@@ -68,16 +68,19 @@ class Truth:
         return strokes, True
 
 
-def make_sizes(truth: Truth, variant: str, spec: SizeTargets, sigma: float, seed: int) -> dict[str, Any]:
-    """Write size targets and return what was realised.
+def make_sizes(
+    truth: Truth, variant: str, spec: SizeTargets, sigma: float, seed: int, *, optional: bool = False
+) -> dict[str, Any]:
+    """Write size targets and return what was realised; `optional` as in `given_sizes`.
 
     All noisy variants of a seed share one draw of the noise, scaled by sigma, so that curves over sigma differ by it alone.
     """
     archive = truth.archive
     summary: dict[str, Any] = {"source": spec.source}
     if spec.source == "given":
-        write_size_targets(paths.size_targets(variant), archive.ids, given_sizes(truth, variant), archive.class_names)
-        return summary
+        sizes = given_sizes(truth, variant, optional=optional)
+        write_size_targets(paths.size_targets(variant), archive.ids, sizes, archive.class_names)
+        return summary | {"given": int(sizes.any(1).sum())}
     exact = truth.sizes
     if spec.source == "mean":
         sizes = mean_size_targets(exact)
@@ -95,21 +98,31 @@ def make_sizes(truth: Truth, variant: str, spec: SizeTargets, sigma: float, seed
     }
 
 
-def given_sizes(truth: Truth, variant: str) -> np.ndarray:
+def given_sizes(truth: Truth, variant: str, *, optional: bool = False) -> np.ndarray:
     """Return the sizes that stand beside the images, (N, C); those of the mask where an image has no line.
 
+    Args:
+        truth: the images.
+        variant: stands in errors.
+        optional: something else is given as well, so that an image may have neither: its row is zeros.
+
     Raises:
-        DatasetError: an image has neither.
+        DatasetError: an image has neither, and must.
     """
     given = truth.archive.sizes() or {}
     rows = []
     for image_id in truth.archive.ids:
         labels = truth.labels(image_id) if image_id not in given else None
-        if labels is not None and (labels == VOID).all():
+        if labels is None:
+            rows.append(given[image_id])
+        elif (labels != VOID).any():
+            rows.append(class_sizes(labels, truth.archive.num_classes))
+        elif optional:
+            rows.append(np.zeros(truth.archive.num_classes))
+        else:
             raise DatasetError(
                 f"supervision {variant}: image {image_id} has neither sizes nor a mask; add a line to sizes.csv or leave it out"
             )
-        rows.append(given[image_id] if labels is None else class_sizes(labels, truth.archive.num_classes))
     return np.stack(rows)
 
 
@@ -238,6 +251,36 @@ def make_regions(truth: Truth, variant: str, spec: Seeds) -> dict[str, Any]:
     return {"annotated": counts["labelled"] / counts["total"], "generated": spec.kind != "drawn", **ratio}
 
 
+def make_given(truth: Truth, variant: str, spec: Seeds) -> dict[str, Any]:
+    """Write all pixels whose class the data set knows and return how much they cover, and of how many images.
+
+    Masks and drawn scribbles are regions, the mask where an image has both; strokes and clicks stay poly-lines, which are drawn
+    where no region says anything.
+    """
+    archive = truth.archive
+    lines = [given for given in (archive.scribbles(), archive.clicks()) if given is not None]
+    strokes = {image_id: [one for given in lines for one in given.get(image_id, [])] for image_id in archive.ids}
+    if lines:
+        write_scribbles(paths.seeds(variant), strokes)
+    counts = {"labelled": 0, "total": 0, "images": 0}
+
+    def counted() -> Iterator[tuple[str, np.ndarray]]:
+        for image_id in archive.ids:
+            regions, drawn = truth.labels(image_id), archive.scribble_raster(image_id)
+            if drawn is not None:
+                regions = np.where(regions == VOID, drawn, regions)
+            size = archive.size(image_id)
+            seeds = np.where(regions == VOID, rasterize(strokes[image_id], size, size, spec.width_px, spec.width_px), regions)
+            labelled = int((seeds != VOID).sum())
+            counts["labelled"] += labelled
+            counts["images"] += labelled > 0
+            counts["total"] += seeds.size
+            yield image_id, regions
+
+    write_rasters(paths.seed_regions(variant), counted())
+    return {"annotated": counts["labelled"] / counts["total"], "generated": False, "images": counts["images"]}
+
+
 def make_class_labels(archive: PreparedArchive, variant: str, spec: ClassLabels, seed: int) -> dict[str, Any]:
     """Write soft class labels, a share of them corrupted ([SSL] Fig. 3d); all shares of a seed corrupt the same images first."""
     exact = np.array([archive.image_class(image_id) for image_id in archive.ids])
@@ -258,12 +301,15 @@ def make_variant(truth: Truth, variant: str, spec: Supervision, params: Params) 
     }
     if spec.sizes is not None:
         sigma = params.noise.sigma if spec.sizes.mre is None else sigma_from_mre(spec.sizes.mre)
-        summary["sizes"] = make_sizes(truth, variant, spec.sizes, sigma, params.seed)
+        optional = spec.seeds is not None and spec.seeds.kind == "given"
+        summary["sizes"] = make_sizes(truth, variant, spec.sizes, sigma, params.seed, optional=optional)
     if spec.tags:
         write_tags(paths.tags(variant), archive.ids, truth.sizes > 0, archive.class_names)
     if spec.seeds is not None:
         if spec.seeds.kind in ("scribbles", "clicks"):
             made = make_strokes(truth, variant, spec.seeds, params.seed)
+        elif spec.seeds.kind == "given":
+            made = make_given(truth, variant, spec.seeds)
         else:
             made = make_regions(truth, variant, spec.seeds)
         summary["seeds"] = {"kind": spec.seeds.kind, **made}

@@ -72,7 +72,7 @@ def make_dataset(job: Job, archive: PreparedArchive, features: KeptFeatures | No
     if supervision.tags:
         vectors["tags"] = read_tags(paths.tags(variant), archive.class_names)
     strokes = supervision.seeds is not None and paths.seeds(variant).exists()
-    regions = supervision.seeds is not None and not strokes
+    regions = supervision.seeds is not None and (not strokes or paths.seed_regions(variant).exists())
     return AttachedImages(
         archive,
         transform,

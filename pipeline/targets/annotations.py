@@ -405,6 +405,16 @@ def combine(
     return Combined(kept, sizes, np.array([len(votes[image_id]) for image_id in kept], int), left_out, normalised)
 
 
+def finished_sizes(
+    rows: Sequence[Annotation], class_names: Sequence[str], ids: Sequence[str], pictures: Mapping[str, str] | None = None
+) -> dict[str, np.ndarray]:
+    """Return the size targets of all pictures that somebody has finished, image id -> (C,); see `combine`."""
+    if not any(answer.complete for answers in standing(rows).values() for answer in answers.values()):
+        return {}
+    combined = combine(rows, class_names, ids, missing="leave_out", pictures=pictures)
+    return dict(zip(combined.ids, combined.sizes))
+
+
 COMBINATIONS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "median": lambda votes: np.median(votes, axis=0),
     "mean": lambda votes: np.mean(votes, axis=0),

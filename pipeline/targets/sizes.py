@@ -72,12 +72,12 @@ def mean_size_targets(sizes: np.ndarray) -> np.ndarray:
 
 
 def write_size_targets(path: Path, ids: Sequence[str], sizes: np.ndarray, class_names: Sequence[str]) -> None:
-    """Write size targets as CSV: header image_id and the class names, then one line per image.
+    """Write size targets as CSV: header image_id and the class names, then one line per image, empty where none is given.
 
     Args:
         path: file to write.
         ids: N image ids.
-        sizes: (N, C) >= 0, rows sum to 1.
+        sizes: (N, C) >= 0, rows sum to 1, or to 0 for an image without a size target.
         class_names: C names.
 
     Raises:
@@ -86,7 +86,8 @@ def write_size_targets(path: Path, ids: Sequence[str], sizes: np.ndarray, class_
     if sizes.shape != (len(ids), len(class_names)):
         raise ValueError(f"sizes: expected shape ({len(ids)}, {len(class_names)}), got {sizes.shape}")
     columns = ["image_id", *class_names]
-    write_csv(path, (dict(zip(columns, [one, *(f"{value:.12g}" for value in row)])) for one, row in zip(ids, sizes)), columns)
+    cells = ([f"{value:.12g}" if row.any() else "" for value in row] for row in sizes)  # a row of zeros: not given
+    write_csv(path, (dict(zip(columns, [one, *row])) for one, row in zip(ids, cells)), columns)
 
 
 def read_size_targets(
@@ -100,7 +101,7 @@ def read_size_targets(
         known_ids: the images that may occur. None: any.
 
     Returns:
-        (class names, {image id: (C,) float64}).
+        (class names, {image id: (C,) float64}); zeros for an image whose line is empty: it has no size target.
 
     Raises:
         ValueError: names the file, the line, what is wrong and what to do.
@@ -128,6 +129,8 @@ def read_size_targets(
 
 def _parse_sizes(cells: Sequence[str], names: Sequence[str], where: str) -> np.ndarray:
     values = []
+    if not any(cells):
+        return np.zeros(len(cells))
     for name, cell in zip(names, cells):
         try:
             value = float(cell)

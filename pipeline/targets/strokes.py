@@ -225,6 +225,16 @@ def standing(rows: Iterable[Action]) -> dict[str, dict[str, Drawing]]:
     return drawings
 
 
+def strokes_by_image(rows: Iterable[Action]) -> dict[str, list[list[Stroke]]]:
+    """Return the strokes that stand after all rows: image id -> those of each annotator who has any there."""
+    found: dict[str, list[list[Stroke]]] = {}
+    for drawings in standing(rows).values():
+        for image_id, drawing in drawings.items():
+            if drawing.complete:
+                found.setdefault(image_id, []).append(drawing.strokes)
+    return found
+
+
 def format_rows(rows: Iterable[Action]) -> str:
     """Return rows as the lines of the file, without header."""
     return "".join(row.model_dump_json(by_alias=True) + "\n" for row in rows)
@@ -309,7 +319,10 @@ def to_scribbles(strokes: Sequence[Stroke], class_names: Sequence[str]) -> list[
 
 
 def draw_seeds(
-    drawings: Sequence[Sequence[Stroke]], size_px: tuple[int, int], class_names: Sequence[str]
+    drawings: Sequence[Sequence[Stroke]],
+    size_px: tuple[int, int],
+    class_names: Sequence[str],
+    target_px: tuple[int, int] | None = None,
 ) -> tuple[np.ndarray, int]:
     """Return the seeds of one picture: the strokes of each annotator, where no two of them disagree.
 
@@ -317,16 +330,20 @@ def draw_seeds(
         drawings: strokes per annotator, in the order in which they were drawn.
         size_px: (width, height) of the picture.
         class_names: C names; a stroke's class is its place among them.
+        target_px: (width, height) of the seeds, to which strokes are scaled before they are drawn, widths to at least 1 px by
+            the mean of both sides. None: `size_px`.
 
     Returns:
         (height, width) uint8, class index where drawn, `VOID` elsewhere and where annotators disagree; and the number of pixels
         on which they do.
     """
-    seeds = np.full(size_px[::-1], VOID, np.uint8)
+    target_px = target_px or size_px
+    scale = (target_px[0] / size_px[0] + target_px[1] / size_px[1]) / 2
+    seeds = np.full(target_px[::-1], VOID, np.uint8)
     clash = np.zeros(seeds.shape, bool)
     for strokes in drawings:
-        widths = [stroke.width_px for stroke in strokes]
-        own = rasterize(to_scribbles(strokes, class_names), size_px, size_px, widths, widths)
+        widths = [max(1.0, scale * stroke.width_px) for stroke in strokes]
+        own = rasterize(to_scribbles(strokes, class_names), size_px, target_px, widths, widths)
         clash |= (own != VOID) & (seeds != VOID) & (own != seeds)
         seeds = np.where(own != VOID, own, seeds)
     seeds[clash] = VOID

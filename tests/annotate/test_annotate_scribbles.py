@@ -30,11 +30,26 @@ class Network:
 
     version = 1
 
+    def __init__(self):
+        self.heard = []
+
     def labels(self, image_id):
         return np.array([[0, 2], [1, VOID]], np.uint8) if image_id == "a" else None
 
     def order(self, ids):
         return list(reversed(ids))
+
+    def status(self):
+        return {"state": "busy", "text": "Training ..."}
+
+    def train(self, shown=None):
+        self.heard.append(("train", shown))
+
+    def stop(self):
+        self.heard.append(("stop",))
+
+    def done(self, shown):
+        self.heard.append(("done", shown))
 
 
 @pytest.fixture
@@ -277,6 +292,27 @@ def test_prediction_is_served_as_class_indices(folder):
     assert (image.mode, np.asarray(image).tolist()) == ("L", [[0, 2], [1, VOID]])
     assert page.get("/prediction?id=b").status_code == 404
     assert drawn(page).json["prediction"] == 1
+
+
+def test_page_starts_and_stops_training(folder):
+    network = Network()
+    page = client(folder, predictions=network)
+    assert post(page, "train", image="b").json["live"] == {"state": "busy", "text": "Training ..."}
+    assert post(page, "train", image="../b").status_code == 400
+    assert post(page, "stop", image="b").status_code == 200
+    page.get("/api/scribbles/picture?annotator=Ada&image=c")
+    assert network.heard == [("train", "b"), ("stop",), ("done", "c")]
+
+
+def test_nothing_is_trained_where_there_is_no_network(folder):
+    answer = post(client(folder), "train")
+    assert (answer.status_code, answer.json) == (400, {"error": "nothing is trained here"})
+
+
+def test_most_uncertain_picture_comes_next_wherever_one_is(folder):
+    page = client(folder, predictions=Network())
+    assert page.get("/api/scribbles/live?annotator=Ada&image=b").json["next"] == "c"
+    assert page.get("/api/scribbles/live?annotator=Ada&image=c").json["next"] == "b"
 
 
 def test_pictures_come_in_the_order_of_the_network(folder):

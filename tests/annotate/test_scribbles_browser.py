@@ -1,5 +1,6 @@
 """Drawing end to end: a real server and a real browser, by mouse, pen, fingers and keyboard."""
 
+import os
 import re
 import shutil
 import signal
@@ -11,9 +12,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from ruamel.yaml import YAML
 from werkzeug.serving import make_server
 
 from pipeline.annotate.app import create_app
+from pipeline.annotate.live import STOPPED, Live
 from pipeline.annotate.pictures import FolderPictures
 from pipeline.annotate.session import Project
 from pipeline.annotate.store import AnnotationStore, StrokeStore
@@ -41,6 +44,12 @@ class Network:
 
     def order(self, ids):
         return list(reversed(ids))
+
+    def status(self):
+        return {"state": "idle", "text": ""}
+
+    def done(self, _):
+        pass
 
 
 class Tool:
@@ -527,6 +536,77 @@ def test_prediction_lies_over_the_picture_with_adjustable_opacity(begin):
     assert ada.page.evaluate("document.getElementById('overlay').style.opacity") == "0"
     ada.ask("Enter")
     assert ada.picture() == "p2"  # the network's order
+
+
+@pytest.fixture
+def live(folder, monkeypatch):
+    """Return a function that starts the tool with a network that learns, from pictures made small so that it takes a second."""
+    tree = YAML().load(REPOSITORY / "params.yaml")
+    tree["own"]["training"]["image_size_px"] = 64
+    with (folder / "params.yaml").open("w") as file:
+        YAML().dump(tree, file)
+    monkeypatch.chdir(folder)
+    made = []
+
+    def start(**options):
+        pictures = FolderPictures(folder / "images", NAMES)
+        stores = AnnotationStore(folder / "a.csv"), StrokeStore(folder / "a.strokes.jsonl")
+        made.append(Live(pictures, NAMES, *stores, **options))
+        return made[-1]
+
+    yield start
+    for network in made:
+        network.close()
+
+
+def test_training_shows_its_prediction_while_one_goes_on_drawing(begin, live):
+    tool, ada = begin(predictions=live())
+    ada.press("t")
+    ada.sees("Nothing is drawn yet. Draw a stroke on every object, and one on the background, then train.")
+    ada.draw((100, 100), (200, 100))
+    ada.press("0")
+    ada.draw((100, 300), (200, 300))
+    ada.press("t")
+    ada.page.wait_for_selector("#stop:visible")
+    ada.draw((100, 200), (200, 200))
+    assert len(tool.strokes()) == 3, "strokes are stored while a training goes on"
+    ada.page.wait_for_function("() => document.getElementById('overlay').width === 64", timeout=120_000)
+    ada.page.wait_for_function("() => document.getElementById('news').textContent.startsWith('Trained on 1 picture in ')")
+    assert ada.page.is_visible("#train")
+    ada.page.evaluate("document.getElementById('overlay-opacity').value = 80")
+    ada.page.locator("#overlay-opacity").dispatch_event("input")
+    assert ada.page.evaluate("document.getElementById('overlay').style.opacity") == "0.8"
+    ada.ask("Enter")
+    ada.page.wait_for_function("() => !document.getElementById('overlay').hidden")
+    assert [problem for problem in ada.problems if "400" not in problem] == []
+
+
+def test_training_that_dies_leaves_annotation_untouched(begin, live):
+    network = live(automatic=True)
+    tool, ada = begin(predictions=network)
+    ada.draw((100, 100), (200, 100))
+    ada.ask("Enter")  # with --live, going on to another picture begins a training
+    ada.page.wait_for_selector("#stop:visible")
+    os.kill(network._process.pid, signal.SIGKILL)
+    text = "Training failed: its process ended with status -9."
+    ada.page.wait_for_function("text => document.getElementById('news').textContent === text", arg=text)
+    ada.draw((100, 100), (200, 100))
+    assert [len(tool.strokes(image)) for image in ("p0", "p1")] == [1, 1]
+    assert ada.page.is_visible("#train")
+    assert ada.problems == []
+
+
+def test_training_is_stopped_from_the_page(begin, live):
+    network = live()
+    tool, ada = begin(predictions=network)
+    ada.draw((100, 100), (200, 100))
+    ada.press("t")
+    ada.page.wait_for_selector("#stop:visible")
+    ada.page.get_by_role("button", name="Stop training").click()
+    ada.page.wait_for_selector("#train:visible", timeout=60_000)
+    assert ada.text("#news") == STOPPED
+    assert network.version == 0
+    assert len(tool.strokes()) == 1
 
 
 def test_classes_without_a_key_are_found_by_name(begin):

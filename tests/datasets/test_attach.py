@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from pipeline.conventions import VOID
 from pipeline.datasets.attach import AttachedImages
 from pipeline.datasets.base import DatasetError, Scribble
 
@@ -64,3 +65,11 @@ def test_cached_pictures_are_decoded_once(cache, count):
     for _ in range(3):
         images[0, 0]
     assert archive.decoded == count
+
+
+def test_strokes_and_regions_make_one_picture_of_seeds():
+    region = np.array([[1, VOID], [VOID, VOID]], np.uint8)
+    drawn = np.array([[0, 0], [VOID, 0]], np.uint8)
+    images = AttachedImages(Archive(), Echo(), scribbles=STROKES, rasters={"seeds": {"a": region, "b": region}})
+    (_, _, seeds), *_ = images.annotated(lambda *_: drawn)
+    assert seeds.tolist() == [[1, 0], [VOID, 0]]

@@ -112,3 +112,17 @@ def test_regions_stay_on_their_pixels_when_scaled_and_cropped():
     sample = transforms(flip=True)["crop"].load(image, {**rasters, "seeds": seeds}, None)(3)
     assert torch.equal(sample["seeds"] == 1, sample["labels"] == 1)
     assert (sample["seeds"] == 1).any()
+
+
+@pytest.mark.parametrize("policy", ["whole", "crop"])
+def test_strokes_are_drawn_where_regions_say_nothing(policy):
+    image, rasters = picture()
+    half = rasters["labels"].copy()
+    half[: len(half) // 2] = VOID
+    transform = transforms()[policy]
+    seeds, regions, strokes = (
+        transform.load(image, given, drawn)(3)["seeds"]
+        for given, drawn in (({"seeds": half}, STROKE), ({"seeds": half}, None), ({}, STROKE))
+    )
+    assert torch.equal(seeds, torch.where(regions == VOID, strokes, regions))
+    assert (strokes[regions == VOID] != VOID).any()

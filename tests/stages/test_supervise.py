@@ -2,14 +2,21 @@
 
 import csv
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from pipeline import paths
+from pipeline.conventions import VOID
+from pipeline.datasets.base import DatasetError
+from pipeline.datasets.folder import Folder
 from pipeline.datasets.prepared import PreparedArchive, write_prepared
 from pipeline.datasets.synthetic import make_scenes
 from pipeline.datasets.voc import Voc
-from pipeline.params import SizeTargets
-from pipeline.stages.supervise import Truth, annotated_sizes
+from pipeline.params import Seeds, SizeTargets
+from pipeline.stages.supervise import Truth, annotated_sizes, given_sizes, make_given
+from pipeline.targets.rasters import RasterArchive
+from pipeline.targets.scribbles import read_scribbles
 
 
 @pytest.fixture
@@ -34,3 +41,48 @@ def test_one_simulated_annotator_answers_for_all_views_of_a_data_set(prepared):
     assert len(cats) >= 3
     assert cats == animals
     assert [of_cats[image][1] for image, *_ in cats] == [of_animals[image][2] for image, *_ in cats]
+
+
+@pytest.fixture
+def mixed(tmp_path, monkeypatch):
+    """Return the images of a folder of four: a mask, a mask of the left half beside scribbles and a click, scribbles, a click."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("images", "masks", "scribbles"):
+        (tmp_path / "photos" / name).mkdir(parents=True)
+    (tmp_path / "photos/classes.yaml").write_text("names: [background, cat]\n")
+    (tmp_path / "photos/clicks.csv").write_text("image_id,class,x,y\nb,cat,6,1\nd,cat,2,2\n")
+    (tmp_path / "photos/sizes.csv").write_text("image_id,background,cat\nc,0.25,0.75\n")
+    (tmp_path / "photos/splits").mkdir()
+    (tmp_path / "photos/splits/train.txt").write_text("a\nb\nc\nd\n")
+    mask = np.zeros((8, 8), np.uint8)
+    mask[:, :2] = 1
+    half = mask.copy()
+    half[:, 4:] = VOID
+    drawn = np.full((8, 8), VOID, np.uint8)
+    drawn[7] = 1
+    for name in "abcde":
+        Image.new("RGB", (8, 8)).save(tmp_path / f"photos/images/{name}.png")
+    for folder, name, values in (("masks", "a", mask), ("masks", "b", half), ("masks", "e", mask), ("scribbles", "b", drawn)):
+        Image.fromarray(values).save(tmp_path / f"photos/{folder}/{name}.png")
+    Image.fromarray(drawn).save(tmp_path / "photos/scribbles/c.png")
+    write_prepared(tmp_path / "train.zip", Folder(tmp_path / "photos"), "train")
+    return Truth(PreparedArchive(tmp_path / "train.zip"))
+
+
+def test_every_known_pixel_is_given(mixed):
+    made = make_given(mixed, "own/own", Seeds(kind="given", width_px=1))
+    regions, strokes = RasterArchive(paths.seed_regions("own/own")), read_scribbles(paths.seeds("own/own"))
+    assert [int((regions[name] != VOID).sum()) for name in "abcd"] == [64, 32 + 4, 8, 0]
+    assert regions["b"][7].tolist() == [1, 1, 0, 0, 1, 1, 1, 1]
+    assert [len(strokes[name]) for name in "abcd"] == [0, 1, 0, 1]
+    assert made == {"annotated": (64 + 37 + 8 + 1) / 256, "generated": False, "images": 4}
+
+
+def test_sizes_are_given_where_something_says_them(mixed):
+    sizes = given_sizes(mixed, "own/own", optional=True)
+    assert sizes.tolist() == [[0.75, 0.25], [0.5, 0.5], [0.25, 0.75], [0, 0]]
+
+
+def test_sizes_alone_must_be_there_for_every_image(mixed):
+    with pytest.raises(DatasetError, match="image d has neither sizes nor a mask"):
+        given_sizes(mixed, "own/own")

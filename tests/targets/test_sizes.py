@@ -67,6 +67,12 @@ def test_zero_stays_exactly_zero(tmp_path):
     assert read_size_targets(tmp_path / "s.csv")[1]["a"][0] == 0
 
 
+def test_image_without_a_size_keeps_its_line(tmp_path):
+    write_size_targets(tmp_path / "s.csv", ["a", "b"], np.array([[0, 0.3, 0.7], [0, 0, 0]]), NAMES)
+    assert (tmp_path / "s.csv").read_text().endswith("b,,,\n")
+    assert read_size_targets(tmp_path / "s.csv")[1]["b"].tolist() == [0, 0, 0]
+
+
 def test_rows_and_ids_must_match(tmp_path):
     with pytest.raises(ValueError, match=r"expected shape \(1, 3\), got \(2, 3\)"):
         write_size_targets(tmp_path / "s.csv", ["a"], np.ones((2, 3)) / 3, NAMES)

@@ -200,6 +200,13 @@ def test_seeds_have_the_width_and_the_class_of_each_stroke():
     assert disputed == 0
 
 
+def test_thin_stroke_survives_when_seeds_are_smaller():
+    thin = stroke(1, "cat", ((1.0, 5.0), (19.0, 5.0)), width=1)
+    seeds, _ = draw_seeds([[thin]], (20, 10), NAMES, (4, 4))
+    assert seeds.shape == (4, 4)
+    assert (seeds == 1).any(0).all()
+
+
 def test_later_stroke_of_a_person_lies_on_the_earlier():
     seeds, _ = draw_seeds([[stroke(1, "cat"), stroke(2, "dog")]], (20, 10), NAMES)
     assert set(np.unique(seeds)) == {2, VOID}

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from pipeline.conventions import VOID, one_hot
+from pipeline.losses.size import SIZE_LOSSES
 from pipeline.training.objectives import Objective
 
 SIZE = {"loss": "forward_kl", "weight": 1.0, "suppression": 0.0}
@@ -102,6 +103,25 @@ def test_size_loss_is_zero_where_the_mean_meets_the_target(batch):
     sizes = batch["size_targets"].clamp(min=1e-9)
     logits = sizes.log()[:, :, None, None].expand(-1, -1, 8, 8).clone()
     assert float(Objective({"size": SIZE})(logits, batch)[0]) == pytest.approx(0, abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("name", "settings"),
+    [*(("size", {**SIZE, "loss": loss, "suppression": 1.0}) for loss in SIZE_LOSSES), ("barrier", BARRIER)],
+)
+def test_image_without_a_size_counts_for_nothing(name, settings, logits, batch):
+    term = Objective({name: settings})
+    first = {key: value[:1] for key, value in batch.items()}
+    expected = term(logits[:1], first)[0]
+    sizes = batch["size_targets"] * torch.tensor([[1.0], [0.0]])
+    found = term(logits, {**batch, "size_targets": sizes})[0]
+    torch.testing.assert_close(found, expected)
+    found.backward()
+    assert not logits.grad[1].any()
+
+
+def test_batch_without_sizes_is_finite(logits, batch):
+    assert Objective({"size": SIZE})(logits, {**batch, "size_targets": torch.zeros(2, 3)})[0].item() == 0
 
 
 def test_suppression_adds_to_absent_classes_only(logits, batch):

@@ -308,6 +308,7 @@ async function pump() {
 async function take(image, result) {
   showProgress(result.progress);
   state.next = result.next;
+  showLive(result.live);
   if (image !== state.picture.image || queue.length) return;
   showPrediction(result.prediction);
   const { changed } = result;
@@ -561,6 +562,7 @@ function show(result) {
   at("back").disabled = result.picture.previous === null;
   state.prediction = 0;
   showPrediction(result.prediction);
+  showLive(result.live);
 }
 
 async function showPicture() {
@@ -608,6 +610,49 @@ const skip = () =>
 const next = goTo(() => state.next);
 const back = goTo(() => state.picture.previous ?? undefined);
 const following = goTo(() => state.picture.following ?? undefined);
+
+// --- training in the background, and what comes of it ---
+
+const POLL_MS = 700;
+let polling = 0;
+
+/** Show what the network is doing, and ask again as long as it does anything. */
+function showLive(live) {
+  if (!live || !at("train")) return;
+  const busy = live.state === "busy";
+  if (busy && at("train").hidden === false && document.activeElement === at("train")) view.focus({ preventScroll: true });
+  at("train").hidden = busy;
+  at("stop").hidden = !busy;
+  at("news").textContent = live.text;
+  at("news").classList.toggle("wrong", live.state === "failed");
+  clearTimeout(polling);
+  if (busy || live.state === "looking") polling = setTimeout(watchLive, POLL_MS);
+}
+
+/** Beside everything else: nothing waits for this, and a request that fails is made again. */
+async function watchLive() {
+  const image = state.picture.image;
+  try {
+    showNews(image, await call(query("/api/scribbles/live", { image })));
+  } catch {
+    polling = setTimeout(watchLive, RETRY_MS);
+  }
+}
+
+function showNews(image, result) {
+  if (image === state.picture.image) {
+    if (!queue.length) state.next = result.next;
+    showPrediction(result.prediction);
+  }
+  showLive(result.live);
+}
+
+const training = (action) => async () => {
+  const image = state.picture.image;
+  if (action === "train") say("");
+  await saved().then(async () => showNews(image, await call(`/api/scribbles/${action}`, { image }))).catch((problem) => say(problem.message));
+};
+const startOrStop = () => at(at("stop")?.hidden === false ? "stop" : "train")?.click();
 
 // --- prediction: class indices of a network, laid over the picture ---
 
@@ -714,7 +759,7 @@ const COMMANDS = {
   z: change("undo"), y: change("redo"), b: back, k: skip, enter: next, pageup: back, pagedown: following,
   e: () => setErasing(true), r: () => setErasing(false), "[": widen(-1), "]": widen(1), f: fit,
   "+": () => zoom(1.25), "=": () => zoom(1.25), "-": () => zoom(0.8), "−": () => zoom(0.8),
-  g: toggle("ink-opacity"), p: toggle("overlay-opacity"), h: press("help-button"), "?": press("help-button"),
+  t: startOrStop, g: toggle("ink-opacity"), p: toggle("overlay-opacity"), h: press("help-button"), "?": press("help-button"),
   m: () => at("filter").focus(), escape: drop, " ": putDownOrLift,
   arrowleft: moveBrush(-1, 0), arrowright: moveBrush(1, 0), arrowup: moveBrush(0, -1), arrowdown: moveBrush(0, 1),
 };
@@ -775,6 +820,8 @@ at("width").addEventListener("input", () => {
   state.width = Number(at("width").value);
   showWidth();
 });
+at("train")?.addEventListener("click", training("train"));
+at("stop")?.addEventListener("click", training("stop"));
 at("ink-opacity").addEventListener("input", showLayers);
 at("overlay-opacity").addEventListener("input", showLayers);
 new ResizeObserver(resize).observe(view);

@@ -15,9 +15,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from pipeline.parallel import mean_over_ranks
+
 Batch = Mapping[str, Any]
 """image (B, 3, H, W), valid (B, H, W), image_id (list); by supervision also labels, seeds, proposals (B, H, W), and size_targets,
-tags, class_targets (B, C)."""
+tags (rows of zeros where none are given), class_targets (B, C)."""
 
 
 class Prediction:
@@ -55,6 +57,17 @@ class Term:
 
 
 TermFunction = Callable[[Prediction, Batch], Term]
+
+
+def mean_of_given(values: Tensor, given: Tensor) -> Tensor:
+    """Return the mean (B,) -> () over images of the batch about which something is given, 0 if there is none.
+
+    Args:
+        values: (B,).
+        given: (B, C) size targets or tags; a row of zeros says nothing.
+    """
+    known = (given != 0).any(1)
+    return values.where(known, torch.zeros_like(values)).sum() / mean_over_ranks(known.sum()).clamp(min=1)
 
 
 def _masks(weight: float) -> TermFunction:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from pipeline.losses.size import barrier_bounds, mean_probs, squared_barrier, squared_suppression
-from pipeline.training.objectives import Batch, Prediction, Term, TermFunction
+from pipeline.training.objectives import Batch, Prediction, Term, TermFunction, mean_of_given
 
 
 def barrier_term(*, object_min: float, object_max: float, weight: float) -> TermFunction:
-    """Return `weight` times the batch mean of squared barrier and squared suppression.
+    """Return `weight` times the mean of squared barrier and squared suppression, over images whose classes are known.
 
     Bounds in pixels become fractions of the image. An upper bound of the object is a lower bound of the background,
     a_bg = 1 - object_max, which holds where an object is present.
@@ -23,6 +23,6 @@ def barrier_term(*, object_min: float, object_max: float, weight: float) -> Term
         bounds = barrier_bounds(tags, object_min, object_max)
         means = mean_probs(prediction.probs, batch["valid"])
         value = squared_barrier(means, bounds) + squared_suppression(means, tags.to(means.dtype))
-        return Term(weight * value.mean())
+        return Term(weight * mean_of_given(value, tags))
 
     return barrier
