@@ -20,7 +20,7 @@ from ruamel.yaml import YAML, YAMLError
 
 from pipeline import paths
 from pipeline.checks import contradictions, first, missing_references, nearest
-from pipeline.expand import BASE, LEVELS, expand_objectives, expand_runs, expand_training, products
+from pipeline.expand import BASE, LEVELS, expand_objectives, expand_runs, expand_training, products, with_features
 from pipeline.files import read_text
 from pipeline.networks.encoders import ENCODERS, encoder_of
 
@@ -202,6 +202,8 @@ class Levels(Section):
     """Mean relative errors of size targets."""
     corrupted: Several[Hundredths]
     """Shares of training images with a wrong class label."""
+    animal: Annotated[list[Name], Field(min_length=1)]
+    """Classes of PASCAL VOC that are trained alone and together ([SIZE] section 3.4)."""
 
 
 class Network(Section):
@@ -490,7 +492,8 @@ class Run(Section):
     training: Name
     """Key of `training`."""
     features: Name | None = None
-    """Key of `features`: kept ones, on which only the head is trained. null: the encoder runs at every step."""
+    """Key of `features`: kept ones, on which only the head is trained. Where a file of runs says nothing, those of its data set,
+    network and size, if there are any. null: the encoder runs at every step."""
     start: RunName | None = None
     """`family/run` whose weights this run starts from (two-stage training)."""
     score_train: bool = False
@@ -731,7 +734,8 @@ def _expanded(tree: Mapping[str, Any], families: Mapping[str, Any], problems: li
         try:
             whole = content if isinstance(content, Mapping) else {}
             supervision = _mapping(expanded, "supervision")
-            expanded[RUNS][family] = expand_runs(whole, _mapping(tree, LEVELS), supervision, Run.model_fields)
+            runs = expand_runs(whole, _mapping(tree, LEVELS), supervision, Run.model_fields)
+            expanded[RUNS][family] = {name: with_features(run, expanded) for name, run in runs.items()}
         except ValueError as error:
             problems.append(f"{paths.family_runs(family)}: {error}")
     return expanded

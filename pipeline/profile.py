@@ -59,13 +59,14 @@ def leaves(tree: Mapping[str, Any], above: Keys = ()) -> Iterator[Keys]:
 
 
 def remove(tree: MutableMapping[str, Any], keys: Keys, wanted: Collection[Keys]) -> None:
-    """Take one value out of a tree, if it is there, and what is empty without it; blocks of a section stay, as what is wanted."""
+    """Take one value out of a tree, if it is there, and what is empty without it; what is wanted stays, and so do blocks of
+    `training`, which may say nothing beyond their base."""
     inner: list[Any] = [tree]
     for key in keys[:-1]:
         if not isinstance(inner[-1], Mapping) or key not in inner[-1]:
             return
         inner.append(inner[-1][key])
-    for depth in range(len(keys), 2, -1):
+    for depth in range(len(keys), 2 if keys[0] == "training" else 1, -1):
         if keys[:depth] in wanted or (depth < len(keys) and inner[depth]):
             return
         inner[depth - 1].pop(keys[depth - 1], None)

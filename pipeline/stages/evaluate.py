@@ -95,6 +95,7 @@ def describe(family: str, name: str, record: Mapping[str, Any], params: Params) 
         "dataset": run["dataset"],
         "data": source if source in ("synthetic", "download") else "path",
         "classes": "" if supervision["subset"] is None else " ".join(supervision["subset"]["classes"]),
+        "several_classes": supervision["subset"] is not None and len(supervision["subset"]["classes"]) > 1,
         "network": run["network"],
         "supervision": run["supervision"],
         "objective": run["objective"],

@@ -41,7 +41,7 @@ _POINTS = (_EXACT.but(length_ratio=0.0), _PCE.but(length_ratio=0.0))
 _SCRIBBLES = (_EXACT.but(length_ratio=1.0), _PCE.but(length_ratio=1.0))
 """With exact sizes, and without."""
 _ONE_CLASS = Where(family="annotated")
-_ANIMALS = _ONE_CLASS.but(classes="cat dog bird")
+_ANIMALS = _ONE_CLASS.but(several_classes=True)
 _VIT = Where(family="backbones", dataset="voc", network="vit")
 _ACDC = Where(family="acdc")
 _ACDC_SIZES = _ACDC.but(method="pce_size")
