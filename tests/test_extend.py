@@ -103,7 +103,10 @@ def test_commands_print_what_the_page_shows(commands):
 
 def test_the_new_experiment_is_scored(commands):
     rows = (commands[0] / "reports/pets/results.csv").read_text().splitlines()
-    assert [row.split(",")[0] for row in rows] == ["run", "soft-gm-len000", "soft-gm-len100"]
+    assert [row.split(",")[0] for row in rows] == [
+        "run",
+        *(f"soft-{name}-len{length}" for name in ("gm", "q") for length in ("000", "100")),
+    ]
 
 
 def test_the_figure_of_the_new_experiment_is_drawn(commands):

@@ -75,8 +75,8 @@ def write_prepared(
 
     Returns:
         Counts: "images", "pixels" and "images_with" (per class name), "void_pixels", "images_with_void",
-        "images_without_background" (sets with a background), "strokes", "clicks". In a classification set "images" and
-        "images_with".
+        "images_without_background" (sets with a background), "strokes", "clicks", and "left_out_beside_the_picture", how many of
+        them lie wholly outside, if any. In a classification set "images" and "images_with".
 
     Raises:
         DatasetError: a broken or missing file (named), an unknown class, or no image left.
@@ -350,6 +350,7 @@ class _Writer:
         self.strokes: dict[str, list[Scribble]] = {}
         self.clicks: dict[str, list[Scribble]] = {}
         self.sizes: dict[str, list[float]] = {}
+        self.outside = 0
 
     def add(self, image_id: str) -> None:
         """Add one image with everything known of it, unless the selection leaves it out."""
@@ -367,6 +368,7 @@ class _Writer:
         counts = self.counter.result(selection, dataset.task)
         if dataset.task == "segmentation":
             counts |= {name: sum(map(len, kept.values())) for name, kept in (("strokes", self.strokes), ("clicks", self.clicks))}
+            counts |= {"left_out_beside_the_picture": self.outside} if self.outside else {}
         for name, annotation in (("scribbles.json", self.strokes), ("clicks.json", self.clicks)):
             if annotation:
                 _add(self.archive, name, scribbles_to_json(annotation).encode())
@@ -412,7 +414,9 @@ class _Writer:
             _add(self.archive, f"scribbles/{image_id}.png", encode_mask(lookup[raster], self.selection.palette))
         for kept, found in ((self.strokes, dataset.read_scribbles(image_id)), (self.clicks, dataset.read_clicks(image_id))):
             if found is not None:
-                kept[image_id] = _renumbered(found, lookup)
+                inside = [stroke for stroke in found if _meets(stroke, width, height)]
+                self.outside += len(found) - len(inside)
+                kept[image_id] = _renumbered(inside, lookup)
         sizes = dataset.read_sizes(image_id)
         if sizes is not None:
             count = len(self.selection.class_names)
@@ -435,6 +439,12 @@ class _Writer:
         height, width = decode_photo(content, str(self.dataset.image_path(image_id))).shape[:2]
         _add(self.archive, f"images/{image_id}{suffix}", content)
         return width, height
+
+
+def _meets(stroke: Scribble, width: int, height: int) -> bool:
+    """Return whether anything of a stroke can lie in its picture."""
+    xs, ys = zip(*stroke.points) if stroke.points else ((-1.0,), (-1.0,))
+    return max(xs) >= 0 and min(xs) < width and max(ys) >= 0 and min(ys) < height
 
 
 class _Counter:
