@@ -155,7 +155,7 @@ def annotated_sizes(truth: Truth, variant: str, spec: SizeTargets, seed: int) ->
     source = "simulated" if any(row.annotator == SIMULATED for row in rows) else "annotated"
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["image_id", "class", "size_fraction", "exact", "relative_error", "seconds", "annotator", "source"])
+    writer.writerow(["image_id", "class", "size_fraction", "exact", "relative_error", "seconds", "annotator", "grid", "source"])
     writer.writerows(
         [
             one.image_id,
@@ -165,6 +165,7 @@ def annotated_sizes(truth: Truth, variant: str, spec: SizeTargets, seed: int) ->
             f"{one.error:.6g}",
             f"{one.seconds:.3f}",
             one.annotator,
+            one.grid,
             source,
         ]
         for one in errors
