@@ -259,6 +259,7 @@ def make_panels(runs: Sequence[str], class_names: Sequence[str], sizes: Sequence
         "class_names": np.array(class_names),
         "palette": np.array(colors, np.uint8),
         "runs": np.array(runs),
+        "failed": np.zeros(len(runs), bool),
         "titles": np.array(runs),
         "profile": np.array("embedded"),
         "device": np.array("cpu"),

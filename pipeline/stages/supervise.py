@@ -173,6 +173,7 @@ def annotated_sizes(truth: Truth, variant: str, spec: SizeTargets, seed: int) ->
             "relative_error": one.error,
             "seconds": f"{one.seconds:.3f}",
             "annotator": one.annotator,
+            "grid": one.grid,
             "source": source,
         }
         for one in errors
