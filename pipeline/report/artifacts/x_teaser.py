@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
+from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
 from pipeline import paths
-from pipeline.conventions import VOID
 from pipeline.report.artifact import Artifact, Data
 from pipeline.report.artifacts.b_fig7 import check_panels
 from pipeline.report.overlay import blend, label_colors, soft_colors
 from pipeline.report.panels import archive_scale, load_archive
 from pipeline.report.runs import Where
-from pipeline.report.style import RELAXATION_STYLE, TEXT_WIDTH_IN, new_figure
+from pipeline.report.style import BLACK, BLUE, GREEN, ORANGE, PURPLE, RELAXATION_STYLE, TEXT_WIDTH_IN, VERMILION, new_figure
 from pipeline.targets.corruption import perturb, sigma_from_mre
 from pipeline.targets.sizes import class_sizes
 
@@ -22,6 +22,8 @@ MRE = 0.08
 """Mean relative error of the sizes that are shown, the one that [SIZE] compares with others at."""
 RELAXATIONS = ("q", "cd")
 PICTURES = 2
+COLORS = ("#EDEDED", VERMILION, BLUE, GREEN, ORANGE, PURPLE)
+"""Of the background and of the classes in turn, clearer than the data set's own; the same to every kind of colour vision."""
 
 
 def compute(_: Data) -> pd.DataFrame:
@@ -49,7 +51,8 @@ def compute(_: Data) -> pd.DataFrame:
 def draw(frame: pd.DataFrame, _: Data) -> Figure:
     """Return a row per picture: photo, size target, scribbles, pseudo-labels of two relaxations, the network's labels."""
     panels = load_archive(ARCHIVE)
-    palette = [(int(red), int(green), int(blue)) for red, green, blue in panels["palette"]]
+    looks = [COLORS[k] if k == 0 else COLORS[1 + (k - 1) % (len(COLORS) - 1)] for k in range(len(panels["palette"]))]
+    palette = [(int(255 * red), int(255 * green), int(255 * blue)) for red, green, blue in map(to_rgb, looks)]
     names = panels["class_names"].tolist()
     places = [panels["relaxation"].tolist().index(key) for key in RELAXATIONS]
     shown = range(min(PICTURES, len(panels["image"])))
@@ -59,9 +62,9 @@ def draw(frame: pd.DataFrame, _: Data) -> Figure:
     grid = figure.subplots(len(shown), columns, squeeze=False)
     for row in shown:
         image, seeds = panels["image"][row], panels["seeds"][row]
-        predicted = np.where(panels["labels"][row] == VOID, VOID, panels["probs"][row].argmax(0)).astype(np.uint8)
+        predicted = panels["probs"][row].argmax(0).astype(np.uint8)
         soft = [soft_colors(panels["pseudo_labels"][place, row].astype(np.float32), palette) for place in places]
-        pictures = [image, None, blend(image, seeds, palette, alpha=1.0), *soft, label_colors(predicted, palette)]
+        pictures = [image, None, blend(image, seeds, [(0, 0, 0), *palette[1:]], alpha=1.0), *soft, label_colors(predicted, palette)]
         for axes, picture in zip(grid[row], pictures, strict=True):
             axes.set(xticks=[], yticks=[])
             axes.grid(False)
@@ -70,13 +73,13 @@ def draw(frame: pd.DataFrame, _: Data) -> Figure:
                 axes.imshow(picture)
         sizes = frame[frame["image"] == row]
         bars = grid[row][1]
-        colors = [tuple(channel / 255 for channel in palette[names.index(name)]) for name in sizes["series"]]
-        bars.barh(range(len(sizes)), sizes["given_percent"], color=colors, edgecolor="0.3", linewidth=0.5, height=0.6)
+        colors = [looks[names.index(name)] for name in sizes["series"]]
+        bars.barh(range(len(sizes)), sizes["given_percent"], color=colors, edgecolor=BLACK, linewidth=0.5, height=0.6)
         for place, (name, share) in enumerate(zip(sizes["series"], sizes["given_percent"])):
             bars.text(0, place - 0.36, f"{name}, {share:.0f} %", fontsize=6, va="bottom")
         bars.set(xlim=(0, 100), ylim=(len(sizes) - 0.4, -0.9))
     titles = ["photo", "size target", "scribbles", *(f"pseudo-labels, {RELAXATION_STYLE[key].label}" for key in RELAXATIONS)]
-    for axes, title in zip(grid[0], [*titles, "network"], strict=True):
+    for axes, title in zip(grid[0], [*titles, "network after stage 1"], strict=True):
         axes.set_title(title, fontsize=7)
     return figure
 
