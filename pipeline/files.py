@@ -201,3 +201,27 @@ def walk(root: Path) -> Iterator[Path]:
                 yield from visit(path, here)
 
     yield from visit(root, frozenset())
+
+
+def split_block(page: str, mark: str, path: Path) -> tuple[str, str, str]:
+    """Return what is before, between and behind the lines `<!-- mark -->` and `<!-- /mark -->` of a Markdown page.
+
+    Raises:
+        ValueError: a mark is missing; names the page.
+    """
+    opening, closing = f"<!-- {mark} -->", f"<!-- /{mark} -->"
+    before, first, rest = page.partition(opening)
+    block, last, behind = rest.partition(closing)
+    if not (first and last):
+        raise ValueError(f"{path}: expected a block between {opening} and {closing}; restore it with git")
+    return f"{before}{first}\n", block.strip(), f"\n{last}{behind}"
+
+
+def replace_block(path: Path, mark: str, block: str) -> None:
+    """Write what stands between the marks of a page anew.
+
+    Raises:
+        ValueError: a mark is missing.
+    """
+    before, _, behind = split_block(path.read_text(encoding="utf-8"), mark, path)
+    write_atomically(path, f"{before}{block}{behind}".encode())

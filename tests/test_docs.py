@@ -5,7 +5,9 @@ import re
 import pytest
 
 from pipeline.__main__ import COMMANDS
+from pipeline.files import split_block
 from pipeline.import_graph import REPOSITORY, module_file
+from pipeline.report import pages
 
 PAGES = [REPOSITORY / "README.md", *sorted((REPOSITORY / "docs").glob("*.md"))]
 GUARD = 'if __name__ == "__main__":'
@@ -46,3 +48,8 @@ def test_the_list_of_commands_is_complete():
     modules = {".".join(path.relative_to(REPOSITORY).with_suffix("").parts) for path, text in sources.items() if GUARD in text}
     listed = {module for modules in COMMANDS.values() for module in modules}
     assert {module.removesuffix(".__main__") for module in modules} - {"pipeline", "pipeline.launch.worker"} == listed
+
+
+def test_pages_say_what_the_records_say():
+    for page, block in pages.blocks().items():
+        assert split_block((REPOSITORY / page).read_text(), pages.MARK, page)[1] == block
