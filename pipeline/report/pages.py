@@ -1,6 +1,7 @@
 """Say on README.md and docs/evidence.md what the recorded runs on real data decided: `python -m pipeline.report.pages`.
 
-Both pages hold a block between `<!-- results -->` and `<!-- /results -->` that is made of the tables of claims of reports/recorded/real.
+Both pages hold a block between `<!-- results -->` and `<!-- /results -->` that is made of the tables of claims in
+reports/recorded/real.
 `python -m pipeline.record real` rewrites the tables; a test compares the pages with them.
 """
 
@@ -64,8 +65,8 @@ def origin() -> str:
     hours = sum(told["hours"].values())
     sets = ", ".join(f"{kind['kind']}" for kind in told["data"].values())
     return (
-        f"Profile {told['profile']}, {', '.join(told['devices'])}, {told['seeds']} seeds, data: {sets}; {hours:.1f} hours of training "
-        f"in all. Differences are paired over seeds, with 95 % intervals."
+        f"Profile {told['profile']}, {', '.join(told['devices'])}, {told['seeds']} seeds, data: {sets}; {hours:.1f} hours of "
+        f"training. Differences are paired over seeds, with 95 % intervals."
     )
 
 
@@ -80,7 +81,8 @@ def blocks() -> dict[Path, str]:
     summary = f"Of {len(claims)} claims {count[HOLDS]} hold, {count[FAILS]} do not hold, {len(claims) - decided} are not decided."
     shown = claims[claims["id"].isin(FRONT)].sort_values("id", key=lambda ids: ids.map(FRONT.index))
     front = [*table(shown, ["claim", "where", "published", "difference", "verdict"]), "", f"{summary} {origin()}"]
-    whole = [f"{summary} {origin()}", "", *table(claims, ["claim", "paper", "where", "published", "difference", "verdict", "corrected"])]
+    columns = ["claim", "paper", "where", "published", "difference", "verdict", "corrected"]
+    whole = [f"{summary} {origin()}", "", *table(claims, columns)]
     return {Path("README.md"): "\n".join(front), Path("docs/evidence.md"): "\n".join(whole)}
 
 

@@ -64,7 +64,8 @@ def draw(frame: pd.DataFrame, _: Data) -> Figure:
         image, seeds = panels["image"][row], panels["seeds"][row]
         predicted = panels["probs"][row].argmax(0).astype(np.uint8)
         soft = [soft_colors(panels["pseudo_labels"][place, row].astype(np.float32), palette) for place in places]
-        pictures = [image, None, blend(image, seeds, [(0, 0, 0), *palette[1:]], alpha=1.0), *soft, label_colors(predicted, palette)]
+        drawn = blend(image, seeds, [(0, 0, 0), *palette[1:]], alpha=1.0)
+        pictures = [image, None, drawn, *soft, label_colors(predicted, palette)]
         for axes, picture in zip(grid[row], pictures, strict=True):
             axes.set(xticks=[], yticks=[])
             axes.grid(False)
