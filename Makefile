@@ -1,6 +1,6 @@
 # Everything runs inside a virtual environment in this checkout; no other set-up is needed.
 .DEFAULT_GOAL := help
-.PHONY: help setup repro test check lint lock schema clean status bench
+.PHONY: help setup demo repro test check lint lock schema clean status bench
 
 PYTHON ?= python3
 JOBS ?= 2
@@ -34,6 +34,11 @@ repro: setup ## rebuild every result: several runs at a time, then a plain `dvc 
 	@python -m pipeline.launch --jobs $(JOBS)
 	@dvc repro --quiet
 	@dvc metrics show
+
+demo: setup ## a first look in two minutes: a size-target and a self-labelling run, their pictures, the report page
+	@python -m pipeline.launch --jobs $(JOBS) --only reports/dvc.yaml:x-look
+	@python -m pipeline.stages.report
+	@echo "Look at reports/figures/x-look.png; reports/index.html#x-look is the page around it"
 
 bench: setup ## time both kernels and a step of every objective against named peers; tables in reports/bench
 	@python -m pipeline.bench.dense_crf

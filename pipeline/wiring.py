@@ -135,7 +135,7 @@ PANELS = """\
         - models/${{item[0]}}
         - models/${{item[1]}}
         - models/${{item[2]}}
-        - data/prepared
+        - data/prepared/${{item[3]}}
 {code}
       params:
         - figures.panels.${{key}}
@@ -272,8 +272,9 @@ def panels_pipeline(params: Params) -> str:
         artifact: panels.runs for artifact, panels in figures.panels.items() if all(is_there(params, run) for run in panels.runs)
     }
     if drawn:
+        items = {artifact: [*runs, params.run(*runs[0].split("/")).dataset] for artifact, runs in drawn.items()}
         text += PANELS.format(
-            panels="\n".join(f"      {artifact}: [{', '.join(runs)}]" for artifact, runs in drawn.items()),
+            panels="\n".join(f"      {artifact}: [{', '.join(item)}]" for artifact, item in items.items()),
             code=_lines(sorted(reached_files("pipeline.stages.panels")), 8),
         )
     return text

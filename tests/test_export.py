@@ -13,12 +13,15 @@ from pipeline import export
 from pipeline.export import compare, export_onnx
 from pipeline.files import write_json
 from pipeline.networks.base import Normalization
+from pipeline.networks.light import LightNetwork
 from pipeline.networks.small import SmallNetwork
 from pipeline.predict import Trained
 from pipeline.training.checkpoint import save_state
 
 NAMES = ("background", "cat", "dog")
 PALETTE = [(0, 0, 0), (128, 0, 0), (0, 128, 0)]
+SMALLEST = (32, 32)
+"""Every map of an encoder has at least one place."""
 
 
 class Tiny(torch.nn.Module):
@@ -80,6 +83,19 @@ def test_the_file_is_alone_and_complete(free):
 def test_other_weights_are_noticed(free):
     with pytest.raises(ValueError, match="differs by"):
         compare(make(seed=1), free, [(32, 32)])
+
+
+@pytest.mark.slow
+def test_light_head_gives_the_masks_of_the_network(tmp_path):
+    torch.manual_seed(0)
+    network = LightNetwork(3, encoder="efficientnet_lite0").train()
+    image = torch.rand(2, 3, *SMALLEST)
+    network(image)  # statistics of these pictures, without which random weights see no difference between them
+    export_onnx(make(network.eval()), tmp_path / "m.onnx", SMALLEST)
+    with torch.no_grad():
+        expected = network(image).argmax(1).numpy()
+    assert np.array_equal(logits(tmp_path / "m.onnx", image).argmax(1), expected)
+    assert len(np.unique(expected)) > 1, "masks without an edge are equal for nothing"
 
 
 class Flat(torch.nn.Module):

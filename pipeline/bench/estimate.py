@@ -7,7 +7,10 @@ device is another one: a step takes what plain cross-entropy takes there, times 
 cross-entropy on the run's network in the tables.
 
 Ratios carry from one network or device to another only roughly: a solver is a larger part of a step on a small network. Scoring
-the validation set, loading pictures and the graph cuts of hard proposals are not counted.
+the validation set, loading pictures, making kept features and the graph cuts of hard proposals are not counted.
+
+Runs on kept features take steps of their head alone: only tables of `pipeline.bench.steps --kept-features` count for them, and
+images per second, which include the encoder, do not.
 
 Memory is that of the largest run of a family, measured on its own network, or, marked ≈, estimated from another batch or size:
 weights, gradients and momentum stay, the rest grows with pixels.
@@ -60,6 +63,7 @@ class Measured(NamedTuple):
     size_px: int
     precision: str
     device: str
+    kept_features: bool = False
 
     @property
     def pixels(self) -> int:
@@ -107,7 +111,8 @@ def read_steps(files: Iterable[Path]) -> list[Measured]:
             numbers = (float(line["step_ms"]), float(line["ratio"]), float(line["memory_mb"]) if line["memory_mb"] else None)
             scale = (int(line["batch"]), int(line["size_px"]))
             named = (line["network"], line["kind"])
-            rows.append(Measured(line["objective"], line["solver"], *numbers, *named, *scale, line["precision"], line["device"]))
+            how = (line["precision"], line["device"], line.get("kept_features") == "True")  # older tables have no such column
+            rows.append(Measured(line["objective"], line["solver"], *numbers, *named, *scale, *how))
     return rows
 
 
@@ -266,9 +271,13 @@ def _split(label: str) -> tuple[str, int]:
 def cost(params: Params, run: Run, rows: Sequence[Measured], rates: Mapping[str, float], counts: Mapping[str, float]) -> Cost:
     """Return what one run takes, all its repetitions."""
     training = params.training[run.training]
+    rows = [row for row in rows if row.kept_features == (run.features is not None)]
+    rates = rates if run.features is None else {}
     images, at_most = num_images(params, run, counts)
     steps = BatchPlan(images, training.batch_size, training.epochs, 0).total_steps * params.repetitions
     milliseconds, basis = step_time(params, run, rows, rates)
+    if milliseconds is None and run.features is not None:
+        basis += " on kept features"
     hours = None if milliseconds is None else steps * milliseconds / 3.6e6
     copies = (2 if training.validate_every_epochs > 0 else 1) * params.repetitions
     weights_gb = copies * weight_bytes(params.networks[run.network], num_classes(params, run)) / 1e9
@@ -326,7 +335,7 @@ def report(params: Params, rows: Sequence[Measured], rates: Mapping[str, float],
     lines += [total.rsplit("|", 2)[0] + "| |", ""]
     if any(one.at_most for one in everything):
         lines.append("≤: pictures with certain classes are counted as the whole set; give their number as --images cat=N.")
-    lines.append("Not counted: scoring the validation set, loading pictures, graph cuts of hard proposals.")
+    lines.append("Not counted: scoring the validation set, loading pictures, making kept features, graph cuts of hard proposals.")
     return "\n".join([*lines, "", *disk_lines(params, sum(one.weights_gb for one in everything))])
 
 

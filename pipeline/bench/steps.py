@@ -14,6 +14,8 @@ On a CPU, times are those of this process on one thread; on a GPU, wall-clock ti
 papers' networks and settings without touching params.yaml:
 
     python -m pipeline.bench.steps --profile paper --device cuda --precision bf16 --batch 12 --size-px 512
+
+A network whose encoder is frozen is measured as it is trained on kept features with `--kept-features`: the head alone.
 """
 
 from __future__ import annotations
@@ -33,7 +35,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
+from torch.utils._pytree import tree_leaves, tree_map_only
 from tqdm import tqdm
 
 from pipeline import paths
@@ -43,7 +45,7 @@ from pipeline.datasets.transforms import Jitter, WholeImage
 from pipeline.errors import clear_errors
 from pipeline.files import write_atomically, write_csv
 from pipeline.networks import CLASSIFIERS, build_network
-from pipeline.networks.base import Network
+from pipeline.networks.base import Network, SegmentationNetwork
 from pipeline.params import Params, load_params, read_families, read_yaml, resolve
 from pipeline.profile import profiles, put_profile
 from pipeline.runs import objective_terms
@@ -213,23 +215,33 @@ def make_trainee(
     precision: str = "float32",
     compiled: bool = False,
     fused: bool = False,
+    kept_features: bool = False,
     learn: int = 10,
 ) -> Trainee:
     """Build the network `name` of params.yaml from random weights and let it learn the batch for `learn` steps.
 
+    With `kept_features` the encoder runs once, here, and steps read what it made, in half precision as from a file.
+
     Raises:
         ParamsError: no such network.
+        ValueError: `kept_features` of a network whose encoder is trained.
         OSError: torch cannot compile it here.
     """
     spec = lookup(params.networks, name, "networks")
+    if kept_features and (spec.kind in CLASSIFIERS or not spec.freeze_encoder):
+        raise ValueError(f"--kept-features: networks.{name} is no segmentation network with freeze_encoder: true")
     torch.manual_seed(0)
     network = build_network(spec.model_dump(), batch["size_targets"].shape[1])
     network.to(device)
     cast(Any, network).to(memory_format=torch.channels_last)
+    if kept_features:
+        with torch.inference_mode():
+            made = cast(SegmentationNetwork, network.eval()).features(batch["image"].to(device))
+        batch = {**batch, "features": [one.half().cpu() for one in made]}
     network.train()
     forward = cast(nn.Module, torch.compile(network)) if compiled else network
     if device.type == "cuda":
-        batch = {key: value.pin_memory() if isinstance(value, Tensor) else value for key, value in batch.items()}
+        batch = tree_map_only(Tensor, Tensor.pin_memory, batch)
     rate: dict[str, Any] = {"learning_rate": LEARNING_RATE, "head_lr_factor": 1.0, "momentum": 0.9, "weight_decay": 1e-4}
     optimizer = make_optimizer(network, **rate)
     trainee = Trainee(name, spec.kind, network, forward, optimizer, batch, device, precision)
@@ -314,8 +326,9 @@ def _held(trainee: Trainee) -> Iterator[Tensor]:
         if weight.grad is not None:
             yield weight.grad
     yield from trainee.network.buffers()
-    for values in [trainee.batch, *trainee.optimizer.state.values()]:
-        yield from (value for value in values.values() if isinstance(value, Tensor))
+    for value in tree_leaves([trainee.batch, *trainee.optimizer.state.values()]):
+        if isinstance(value, Tensor):
+            yield value
 
 
 class Case(NamedTuple):
@@ -395,6 +408,7 @@ def setting(trainee: Trainee) -> Row:
         "precision": trainee.precision,
         "compiled": trainee.forward is not trainee.network,
         "fused": bool(trainee.optimizer.param_groups[0].get("fused")),
+        "kept_features": "features" in trainee.batch,
         "device": device_name(trainee.device),
         "memory_counts": memory_counts(trainee),
     }
@@ -443,7 +457,7 @@ def markdown(rows: Sequence[Row]) -> str:
         own = [row for row in rows if row["network"] == network]
         one = own[0]
         about = f"{one['batch']} pictures of {one['size_px']} px, {one['classes']} classes, {one['precision']}"
-        how = "".join(f", {name}" for name in ("compiled", "fused") if one[name])
+        how = "".join(f", {name.replace('_', ' ')}" for name in ("compiled", "fused", "kept_features") if one[name])
         lines += [f"Network {network} ({one['kind']}{how}), {about}, on {one['device']}, torch {one['torch']};"]
         lines += [f"medians of {one['repeats']} turns; memory: {one['memory_counts']}", ""]
         lines += ["| objective | solver | step ms | ratio | loss alone ms | memory MB |", "|---|---|---:|---:|---:|---:|"]
@@ -508,6 +522,7 @@ def main() -> None:
     parser.add_argument("--precision", choices=["float32", "bf16"], default="float32")
     parser.add_argument("--compile", action="store_true", help="torch.compile the network")
     parser.add_argument("--fused", action="store_true", help="the fused optimiser")
+    parser.add_argument("--kept-features", action="store_true", help="train the head alone; --network has a frozen encoder")
     parser.add_argument("--learn", type=int, default=20, help="steps that the network learns before")
     parser.add_argument("--repeats", type=int, default=3, help="timed turns")
     parser.add_argument("--out", type=Path, default=Path("reports/bench/steps.csv"), help="beside it the same as .md")
@@ -524,15 +539,17 @@ def main() -> None:
         if arguments.precision == "bf16" and device.type == "cpu":
             raise ValueError("--precision bf16: training uses it on GPUs only; leave it out here")
         how = {"precision": arguments.precision, "compiled": arguments.compile, "fused": arguments.fused}
+        networks = (arguments.network,) if arguments.kept_features else (arguments.network, arguments.classifier)
         batch = make_batch(arguments.batch, arguments.size_px, classes)
         rows = list(
             bench(
                 params,
                 names,
-                (arguments.network, arguments.classifier),
+                networks,
                 batch,
                 device,
                 arguments.repeats,
+                kept_features=arguments.kept_features,
                 learn=arguments.learn,
                 **how,
             )

@@ -45,8 +45,8 @@ class LightNetwork(SegmentationNetwork):
     def decode(self, features: Sequence[Tensor], size: Sequence[int]) -> Tensor:
         """Map features to (B, C, H, W) logits."""
         fine, middle, coarse = (project(one) for project, one in zip(self.project, features, strict=True))
-        known = self.fuse(relu(middle + _resize(coarse, middle.shape[-2:])))
-        scores = self.classifier(relu(fine + _resize(known, fine.shape[-2:])))
+        known = self.fuse(relu(middle + _resize(coarse, middle.shape[-2:]), inplace=True))
+        scores = self.classifier(relu(fine + _resize(known, fine.shape[-2:]), inplace=True))
         return _resize(scores, size)
 
 

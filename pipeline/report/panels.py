@@ -19,8 +19,9 @@ from matplotlib.patches import Patch
 from pipeline import paths
 from pipeline.conventions import VOID
 from pipeline.metrics.overlap import overlap_counts
+from pipeline.report.overlay import panel_grid
 from pipeline.report.runs import Where
-from pipeline.report.style import BLACK
+from pipeline.report.style import BLACK, TEXT_WIDTH_IN
 
 SCALE = ("profile", "device", "seed")
 
@@ -141,6 +142,27 @@ def _iou(labels: np.ndarray, prediction: np.ndarray, class_index: int) -> float:
     counts = overlap_counts(labels, prediction, class_index)
     union = counts.true_positives + counts.false_positives + counts.false_negatives
     return counts.true_positives / union if union else float("nan")
+
+
+def draw_panels(panels: Panels, runs: Mapping[str, Where]) -> Figure:
+    """Return a row per image: image, the prediction of each run, ground truth.
+
+    Args:
+        panels: from `read_panels`.
+        runs: title of a column to the run.
+    """
+    rows = [
+        [
+            image,
+            *(tint_objects(image, panels.predictions[run][index], panels.palette) for run in run_names(runs.values())),
+            tint_objects(image, labels, panels.palette),
+        ]
+        for index, (image, labels) in enumerate(zip(panels.images, panels.labels, strict=True))
+    ]
+    titles = ["image", *runs, "ground truth"]
+    figure = panel_grid(rows, titles, panel_width_in=TEXT_WIDTH_IN / len(titles))
+    add_class_legend(figure, object_handles(panels))
+    return figure
 
 
 def object_handles(panels: Panels) -> list[Patch]:

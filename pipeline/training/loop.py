@@ -279,7 +279,8 @@ def _step(
 ) -> dict[str, float]:
     on_device = {key: value.to(device, non_blocking=True) if isinstance(value, Tensor) else value for key, value in batch.items()}
     kept = [one.to(device, non_blocking=True).float() for one in on_device.pop("features", [])]
-    on_device["image"] = on_device["image"].contiguous(memory_format=torch.channels_last)
+    if not kept:  # else only the size of the pictures counts
+        on_device["image"] = on_device["image"].contiguous(memory_format=torch.channels_last)
     mixed = precision == "bf16" and device.type == "cuda"
     with torch.autocast(device.type, dtype=torch.bfloat16, enabled=mixed), _too_few_for_statistics(batch, label):
         logits = forward(on_device["image"], kept) if kept else forward(on_device["image"])

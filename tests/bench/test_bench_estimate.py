@@ -9,6 +9,7 @@ from pipeline.bench.steps import REFERENCE, read_params
 PAPER = read_params("paper")
 FULL = PAPER.run("size_noise", "full")  # 10,582 images, 60 epochs, batch 16 of 512 px: 39,660 steps
 SIZE = PAPER.run("size_noise", "size-mre08")
+KEPT = FULL.model_copy(update={"features": "kept"})
 
 
 def row(objective, *, solver="", step_ms=100.0, ratio=1.0, network="resnet101", kind="deeplabv3plus", batch=16, size_px=512):
@@ -83,6 +84,18 @@ def test_fewer_gradient_steps_cost_in_proportion():
 def test_nothing_known_is_said_not_guessed():
     assert estimate.step_time(PAPER, FULL, [], {}) == (None, "no time of resnet101 (deeplabv3plus)")
     assert estimate.step_time(PAPER, SIZE, [], {"": 1.0}) == (None, "no ratio of size")
+
+
+@pytest.mark.parametrize(("run", "milliseconds"), [(FULL, 360.0), (KEPT, 90.0)])
+def test_a_run_on_kept_features_costs_steps_of_its_head_and_others_whole_ones(run, milliseconds):
+    rows = [row("masks", step_ms=360.0), row("masks", step_ms=90.0)._replace(kept_features=True)]
+    found = estimate.cost(PAPER, run, rows, {}, {})
+    assert found.hours == pytest.approx(found.steps * milliseconds / 3.6e6)
+
+
+def test_neither_whole_steps_nor_images_per_second_say_what_a_step_on_kept_features_takes():
+    found = estimate.cost(PAPER, KEPT, [row("masks")], {"": 40.0}, {})
+    assert (found.hours, found.basis) == (None, "no time of resnet101 (deeplabv3plus) on kept features")
 
 
 def test_a_subset_counts_as_the_whole_set_at_most():

@@ -1,6 +1,7 @@
 import csv
 import itertools
 import sys
+from functools import partial
 
 import pytest
 import torch
@@ -12,6 +13,10 @@ from pipeline.training.objectives import Objective
 CPU = torch.device("cpu")
 PARAMS = load_params()
 NETWORKS = ("resnet101", "resnet18")
+FROZEN = PARAMS.model_copy(
+    update={"networks": {"frozen": PARAMS.networks["resnet101"].model_copy(update={"freeze_encoder": True})}}
+)
+"""With a network whose encoder is frozen."""
 
 
 @pytest.fixture(scope="module")
@@ -171,3 +176,22 @@ def test_the_command_writes_both_tables(tmp_path, monkeypatch, capsys):
     assert "| seeds |" in out.with_suffix(".md").read_text()
     assert "| seeds |" in capsys.readouterr().out
     assert [row.objective for row in estimate.read_steps([out])] == [steps.REFERENCE, "seeds"]
+
+
+def test_a_step_on_kept_features_runs_the_head_alone(batch, monkeypatch):
+    trainee = steps.make_trainee(FROZEN, "frozen", batch, CPU, learn=1, kept_features=True)
+    monkeypatch.setattr(type(trainee.network), "features", lambda *_: pytest.fail("the encoder ran"))
+    trainee.step(Objective({"masks": 1.0}))
+
+
+def test_rows_say_whether_features_were_kept_and_the_estimate_reads_it(batch, tmp_path):
+    bench = partial(steps.bench, FROZEN, ["masks"], ["frozen"], batch, CPU, 1)
+    rows = [row for kept in (False, True) for row in bench(kept_features=kept)]
+    steps.write_csv(tmp_path / "steps.csv", rows)
+    assert [row.kept_features for row in estimate.read_steps([tmp_path / "steps.csv"])] == [False, False, True, True]
+
+
+@pytest.mark.parametrize("network", NETWORKS)
+def test_features_of_an_encoder_that_is_trained_cannot_be_kept(batch, network):
+    with pytest.raises(ValueError, match=rf"--kept-features: networks\.{network} is no segmentation network with freeze_encoder"):
+        steps.make_trainee(PARAMS, network, batch, CPU, kept_features=True)

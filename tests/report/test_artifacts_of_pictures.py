@@ -23,7 +23,7 @@ def legend(figure):
     return [text.get_text() for text in figure.legends[0].get_texts()]
 
 
-@pytest.mark.parametrize("name", ["a-fig2", "a-fig6b"])
+@pytest.mark.parametrize("name", ["a-fig2", "a-fig6b", "x-look"])
 def test_a_missing_run_is_named(made, name):
     first, *others = run_names(load(name).made_from)
     write_panels(name, make_panels(others, NAMES, [(8, 8)]))
@@ -41,11 +41,12 @@ def test_a_missing_array_is_named(made, name):
 
 
 class TestThreeSupervisions:
-    def test_predictions_stand_under_their_titles(self, made):
-        drawing = made("a-fig2")
+    @pytest.mark.parametrize("name", ["a-fig2", "x-look"])
+    def test_predictions_stand_under_their_titles(self, made, name):
+        drawing = made(name)
         assert titles(drawing.figure, 5) == ["image", *drawing.frame["series"].unique(), "ground truth"]
-        assert drawing.frame["run"].unique().tolist() == run_names(load("a-fig2").made_from)
-        arrays = load_archive("a-fig2")
+        assert drawing.frame["run"].unique().tolist() == run_names(load(name).made_from)
+        arrays = load_archive(name)
         palette = [tuple(color) for color in arrays["palette"].tolist()]
         expected = tint_objects(arrays["image_0"], arrays["prediction_1_0"], palette)
         np.testing.assert_array_equal(pictures_of(drawing.figure)[2], expected)

@@ -21,6 +21,7 @@ from pipeline.import_graph import REPOSITORY
 pytestmark = pytest.mark.slow
 
 KEPT = {
+    "features": ["full"],
     "size_noise": ["full", "size-mre00", "size-mre16", "size-crf-mre00", "size-crf-mre16", "size-default", "size-crf-default"],
     "seeds": ["pce-len100"],
     "potts": [
@@ -34,13 +35,16 @@ KEPT = {
         "exact-entropy-len100",
     ],
 }
-
+FULL = {"method": "full", "supervision": "voc-masks", "objective": "masks"}
 
 ARTIFACTS = ["a-fig3", "a-fig4a", "b-appb1", "b-fig1", "b-fig2", "b-fig3abc", "b-fig5", "b-fig7", "b-tab3"]
 
 
 def shrink(folder):
-    """Cut the repository down to a few runs of one epoch on a handful of pictures, and to the artifacts they make."""
+    """Cut the repository down to a few runs of one epoch on a handful of pictures, and to the artifacts they make.
+
+    A family on kept features, of which the committed settings have none, comes to it.
+    """
     yaml = YAML()
     path = folder / "params.yaml"
     tree = yaml.load(path.read_text())
@@ -59,11 +63,17 @@ def shrink(folder):
     of_voc = {name: entry for name, entry in tree["supervision"].items() if entry["dataset"] in ("voc", ["voc"])}
     tree["supervision"] = of_voc
     tree["networks"] = {name: tree["networks"][name] for name in ("resnet101", "mobilenet")}
+    tree["networks"]["frozen"] = {"kind": "small", "width": 4, "weights": "random", "freeze_encoder": True}
+    tree["features"] = {"voc-frozen": {"dataset": "voc", "network": "frozen", "image_size_px": 32}}
     with path.open("w") as file:
         yaml.dump(tree, file)
     for family in (folder / paths.EXPERIMENTS).iterdir():
         if family.is_dir() and family.name not in KEPT:
             shutil.rmtree(family)
+    runs = folder / paths.family_runs("features")
+    runs.parent.mkdir()
+    with runs.open("w") as file:
+        yaml.dump({"runs": {"full": FULL | {"network": "frozen", "training": "full", "features": "voc-frozen"}}}, file)
     subprocess.run([sys.executable, "-m", "pipeline.wiring"], cwd=folder, check=True)
     artifacts = yaml.load((folder / "reports/dvc.yaml").read_text())
     artifacts["stages"] = {name: artifacts["stages"][name] for name in ARTIFACTS}
@@ -144,6 +154,14 @@ def test_every_run_has_its_metrics_file(workspace):
             assert 0 <= metrics["repetitions"][0]["val"]["mIoU"] <= 1
 
 
+def test_run_on_kept_features_reads_what_their_stage_wrote(workspace):
+    locks = [workspace.folder / "dvc.lock", workspace.folder / paths.family_pipeline("features").with_suffix(".lock")]
+    features, training = (YAML(typ="safe").load(lock.read_text())["stages"] for lock in locks)
+    (written,) = features["features@voc-frozen"]["outs"]
+    read = {entry["path"]: entry["md5"] for entry in training["train@full"]["deps"]}
+    assert read[written["path"]] == written["md5"]
+
+
 def test_everything_is_up_to_date_afterwards(workspace):
     assert "up to date" in workspace.run("dvc", "status")
 
@@ -196,7 +214,7 @@ def test_unknown_name_is_answered_with_the_known_ones(workspace, stage):
 @pytest.mark.parametrize(("stage", "name"), [("evaluate", "nothing"), ("train", "nothing/at-all")])
 def test_unknown_family_is_answered_with_the_known_ones(workspace, stage, name):
     output = workspace.run("python", "-m", f"pipeline.stages.{stage}", name, fails=True)
-    assert "pipeline/experiments/nothing/runs.yaml: no such family of runs; there: potts, seeds, size_noise" in output
+    assert "pipeline/experiments/nothing/runs.yaml: no such family of runs; there: features, potts, seeds, size_noise" in output
 
 
 def test_a_level_taken_out_names_its_remedy(workspace):

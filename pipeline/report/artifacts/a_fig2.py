@@ -12,10 +12,8 @@ from matplotlib.figure import Figure
 
 from pipeline import paths
 from pipeline.report.artifact import Artifact, Data
-from pipeline.report.overlay import panel_grid, tint_objects
-from pipeline.report.panels import Panels, add_class_legend, load_panels, object_handles, run_names, score_panels
+from pipeline.report.panels import Panels, draw_panels, load_panels, run_names, score_panels
 from pipeline.report.runs import Where
-from pipeline.report.style import TEXT_WIDTH_IN
 
 ID = "a-fig2"
 RUNS = {
@@ -41,19 +39,7 @@ def compute(_: Data) -> pd.DataFrame:
 
 def draw(_: pd.DataFrame, __: Data) -> Figure:
     """Return a row per image: image, the three predictions, ground truth."""
-    panels = _panels()
-    rows = [
-        [
-            image,
-            *(tint_objects(image, panels.predictions[run][index], panels.palette) for run in run_names(RUNS.values())),
-            tint_objects(image, labels, panels.palette),
-        ]
-        for index, (image, labels) in enumerate(zip(panels.images, panels.labels, strict=True))
-    ]
-    titles = ["image", *RUNS, "ground truth"]
-    figure = panel_grid(rows, titles, panel_width_in=TEXT_WIDTH_IN / len(titles))
-    add_class_legend(figure, object_handles(panels))
-    return figure
+    return draw_panels(_panels(), RUNS)
 
 
 ARTIFACT = Artifact(
