@@ -33,9 +33,9 @@ def _references(params: Params) -> Iterator[tuple[str, str, str]]:
     yield "figures.panel_run", figures.panel_run, "runs"
     for run_name in figures.headline:
         yield "figures.headline", run_name, "runs"
-    for artefact, panels in figures.panels.items():
+    for artifact, panels in figures.panels.items():
         for run_name in panels.runs:
-            yield f"figures.panels.{artefact}.runs", run_name, "runs"
+            yield f"figures.panels.{artifact}.runs", run_name, "runs"
     for family, runs in params.runs.items():
         for name, run in runs.items():
             at = f"runs.{family}.{name}"

@@ -180,3 +180,17 @@ def expand_runs(
         variant = supervision.get(str(entry.get("supervision")))
         runs[name] = {**entry, "dataset": str(variant.get("dataset", "")) if isinstance(variant, Mapping) else ""}
     return runs
+
+
+def with_features(run: Tree, tree: Mapping[str, Any]) -> Tree:
+    """Return a run with the kept features of its data set, network and size, if `features` has them and the run names none."""
+    kept, trainings = tree.get("features"), tree.get("training")
+    if "features" in run or not isinstance(kept, Mapping) or not isinstance(trainings, Mapping):
+        return run
+    training = trainings.get(str(run.get("training")))
+    size_px = training.get("image_size_px") if isinstance(training, Mapping) else None
+    wanted = {"dataset": run.get("dataset"), "network": run.get("network"), "image_size_px": size_px}
+    for name, entry in kept.items():
+        if isinstance(entry, Mapping) and wanted.items() <= entry.items():
+            return {**run, "features": name}
+    return run

@@ -12,8 +12,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import tempfile
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -24,6 +22,7 @@ import torch
 from torch import Tensor
 
 from pipeline.errors import clear_errors
+from pipeline.files import atomic_path
 from pipeline.predict import Trained, add_model_arguments, model_of
 
 Size = tuple[int, int]
@@ -54,17 +53,9 @@ def export_onnx(trained: Trained, path: Path, size: Size | None = None) -> float
     """
     if size is not None and (min(size) < SIDE_PX or size[0] % SIDE_PX or size[1] % SIDE_PX):
         raise ValueError(f"size: expected height and width in multiples of {SIDE_PX}, got {size[0]} {size[1]}")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
-    os.close(handle)
-    try:
-        _write(trained, Path(temporary), size)
-        difference = compare(trained, Path(temporary), CHECKED if size is None else [size])
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
-    finally:
-        Path(temporary).unlink(missing_ok=True)
-    return difference
+    with atomic_path(path) as temporary:
+        _write(trained, temporary, size)
+        return compare(trained, temporary, CHECKED if size is None else [size])
 
 
 def compare(trained: Trained, path: Path, sizes: Sequence[Size]) -> float:

@@ -6,38 +6,63 @@ import csv
 import io
 import json
 import os
+import shutil
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any, NamedTuple
+from typing import IO, TYPE_CHECKING, Any, NamedTuple, TypeVar
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+
+Form = TypeVar("Form", bound="BaseModel")
 
 
 @contextmanager
-def atomic_file(path: Path) -> Iterator[IO[bytes]]:
-    """Open a file that appears as `path`, whole, when the block ends, and not at all when it raises.
+def atomic_path(path: Path) -> Iterator[Path]:
+    """Give the name of an empty file that becomes `path` when the block ends, and is removed when it raises.
 
     Raises:
         OSError: the disk is full or the folder cannot be written; `path` keeps its old content and no temporary file is left.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     # The temporary name is cut: that of `path` may be as long as the file system allows.
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:40]}.", suffix=".tmp")
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:40]}.", suffix=".tmp")
+    temporary = Path(name)
     try:
-        with os.fdopen(handle, "wb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
+        os.close(handle)
+        yield temporary
+        temporary.chmod(0o644)
+        temporary.replace(path)
     except OSError as error:
-        Path(temporary).unlink(missing_ok=True)
+        if error.filename not in (None, name, str(path)):  # another file, which the block reads
+            raise
         raise OSError(
             f"{path}: could not be written ({error.strerror or error}); free some space or check permissions, then run again"
         ) from error
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def atomic_file(path: Path) -> Iterator[IO[bytes]]:
+    """Open a file that appears as `path`, whole, when the block ends, and not at all when it raises; raises as `atomic_path`."""
+    with atomic_path(path) as temporary, temporary.open("wb") as file:
+        yield file
+        file.flush()
+        os.fsync(file.fileno())
+
+
+@contextmanager
+def atomic_folder(path: Path) -> Iterator[Path]:
+    """Give an empty folder beside `path` that takes its place when the block ends; what a killed process left there goes."""
+    folder = path.with_name(f".{path.name}.tmp")
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    yield folder
+    shutil.rmtree(path, ignore_errors=True)
+    folder.replace(path)
 
 
 def write_atomically(path: Path, content: bytes) -> None:
@@ -67,14 +92,33 @@ def read_json(path: Path, remedy: str) -> dict[str, Any]:
     return content
 
 
-def write_csv(path: Path, rows: Iterable[Mapping[str, object]]) -> None:
+def read_form(path: Path, form: type[Form], remedy: str) -> Form:
+    """Return what a JSON file says, checked by a model of pydantic; `remedy` ends the message of every error.
+
+    Raises:
+        OSError: it cannot be read.
+        ValueError: it is no JSON, or not what the model asks for: names file and field.
+    """
+    from pydantic import ValidationError  # here, as much that reads files needs no models
+
+    content = read_json(path, remedy)
+    try:
+        return form.model_validate(content)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        place, told = ".".join(map(str, first["loc"])), first["msg"].removeprefix("Value error, ")
+        raise ValueError(": ".join(filter(None, [str(path), place, told])) + f"; {remedy}") from None
+
+
+def write_csv(path: Path, rows: Iterable[Mapping[str, object]], columns: Iterable[str] = ()) -> None:
     """Write rows with a header; floats with six significant digits, None and NaN as empty cells.
 
-    The columns are those of all rows, in order of appearance; a row may leave some out.
+    The columns are `columns`, which stand there even without rows, and those of all rows in order of appearance; a row may leave
+    some out.
     """
     rows = list(rows)
     text = io.StringIO()
-    columns = list(dict.fromkeys(column for row in rows for column in row))
+    columns = list(dict.fromkeys([*columns, *(column for row in rows for column in row)]))
     writer = csv.DictWriter(text, fieldnames=columns, lineterminator="\n")
     writer.writeheader()
     writer.writerows({key: format_cell(value) for key, value in row.items()} for row in rows)
@@ -143,14 +187,41 @@ def read_table(path: Path) -> tuple[list[str], list[Line]]:
 
 
 def walk(root: Path) -> Iterator[Path]:
-    """Yield every file below `root` in order, those of linked folders too; a link back to a folder on the way is not followed."""
+    """Yield all that is no folder below `root`, in order, in linked folders too: files, links to nothing, pipes.
+
+    A link back to a folder on the way is not followed.
+    """
 
     def visit(folder: Path, above: frozenset[str]) -> Iterator[Path]:
         here = above | {os.path.realpath(folder)}
         for path in sorted(folder.iterdir()):
-            if path.is_file():
+            if not path.is_dir():
                 yield path
-            elif path.is_dir() and os.path.realpath(path) not in here:
+            elif os.path.realpath(path) not in here:
                 yield from visit(path, here)
 
     yield from visit(root, frozenset())
+
+
+def split_block(page: str, mark: str, path: Path) -> tuple[str, str, str]:
+    """Return what is before, between and behind the lines `<!-- mark -->` and `<!-- /mark -->` of a Markdown page.
+
+    Raises:
+        ValueError: a mark is missing; names the page.
+    """
+    opening, closing = f"<!-- {mark} -->", f"<!-- /{mark} -->"
+    before, first, rest = page.partition(opening)
+    block, last, behind = rest.partition(closing)
+    if not (first and last):
+        raise ValueError(f"{path}: expected a block between {opening} and {closing}; restore it with git")
+    return f"{before}{first}\n", block.strip(), f"\n{last}{behind}"
+
+
+def replace_block(path: Path, mark: str, block: str) -> None:
+    """Write what stands between the marks of a page anew.
+
+    Raises:
+        ValueError: a mark is missing.
+    """
+    before, _, behind = split_block(path.read_text(encoding="utf-8"), mark, path)
+    write_atomically(path, f"{before}{block}{behind}".encode())

@@ -36,6 +36,7 @@ from pipeline.errors import clear_errors
 from pipeline.expand import expand_training
 from pipeline.files import read_json, write_atomically, write_json
 from pipeline.params import Network, Objective, Own, OwnStage, Params, ParamsError, Section, Training, read_yaml, resolve
+from pipeline.stages.summary import read_scores
 from pipeline.targets.annotations import BACKGROUND, FIELDS, fingerprint, finished_sizes, read_annotations
 from pipeline.targets.strokes import Draw, Stroke, check_strokes, draw_seeds, read_strokes, strokes_by_image
 
@@ -356,9 +357,9 @@ def prepare(dataset: Folder, split: str, *, keep: bool) -> bool:
 
 def scores() -> str:
     """Return the line that says how well the model did on the photos with masks."""
-    found = json.loads(paths.metrics(NAME, MODEL).read_text(encoding="utf-8"))["repetitions"][0]["val"]
-    per_class = ", ".join(f"{name} {value:.1%}" for name, value in found["IoU"].items() if value is not None)
-    return f"validation: mIoU {found['mIoU']:.1%} on {found['images']} photos ({per_class})"
+    found = read_scores(f"{NAME}/{MODEL}")[0]
+    per_class = ", ".join(f"{name} {value:.1%}" for name, value in found.IoU.items() if value is not None)
+    return f"validation: mIoU {found.mIoU:.1%} on {found.images} photos ({per_class})"
 
 
 def parse_arguments() -> argparse.Namespace:

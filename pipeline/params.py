@@ -13,14 +13,14 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 from ruamel.yaml import YAML, YAMLError
 
 from pipeline import paths
 from pipeline.checks import contradictions, first, missing_references, nearest
-from pipeline.expand import BASE, LEVELS, expand_objectives, expand_runs, expand_training, products
+from pipeline.expand import BASE, LEVELS, expand_objectives, expand_runs, expand_training, products, with_features
 from pipeline.files import read_text
 from pipeline.networks.encoders import ENCODERS, encoder_of
 
@@ -35,6 +35,20 @@ Relaxation = Literal["bl", "nq", "q", "cce", "cd", "lq"]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
 RunName = Annotated[str, Field(pattern=r"^[a-z0-9_]+/[A-Za-z0-9_.-]+$")]
 """family/run"""
+
+
+Item = TypeVar("Item")
+
+
+def _different(values: list[Item]) -> list[Item]:
+    twice = next((value for place, value in enumerate(values) if value in values[:place]), None)
+    if twice is not None:
+        raise ValueError(f"expected different entries, got {twice!r} more than once")
+    return values
+
+
+Several = Annotated[list[Item], Field(min_length=1, json_schema_extra={"uniqueItems": True}), AfterValidator(_different)]
+"""One or more, none of them twice."""
 
 
 class ParamsError(ValueError):
@@ -58,7 +72,7 @@ class Synthetic(Section):
     """Nominal picture width in pixels; actual sizes vary around it."""
     height_px: Annotated[int, Field(ge=16)] = 72
     """Nominal picture height in pixels."""
-    classes: Annotated[list[str], Field(min_length=1)]
+    classes: Several[str]
     """Foreground classes that occur in the pictures, by the reader's names."""
 
 
@@ -71,7 +85,7 @@ class Dataset(Section):
     """`synthetic` (procedural pictures in the raw layout), `download`, or the path of an existing copy (never written to)."""
     synthetic: Synthetic | None = None
     """Size of the synthetic set; needed when source is `synthetic`."""
-    classes: list[str] | None = None
+    classes: Several[str] | None = None
     """Foreground classes to prepare; other classes become background. null: all classes."""
     images: Literal["containing", "all"] = "containing"
     """With `classes`: keep only images that contain one of them, or all."""
@@ -90,7 +104,7 @@ class Dataset(Section):
 class Subset(Section):
     """A view of a data set: some classes against the rest. Nothing is copied."""
 
-    classes: Annotated[list[str], Field(min_length=1)]
+    classes: Several[str]
     """Foreground classes, which become 1, 2, ... in this order; all others become background."""
     images: Literal["containing", "all"] = "containing"
     """Only images that contain at least one of the classes, or all images (negatives included)."""
@@ -115,6 +129,9 @@ class SizeTargets(Section):
     def _file_is_watched(self) -> SizeTargets:
         if self.file is not None and not self.file.startswith("data/annotations/"):
             raise ValueError(f"file: expected a path below data/annotations, the folder that DVC watches, got {self.file!r}")
+        for key, source in (("file", "annotations"), ("mre", "exact")):
+            if getattr(self, key) is not None and self.source != source:
+                raise ValueError(f"{key}: only source {source} reads it, but source is {self.source}; take it out")
         return self
 
 
@@ -179,12 +196,14 @@ class Noise(Section):
 class Levels(Section):
     """Values that entries and families of runs stand for where they say `levels`; names hold them in hundredths."""
 
-    length_ratio: Annotated[list[Hundredths], Field(min_length=1)]
+    length_ratio: Several[Hundredths]
     """Shares of a scribble that are kept."""
-    mre: Annotated[list[Hundredths], Field(min_length=1)]
+    mre: Several[Hundredths]
     """Mean relative errors of size targets."""
-    corrupted: Annotated[list[Hundredths], Field(min_length=1)]
+    corrupted: Several[Hundredths]
     """Shares of training images with a wrong class label."""
+    animal: Annotated[list[Name], Field(min_length=1)]
+    """Classes of PASCAL VOC that are trained alone and together ([SIZE] section 3.4)."""
 
 
 class Network(Section):
@@ -244,6 +263,12 @@ class Augmentation(Section):
     blur: bool = False
     """`input: crop` only: Gaussian blur of radius 0-1 px with probability 1/2."""
 
+    @model_validator(mode="after")
+    def _scales_in_order(self) -> Augmentation:
+        if self.scale_min > self.scale_max:
+            raise ValueError(f"scale_min: expected at most scale_max, {self.scale_max:g}, got {self.scale_min:g}")
+        return self
+
 
 class Training(Section):
     """Optimisation of one kind of run; published: stochastic gradient descent with a polynomial schedule."""
@@ -302,6 +327,12 @@ class Barrier(Section):
     """Largest share of the image that a present object covers."""
     weight: NonNegative = 1.0
     """Factor in the total loss."""
+
+    @model_validator(mode="after")
+    def _bounds_in_order(self) -> Barrier:
+        if self.object_min > self.object_max:
+            raise ValueError(f"object_min: expected at most object_max, {self.object_max:g}, got {self.object_min:g}")
+        return self
 
 
 class Potts(Section):
@@ -461,7 +492,8 @@ class Run(Section):
     training: Name
     """Key of `training`."""
     features: Name | None = None
-    """Key of `features`: kept ones, on which only the head is trained. null: the encoder runs at every step."""
+    """Key of `features`: kept ones, on which only the head is trained. Where a file of runs says nothing, those of its data set,
+    network and size, if there are any. null: the encoder runs at every step."""
     start: RunName | None = None
     """`family/run` whose weights this run starts from (two-stage training)."""
     score_train: bool = False
@@ -476,9 +508,9 @@ class Run(Section):
 class Panels(Section):
     """Predictions of three runs side by side on the same validation images."""
 
-    runs: Annotated[list[RunName], Field(min_length=3, max_length=3)]
+    runs: Annotated[Several[RunName], Field(min_length=3, max_length=3)]
     """`family/run`, all of one data set and subset."""
-    ids: list[str] | None = None
+    ids: Several[str] | None = None
     """Validation images to show. null: the first `count`."""
     count: Count = 4
     """How many images to show when `ids` is null."""
@@ -487,7 +519,7 @@ class Panels(Section):
 class Figures(Section):
     """What qualitative figures and solver checks show."""
 
-    headline: list[RunName]
+    headline: Annotated[list[RunName], AfterValidator(_different)]
     """Runs (`family/run`) whose mIoU stands in reports/metrics.json, which `dvc metrics` and `dvc exp show` display."""
     sample_images: Count = 12
     """Pictures on a sample sheet of a data set."""
@@ -504,7 +536,7 @@ class Figures(Section):
     solver_images: Count = 100
     """Pictures over which solvers are compared with the exact optimum ([SSL] appendix B: 100)."""
     panels: dict[Name, Panels]
-    """Qualitative figures by artefact."""
+    """Qualitative figures by artifact."""
 
 
 class OwnStage(Section):
@@ -702,7 +734,8 @@ def _expanded(tree: Mapping[str, Any], families: Mapping[str, Any], problems: li
         try:
             whole = content if isinstance(content, Mapping) else {}
             supervision = _mapping(expanded, "supervision")
-            expanded[RUNS][family] = expand_runs(whole, _mapping(tree, LEVELS), supervision, Run.model_fields)
+            runs = expand_runs(whole, _mapping(tree, LEVELS), supervision, Run.model_fields)
+            expanded[RUNS][family] = {name: with_features(run, expanded) for name, run in runs.items()}
         except ValueError as error:
             problems.append(f"{paths.family_runs(family)}: {error}")
     return expanded

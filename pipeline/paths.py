@@ -1,4 +1,4 @@
-"""Every file that passes between stages, as functions of data set, variant, run or artefact.
+"""Every file that passes between stages, as functions of data set, variant, run or artifact.
 
 All paths are relative to the repository root, which is the working directory of every DVC stage. `dvc.yaml` repeats these
 patterns as templates; a test compares the two.
@@ -20,7 +20,7 @@ EXPERIMENTS = Path("pipeline/experiments")
 """A folder for each family of runs."""
 PANELS_PIPELINE = EXPERIMENTS / "dvc.yaml"
 SUMMARY = Path("reports/metrics.json")
-ARTEFACTS_PIPELINE = Path("reports/dvc.yaml")
+ARTIFACTS_PIPELINE = Path("reports/dvc.yaml")
 SETTINGS = Path("data/settings")
 """Resolved settings, a file for each run and each data set; see `pipeline.stages.settings`."""
 SCRATCH = Path(".scratch")
@@ -170,9 +170,9 @@ def confusion(family: str) -> Path:
     return Path("reports") / family / "confusion.csv"
 
 
-def panels(artefact: str) -> Path:
+def panels(artifact: str) -> Path:
     """Return the pictures, predictions or soft labels that a qualitative figure is drawn from."""
-    return Path("models/panels") / f"{artefact}.npz"
+    return Path("models/panels") / f"{artifact}.npz"
 
 
 def submission(family: str, run: str) -> Path:
@@ -185,9 +185,9 @@ def solver_check(family: str) -> Path:
     return Path("reports") / family / "solvers.csv"
 
 
-def figure(artefact: str) -> Path:
-    """Return the figure of an artefact, without its suffix (.svg and .png)."""
-    return Path("reports/figures") / artefact
+def figure(artifact: str) -> Path:
+    """Return the figure of an artifact, without its suffix (.svg and .png)."""
+    return Path("reports/figures") / artifact
 
 
 def samples(dataset: str) -> Path:
@@ -195,14 +195,14 @@ def samples(dataset: str) -> Path:
     return figure(f"samples-{dataset}")
 
 
-def table(artefact: str) -> Path:
-    """Return the table of an artefact, without its suffix (.csv and .md)."""
-    return Path("reports/tables") / artefact
+def table(artifact: str) -> Path:
+    """Return the table of an artifact, without its suffix (.csv and .md)."""
+    return Path("reports/tables") / artifact
 
 
-def plotted(artefact: str) -> Path:
-    """Return the plotted numbers of an artefact, as `dvc plots` draws them."""
-    return Path("reports/plots") / f"{artefact}.csv"
+def plotted(artifact: str) -> Path:
+    """Return the plotted numbers of an artifact, as `dvc plots` draws them."""
+    return Path("reports/plots") / f"{artifact}.csv"
 
 
 def seconds(family: str, run: str, repetition: int) -> Path:

@@ -18,13 +18,12 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import Annotated, Literal, NamedTuple, cast
+from typing import Literal, NamedTuple, cast
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import Image
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
 from tqdm import tqdm
@@ -35,7 +34,6 @@ from pipeline.errors import clear_errors
 from pipeline.evaluation.predict import predict_logits, resized_batch
 from pipeline.files import read_json, walk, write_atomically, write_json
 from pipeline.networks import CLASSIFIERS
-from pipeline.params import Network
 from pipeline.report.overlay import Palette, blend
 from pipeline.targets.sizes import class_sizes, write_size_targets
 
@@ -50,46 +48,6 @@ STRIP_ROWS = 512
 """Rows of an overlay blended at a time, for the same reason."""
 LONGEST_STEM_BYTES = 251
 """File systems take names of 255 bytes; four are for a suffix."""
-
-
-class RecordedTraining(BaseModel):
-    """What run.json says of how the network sees pictures."""
-
-    model_config = ConfigDict(strict=True)
-
-    image_size_px: Annotated[int, Field(ge=16)]
-    input: Literal["resize", "crop"]
-
-
-class Recorded(BaseModel):
-    """The part of run.json that is needed to use a network."""
-
-    model_config = ConfigDict(strict=True)
-
-    class_names: Annotated[list[Annotated[str, Field(min_length=1)]], Field(min_length=2, max_length=255)]
-    palette: list[Annotated[list[Annotated[int, Field(ge=0, le=255)]], Field(min_length=3, max_length=3)]]
-    network: Network
-    training: RecordedTraining
-
-
-def read_record(place: Path) -> Recorded:
-    """Return what run.json says of a network.
-
-    Raises:
-        ValueError: it is missing or broken, or says something that cannot be.
-    """
-    remedy = "copy it again from where the run was trained, or train the run again"
-    if not place.exists():
-        raise ValueError(f"{place}: not found; expected the folder of a trained run, models/FAMILY/RUN or a copy of it")
-    try:
-        record = Recorded.model_validate(read_json(place, remedy))
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        raise ValueError(f"{place}: {'.'.join(map(str, first['loc']))}: {first['msg']}; {remedy}") from None
-    names = record.class_names
-    if len(set(names)) < len(names) or len(record.palette) != len(names):
-        raise ValueError(f"{place}: expected different class_names and a colour of palette for each; {remedy}")
-    return record
 
 
 @dataclass(frozen=True)
@@ -124,23 +82,17 @@ def load_trained(folder: Path, *, repetition: int = 0, which: Which = "last", de
         ValueError: a file is missing, incomplete or does not fit, or the run is a classifier.
     """
     place = folder / "run.json"
-    record = read_record(place)
-    kind, names = record.network.kind, tuple(record.class_names)
+    if not place.exists():
+        raise ValueError(f"{place}: not found; expected the folder of a trained run, models/FAMILY/RUN or a copy of it")
+    run = runs.Trained(runs.read_record(place, runs.Usable))
+    kind, names = run.record["network"]["kind"], tuple(run.record["class_names"])
     if kind in CLASSIFIERS:
         raise ValueError(f"{place}: network {kind!r} gives one class per picture; masks need a segmentation run")
     weights = weights_file(folder, repetition, which)
-    run = runs.Trained(record.model_dump())
-    try:
-        network = run.network(len(names), weights, device)
-    except (RuntimeError, AttributeError, TypeError) as error:
-        raise ValueError(f"{weights}: expected weights of the network in {place}, got others") from error
-    broken = [name for name, value in network.state_dict().items() if not value.isfinite().all()]
-    if broken:
-        raise ValueError(f"{weights}: {len(broken)} tensors hold numbers that are not finite, such as {broken[0]}; train again")
     return Trained(
-        network=network,
+        network=run.network(len(names), weights, device),
         class_names=names,
-        palette=[(red, green, blue) for red, green, blue in record.palette],
+        palette=[(red, green, blue) for red, green, blue in run.record["palette"]],
         resize_px=run.resize_px,
         digest=hashlib.sha256(weights.read_bytes()).hexdigest()[:16],
     )
@@ -344,6 +296,9 @@ def find_pictures(place: Path, out: Path) -> Found:
                 continue
             if path.suffix.lower() not in suffixes:
                 found.others.append(path)
+                continue
+            if not path.is_file():
+                found.misnamed.append(f"{str(inner)!a}: is a link to nothing, or no ordinary file; restore it or take it away")
                 continue
         try:
             named.append((_name_of(inner), path))

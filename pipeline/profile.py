@@ -59,13 +59,14 @@ def leaves(tree: Mapping[str, Any], above: Keys = ()) -> Iterator[Keys]:
 
 
 def remove(tree: MutableMapping[str, Any], keys: Keys, wanted: Collection[Keys]) -> None:
-    """Take one value out of a tree, if it is there, and what is empty without it; blocks of a section stay, as what is wanted."""
+    """Take one value out of a tree, if it is there, and what is empty without it; what is wanted stays, and so do blocks of
+    `training`, which may say nothing beyond their base."""
     inner: list[Any] = [tree]
     for key in keys[:-1]:
         if not isinstance(inner[-1], Mapping) or key not in inner[-1]:
             return
         inner.append(inner[-1][key])
-    for depth in range(len(keys), 2, -1):
+    for depth in range(len(keys), 2 if keys[0] == "training" else 1, -1):
         if keys[:depth] in wanted or (depth < len(keys) and inner[depth]):
             return
         inner[depth - 1].pop(keys[depth - 1], None)
@@ -85,7 +86,8 @@ def put_profile(tree: MutableMapping[str, Any], name: str) -> None:
 def dump(tree: Any) -> bytes:
     """Return the text of params.yaml in the form that `dvc exp run -S` leaves it in, so that only changed values differ.
 
-    DVC breaks what is longer than 80 columns. So what fits stands on one line, and everything else has a line for each key.
+    DVC breaks what is longer than 80 columns. So what fits stands on one line, and everything else has a line for each key. And
+    it makes all lists anew, which then have a line for each item, unless they stand inside a mapping on one line.
     """
     yaml = YAML()
     yaml.default_flow_style = False
@@ -102,7 +104,9 @@ def _arrange(yaml: YAML, tree: Any, depth: int) -> None:
         for _, _, comment, _ in (entry for entry in tree.ca.items.values() if entry[2] is not None):
             comment.start_mark.column = 0  # one space before it, however long the line is
         for key, value in tree.items():
-            if isinstance(value, CommentedMap | CommentedSeq):
+            if isinstance(value, CommentedSeq):
+                value.fa.set_block_style()
+            elif isinstance(value, CommentedMap):
                 fits = not _commented(value) and _length(yaml, key, value) + 2 * (depth + 1) <= WIDTH
                 value.fa.set_flow_style() if fits else value.fa.set_block_style()
                 if not fits:

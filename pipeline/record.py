@@ -94,11 +94,11 @@ def hours_of(params: Params, families: list[str]) -> dict[str, float]:
     return hours
 
 
-def record(name: str, families: list[str], artefacts: list[str]) -> Path:
+def record(name: str, families: list[str], artifacts: list[str]) -> Path:
     """Write reports/recorded/`name` and return the folder.
 
     Raises:
-        ValueError: an artefact shows pictures of the data, a family is unknown, has results of another profile or such as DVC
+        ValueError: an artifact shows pictures of the data, a family is unknown, has results of another profile or such as DVC
             would make anew, or code was changed since the last commit.
         RuntimeError: DVC cannot tell whether results are up to date.
         OSError: a result is missing; `dvc repro` makes it. What was recorded before stays.
@@ -106,7 +106,7 @@ def record(name: str, families: list[str], artefacts: list[str]) -> Path:
     params = load_params()
     for family in families:
         params.family(family)
-    pictured = [artefact for artefact in artefacts if paths.panels(artefact).exists()]
+    pictured = [artifact for artifact in artifacts if paths.panels(artifact).exists()]
     if pictured:
         raise ValueError(
             f"{', '.join(pictured)}: shows pictures of the data, which are not recorded; name curves and tables only"
@@ -124,15 +124,15 @@ def record(name: str, families: list[str], artefacts: list[str]) -> Path:
     paths.RECORDED.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=paths.RECORDED, prefix=f".{name}.") as scratch:
         made = Path(scratch) / name
-        fill(made, params, families, artefacts, results, commit)
+        fill(made, params, families, artifacts, results, commit)
         folder = paths.RECORDED / name
         shutil.rmtree(folder, ignore_errors=True)
         os.replace(made, folder)
     return folder
 
 
-def fill(folder: Path, params: Params, families: list[str], artefacts: list[str], results: pd.DataFrame, commit: str) -> None:
-    """Write what is kept of families and artefacts into a new folder.
+def fill(folder: Path, params: Params, families: list[str], artifacts: list[str], results: pd.DataFrame, commit: str) -> None:
+    """Write what is kept of families and artifacts into a new folder.
 
     Raises:
         OSError: a result is missing.
@@ -140,10 +140,10 @@ def fill(folder: Path, params: Params, families: list[str], artefacts: list[str]
     for family in families:
         for path in (paths.results(family), paths.curves(family), paths.family_runs(family)):
             write_atomically(folder / family / path.name, path.read_bytes())
-    for artefact in artefacts:
-        drawn = {f"{artefact}{ending}": paths.figure(artefact).with_suffix(ending) for ending in (".svg", ".png")}
-        tables = {f"{artefact}.table{ending}": paths.table(artefact).with_suffix(ending) for ending in (".csv", ".md")}
-        found = {**drawn, f"{artefact}.csv": paths.plotted(artefact)}
+    for artifact in artifacts:
+        drawn = {f"{artifact}{ending}": paths.figure(artifact).with_suffix(ending) for ending in (".svg", ".png")}
+        tables = {f"{artifact}.table{ending}": paths.table(artifact).with_suffix(ending) for ending in (".csv", ".md")}
+        found = {**drawn, f"{artifact}.csv": paths.plotted(artifact)}
         found.update({name: path for name, path in tables.items() if path.exists()})
         for recorded, path in found.items():
             write_atomically(folder / recorded, path.read_bytes())
@@ -215,7 +215,7 @@ def main() -> None:
     )
     parser.add_argument("name", help="folder below reports/recorded")
     parser.add_argument("--family", action="append", default=[], help="folder of pipeline/experiments; repeatable")
-    parser.add_argument("--artefact", action="append", default=[], help="a drawn curve or table, such as a-fig6a; repeatable")
+    parser.add_argument("--artifact", action="append", default=[], help="a drawn curve or table, such as a-fig6a; repeatable")
     parser.add_argument("--table", action="append", default=[], type=Path, help="CSV file of a benchmark; repeatable")
     arguments = parser.parse_args()
     if bool(arguments.family) == bool(arguments.table):
@@ -224,7 +224,7 @@ def main() -> None:
         if arguments.table:
             folder = record_tables(arguments.name, arguments.table)
         else:
-            folder = record(arguments.name, arguments.family, arguments.artefact)
+            folder = record(arguments.name, arguments.family, arguments.artifact)
         print(f"{folder} is written; look at it and commit it")
 
 

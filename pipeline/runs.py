@@ -15,15 +15,18 @@ import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import torch
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from pipeline import paths
 from pipeline.datasets.prepared import PreparedArchive
+from pipeline.files import read_form
 from pipeline.networks import build_network
 from pipeline.networks.base import Network
-from pipeline.params import Params, Run, Supervision, Training
+from pipeline.params import Count, Params, Run, RunName, Seeds, Subset, Supervision, Training
+from pipeline.params import Network as NetworkParams
 from pipeline.training.checkpoint import load_state
 
 Settings = dict[str, Any]
@@ -155,6 +158,92 @@ class Job:
         return paths.unfinished(self.family, self.name, self.repetition, digest.hexdigest()[:16])
 
 
+class Recorded(BaseModel):
+    """Base of the parts of run.json: no silent conversions; what nobody asks for is passed over."""
+
+    model_config = ConfigDict(strict=True, extra="allow")
+
+
+class RecordedTraining(Recorded):
+    """How the network sees pictures."""
+
+    image_size_px: Annotated[int, Field(ge=16)]
+    input: Literal["resize", "crop"]
+
+
+class Usable(Recorded):
+    """The part of run.json that is needed to use a network."""
+
+    class_names: Annotated[list[Annotated[str, Field(min_length=1)]], Field(min_length=2, max_length=255)]
+    palette: list[Annotated[list[Annotated[int, Field(ge=0, le=255)]], Field(min_length=3, max_length=3)]]
+    network: NetworkParams
+    training: RecordedTraining
+
+    @model_validator(mode="after")
+    def _names_differ(self) -> Usable:
+        if len(set(self.class_names)) < len(self.class_names) or len(self.palette) != len(self.class_names):
+            raise ValueError("expected different class_names and a colour of palette for each")
+        return self
+
+
+class RecordedRun(Recorded):
+    """What the run was made of, by name."""
+
+    dataset: str
+    supervision: str
+    network: str
+    objective: str
+    training: str
+    start: RunName | None
+
+
+class RecordedObjective(Recorded):
+    """The terms that stages ask about."""
+
+    masks: float | None
+    seeds: float | None
+    image_labels: str | None
+    potts: dict[str, Any] | None
+    self_labeling: dict[str, Any] | None
+
+
+class RecordedSupervision(Recorded):
+    """The part of the data set, and how seeds are drawn."""
+
+    subset: Subset | None
+    seeds: Seeds | None
+
+
+class RecordedAnnotation(Recorded):
+    """What was realised of the supervision."""
+
+    sizes: dict[str, Any] = {}
+    seeds: dict[str, Any] = {}
+    labels: dict[str, Any] = {}
+
+
+class Scored(Usable):
+    """All of run.json that the stages after a training read."""
+
+    profile: str
+    device: str
+    repetitions: Count
+    annotation: RecordedAnnotation
+    run: RecordedRun
+    objective: RecordedObjective
+    supervision: RecordedSupervision
+
+
+def read_record(place: Path, form: type[Usable]) -> Settings:
+    """Return what the run.json at `place` says, checked to hold what `form` asks for.
+
+    Raises:
+        OSError: it cannot be read.
+        ValueError: it is broken, or says something that cannot be; names the field.
+    """
+    return read_form(place, form, "copy it again from where the run was trained, or train the run again").model_dump()
+
+
 @dataclass(frozen=True)
 class Trained:
     """A run that has been trained, as the record beside its weights describes it.
@@ -170,9 +259,10 @@ class Trained:
         """Read the record of models/FAMILY/RUN.
 
         Raises:
-            FileNotFoundError: the run has not been trained.
+            OSError: the run has not been trained.
+            ValueError: the record is broken (named).
         """
-        return cls(json.loads(paths.run_record(family, name).read_text(encoding="utf-8")))
+        return cls(read_record(paths.run_record(family, name), Scored))
 
     @property
     def resize_px(self) -> int | None:
@@ -197,8 +287,17 @@ class Trained:
         """Return its network with these weights, in evaluation mode.
 
         Raises:
-            RuntimeError: the weights are those of another network.
+            OSError: there are no such weights.
+            ValueError: the weights are broken, not finite, or those of another network.
         """
         network = build_network(self.record["network"], num_classes).to(device).eval()
-        network.load_state_dict(load_state(weights, device))
+        try:
+            network.load_state_dict(load_state(weights, device))
+        except (RuntimeError, AttributeError, TypeError) as error:
+            raise ValueError(f"{weights}: expected weights of the network in the run's record, got others") from error
+        broken = [name for name, value in network.state_dict().items() if not value.isfinite().all()]
+        if broken:
+            raise ValueError(
+                f"{weights}: {len(broken)} tensors hold numbers that are not finite, such as {broken[0]}; train again"
+            )
         return network

@@ -2,8 +2,8 @@
 
 One for each family of runs (pipeline/experiments/FAMILY/dvc.yaml): all have the same three stages; what differs is the runs, the
 code that their trainings execute, which follows from their objectives and networks, and the data sets they read. And one for all
-artefacts (reports/dvc.yaml), a stage each with the results and the code it is made from, and the archives for the server that
-scores some runs. Run this after changing levels, a family, an artefact or an import. A test compares the files with what this
+artifacts (reports/dvc.yaml), a stage each with the results and the code it is made from, and the archives for the server that
+scores some runs. Run this after changing levels, a family, an artifact or an import. A test compares the files with what this
 writes, and `python -m pipeline.params` says when the runs in them are out of date.
 """
 
@@ -144,12 +144,12 @@ PANELS = """\
 """
 
 
-ARTEFACT = """\
+ARTIFACT = """\
 
-  {artefact}:
+  {artifact}:
     desc: {title}
     wdir: ..
-    cmd: python -m pipeline.stages.figure {artefact}
+    cmd: python -m pipeline.stages.figure {artifact}
     deps:
 {deps}
     outs:
@@ -269,18 +269,18 @@ def panels_pipeline(params: Params) -> str:
             code=_lines(sorted(reached_files("pipeline.stages.pseudo_labels"))),
         )
     drawn = {
-        artefact: panels.runs for artefact, panels in figures.panels.items() if all(is_there(params, run) for run in panels.runs)
+        artifact: panels.runs for artifact, panels in figures.panels.items() if all(is_there(params, run) for run in panels.runs)
     }
     if drawn:
         text += PANELS.format(
-            panels="\n".join(f"      {artefact}: [{', '.join(runs)}]" for artefact, runs in drawn.items()),
+            panels="\n".join(f"      {artifact}: [{', '.join(runs)}]" for artifact, runs in drawn.items()),
             code=_lines(sorted(reached_files("pipeline.stages.panels")), 8),
         )
     return text
 
 
 def can_be_made(params: Params, inputs: Iterable[Path]) -> bool:
-    """Return whether all that an artefact is made from comes from families that are there."""
+    """Return whether all that an artifact is made from comes from families that are there."""
     panels = {paths.panels(name): panel.runs for name, panel in params.figures.panels.items()}
     solved = {paths.panels(name): [params.figures.panel_run] for name in ("b-fig5", "b-fig7")}
     runs = [run for path in inputs for run in {**panels, **solved}.get(path, ())]
@@ -307,7 +307,7 @@ def submissions(params: Params) -> str:
     return SUBMISSION.format(runs="\n".join(runs), deps="\n".join(f"        - {path}" for path in code))
 
 
-def artefacts_pipeline(params: Params) -> str:
+def artifacts_pipeline(params: Params) -> str:
     """Return the pipeline file of all artifacts whose families are there."""
     text = "# Written by `python -m pipeline.wiring`: a stage for each table and figure.\nstages:"
     for name in IDS:
@@ -319,8 +319,8 @@ def artefacts_pipeline(params: Params) -> str:
         outs += [paths.figure(name).with_suffix(suffix) for suffix in (".svg", ".png")] if artifact.draw else []
         outs += [paths.table(name).with_suffix(suffix) for suffix in (".csv", ".md", ".tex")] if artifact.tabulate else []
         lines = [line for out in outs for line in (f"      - {out}:", "          cache: false")]
-        text += ARTEFACT.format(
-            artefact=name, title=artifact.title, deps=_lines([*artifact.files, *sorted(code)]), outs="\n".join(lines)
+        text += ARTIFACT.format(
+            artifact=name, title=artifact.title, deps=_lines([*artifact.files, *sorted(code)]), outs="\n".join(lines)
         )
     return text + submissions(params)
 
@@ -346,7 +346,7 @@ def write_pipelines() -> str:
         else:
             write_atomically(place, family_pipeline(params, family).encode())
     write_atomically(paths.PANELS_PIPELINE, panels_pipeline(params).encode())
-    write_atomically(paths.ARTEFACTS_PIPELINE, artefacts_pipeline(params).encode())
+    write_atomically(paths.ARTIFACTS_PIPELINE, artifacts_pipeline(params).encode())
     return "\n".join([f"{len(params.runs) - len(lines)} families and all artifacts are wired", *lines])
 
 

@@ -94,7 +94,7 @@ class ReportFolder:
         ]
 
     def files(self, name: str) -> Files:
-        """Return the files of an artefact."""
+        """Return the files of an artifact."""
         return Files(self.path("figures", name), self.path("tables", name), self.path("plots", f"{name}.csv"))
 
     def render(self, ids=IDS) -> str:

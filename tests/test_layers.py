@@ -14,7 +14,7 @@ from pipeline.import_graph import REPOSITORY, imported_modules, reached_files
 from pipeline.params import load_params
 from pipeline.report.artifacts import IDS, module_of
 from pipeline.report.artifacts.a_tab2 import RUNS, VAL
-from pipeline.wiring import artefacts_pipeline, family_pipeline, panels_pipeline
+from pipeline.wiring import artifacts_pipeline, family_pipeline, panels_pipeline
 
 PARAMS = load_params(REPOSITORY / paths.PARAMS, REPOSITORY / paths.EXPERIMENTS)
 
@@ -26,7 +26,7 @@ MAY_IMPORT = {
     "errors": set(),
     "expand": set(),
     "params": {"files", "paths", "checks", "expand", "networks"},
-    "runs": {"paths", "params", "datasets", "networks", "training"},
+    "runs": {"files", "paths", "params", "datasets", "networks", "training"},
     "parallel": set(),
     "losses": {"conventions"},
     "metrics": {"conventions"},
@@ -37,7 +37,7 @@ MAY_IMPORT = {
     "datasets": {"conventions", "files"},
     "features": {"files", "datasets", "networks"},
     "training": {"conventions", "files", "parallel", "losses", "crf", "solver", "networks"},
-    "evaluation": {"conventions", "parallel", "metrics"},
+    "evaluation": {"conventions", "files", "parallel", "metrics"},
     "report": {"conventions", "files", "paths", "losses", "metrics", "datasets"},
 }
 """Layer -> other layers it may import. Stages and command-line tools may import everything."""
@@ -85,8 +85,8 @@ def test_pipeline_of_a_family_is_in_step(family):
     assert written == family_pipeline(PARAMS, family), "run python -m pipeline.wiring"
 
 
-def test_pipeline_of_the_artefacts_is_in_step():
-    assert (REPOSITORY / paths.ARTEFACTS_PIPELINE).read_text() == artefacts_pipeline(PARAMS), "run python -m pipeline.wiring"
+def test_pipeline_of_the_artifacts_is_in_step():
+    assert (REPOSITORY / paths.ARTIFACTS_PIPELINE).read_text() == artifacts_pipeline(PARAMS), "run python -m pipeline.wiring"
 
 
 def test_pipeline_of_the_panels_is_in_step():
@@ -100,7 +100,7 @@ def test_what_is_made_of_a_family_that_was_taken_out_is_not_wired(family):
 
 
 def test_every_run_that_the_test_server_scores_has_its_archive():
-    stage = yaml.safe_load(artefacts_pipeline(PARAMS))["stages"]["submission"]
+    stage = yaml.safe_load(artifacts_pipeline(PARAMS))["stages"]["submission"]
     assert len(stage["foreach"]) == sum(VAL in columns for columns in RUNS.values())
     assert "size_noise/size-crf-mre08" in stage["foreach"].values()
     for key, run in stage["foreach"].items():
@@ -156,8 +156,8 @@ def test_editing_one_loss_leaves_the_other_families_alone():
     assert "pipeline/solver" not in size + scribbles
 
 
-def test_an_artefact_depends_on_its_own_drawing_code_alone():
-    stages = yaml.safe_load(artefacts_pipeline(PARAMS))["stages"]
+def test_an_artifact_depends_on_its_own_drawing_code_alone():
+    stages = yaml.safe_load(artifacts_pipeline(PARAMS))["stages"]
     for name in IDS:
         drawing = {dep for dep in stages[name]["deps"] if dep.startswith("pipeline/report/artifacts/") and "__init__" not in dep}
         assert drawing == {f"{module_of(name).replace('.', '/')}.py"}

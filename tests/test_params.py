@@ -132,6 +132,16 @@ def test_exponents_without_a_point_are_numbers(tmp_path):
             "seeds.pce-len000, runs.seeds.pce-len030, runs.seeds.pce-len050 and 2 more.epochs",
         ),
         (("figures", "headline"), ["seeds/none"], "figures.headline = 'seeds/none' names nothing in runs"),
+        (("figures", "headline"), ["seeds/pce-len100"] * 2, "figures.headline: expected different entries, got"),
+        (("figures", "panels", "a-fig2", "ids"), ["a", "a"], "ids: expected different entries, got 'a' more than once"),
+        (("datasets", "voc", "classes"), ["cat", "cat"], "voc.classes: expected different entries, got 'cat' more than once"),
+        (("datasets", "voc", "classes"), [], "datasets.voc.classes: List should have at least 1 item"),
+        (("datasets", "voc", "synthetic", "classes"), ["cat", "cat"], "voc.synthetic.classes: expected different entries"),
+        (("supervision", "cat-masks", "subset", "classes"), ["cat", "cat"], "cat-masks.subset.classes: expected different"),
+        (("levels", "mre"), [0.04, 0.08, 0.04], "levels.mre: expected different entries, got 0.04 more than once"),
+        (("training", "base", "augmentation"), {"scale_min": 3.0}, "scale_min: expected at most scale_max, 2, got 3"),
+        (("terms", "barrier", "object_min"), 0.5, "terms.barrier: object_min: expected at most object_max, 0.07, got 0.5"),
+        (("supervision", "cat-sizes", "sizes"), {"source": "mean", "mre": 0.1}, "sizes: mre: only source exact reads it"),
     ],
 )
 def test_mistake_is_rejected_with_key_and_value(load, keys, value, message):
@@ -382,10 +392,9 @@ def test_a_missing_run_names_the_remedy():
 
 def test_exponents_keep_their_form_and_everything_else_its_place_when_dvc_changes_a_value(tmp_path):
     """`dvc exp run -S` rewrites the whole file; what it changes besides the value is a difference that nobody made."""
-    from dvc.utils.serialize import modify_yaml
+    from dvc.utils.hydra import apply_overrides
 
     before = (REPOSITORY / "params.yaml").read_text()
     (tmp_path / "params.yaml").write_text(before)
-    with modify_yaml(tmp_path / "params.yaml") as tree:
-        tree["noise"]["sigma"] = 0.2
+    apply_overrides(tmp_path / "params.yaml", ["noise.sigma=0.2"])
     assert (tmp_path / "params.yaml").read_text() == before.replace("sigma: 0.1003", "sigma: 0.2")

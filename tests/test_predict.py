@@ -377,6 +377,14 @@ def test_pictures_in_linked_folders_are_found_once(photos, tmp_path):
     assert list(find_pictures(photos, tmp_path / "out").pictures) == ["a b", "b", "link/d", "more/c"]
 
 
+def test_pictures_that_are_links_to_nothing_or_pipes_are_named(photos, tmp_path):
+    (photos / "gone.jpg").symlink_to("nowhere.jpg")
+    os.mkfifo(photos / "more/pipe.jpg")
+    found = find_pictures(photos, tmp_path / "out")
+    assert [message.split(":")[0] for message in found.misnamed] == ["'gone.jpg'", "'more/pipe.jpg'"]
+    assert all("is a link to nothing, or no ordinary file" in message for message in found.misnamed)
+
+
 def test_folder_named_like_the_results_of_a_picture_is_refused(photos, tmp_path):
     (photos / "b.png").mkdir()
     Image.fromarray(picture(5, 5)).save(photos / "b.png/d.png")

@@ -93,8 +93,8 @@ TRAINING = {
     "potts-16": (60, 16, 0.0007, 512, "crop", "[SSL] Table 5, batch 16"),
     "cross": (60, 12, 0.007, 512, "resize", "as [SSL] appendix C, on whole images"),
     "cross-potts": (60, 12, 0.0007, 512, "resize", "as [SSL] appendix C, on whole images"),
-    "cityscapes": (108, 8, 0.005, 720, "crop", "U33: 40,000 steps of 8 of 2,975 images"),
-    "ade20k": (119, 16, 0.02, 512, "crop", "U33: 150,000 steps of 16 of 20,210 images"),
+    "cityscapes": (60, 12, 0.007, 720, "crop", "[SSL] appendix C, all experiments; in one stage"),
+    "ade20k": (60, 12, 0.007, 512, "crop", "[SSL] appendix C, all experiments; in one stage"),
     "classifier": (50, 128, 0.01, 150, "resize", "U38"),
 }
 
@@ -140,6 +140,16 @@ def paper(tmp_path_factory):
     copy_settings(folder)
     switch_profile(folder, "paper")
     return load_params(folder / "params.yaml", folder / paths.EXPERIMENTS).model_dump()
+
+
+def test_partial_cross_entropy_beside_the_dense_crf_loss_has_one_rule(paper):
+    objectives, training = paper["objectives"], paper["training"]
+    runs = [run for of_family in paper["runs"].values() for run in of_family.values()]
+    both = [run for run in runs if objectives[run["objective"]]["seeds"] and objectives[run["objective"]]["dense_crf"]]
+    assert {run["dataset"] for run in both} == {"voc", "cityscapes", "ade20k"}
+    for run in both:
+        expected = 1 / training[run["training"]]["batch_size"]
+        assert objectives[run["objective"]]["seeds"] == pytest.approx(expected, rel=1e-3)
 
 
 @pytest.mark.parametrize(("name", "published"), TRAINING.items(), ids=TRAINING)

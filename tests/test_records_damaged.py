@@ -1,5 +1,6 @@
 """JSON and YAML that is read back, damaged by anything: it is right, or the error names the file."""
 
+import contextlib
 import io
 import json
 import math
@@ -13,12 +14,15 @@ from hypothesis import given, reject
 from hypothesis import strategies as st
 from ruamel.yaml import YAML
 
+from pipeline import paths
 from pipeline.datasets.base import DatasetError
 from pipeline.datasets.registry import open_raw
 from pipeline.import_graph import REPOSITORY
 from pipeline.networks import NETWORKS
 from pipeline.params import ParamsError, load_params, read_yaml
 from pipeline.predict import load_trained
+from pipeline.runs import Scored, read_record
+from pipeline.stages.summary import read_scores
 from pipeline.training.checkpoint import save_state
 
 RECORD = {
@@ -45,6 +49,19 @@ def weights():
         return (Path(folder) / "last.pt").read_bytes()
 
 
+SCORED = {
+    **RECORD,
+    "profile": "smoke",
+    "device": "cpu",
+    "repetitions": 1,
+    "annotation": {"sizes": {"mre": 0.08}},
+    "run": dict.fromkeys(("dataset", "supervision", "network", "objective", "training"), "a") | {"start": None},
+    "objective": {"masks": None, "seeds": 1.0, "image_labels": None, "potts": None, "self_labeling": {"relaxation": "q"}},
+    "supervision": {"subset": None, "seeds": {"kind": "scribbles", "width_px": 1}},
+}
+METRICS = {"repetitions": [{"seed": 0, "val": {"mIoU": 0.5, "IoU": {"background": 0.9, "cat": None}, "images": 3}}]}
+
+
 def loaded(record, content):
     """Load a network from the two files; return it, or None when the error names one of them."""
     with tempfile.TemporaryDirectory() as folder:
@@ -59,6 +76,27 @@ def loaded(record, content):
 def test_damaged_record_of_a_run_is_read_or_named(record):
     trained = loaded(record, weights())
     assert trained is None or len(set(trained.class_names)) == len(trained.palette) == 2
+
+
+@given(damaged_json(SCORED))
+def test_damaged_record_is_read_or_named_by_the_stages_after_training(record):
+    with tempfile.TemporaryDirectory() as folder:
+        place = Path(folder) / "run.json"
+        place.write_bytes(record)
+        found, problem = outcome(lambda: read_record(place, Scored), ValueError)
+    assert problem is None or problem.startswith(str(place))
+    assert found is None or set(SCORED) <= set(found)
+
+
+@given(damaged_json(METRICS))
+def test_damaged_scores_are_read_or_named(content):
+    with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
+        place = paths.metrics("potts", "cd")
+        place.parent.mkdir(parents=True)
+        place.write_bytes(content)
+        found, problem = outcome(lambda: read_scores("potts/cd"), ValueError)
+    assert problem is None or problem.startswith(str(place))
+    assert found is None or all(isinstance(one.mIoU, float) for one in found)
 
 
 @given(st.integers(0, 3000), st.integers(1, 40), st.binary(max_size=40))

@@ -11,12 +11,11 @@ import re
 import statistics
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
 
 from pipeline import paths
 from pipeline.bench import estimate
 from pipeline.bench.steps import read_params
-from pipeline.files import read_json, write_atomically, write_csv, write_json
+from pipeline.files import read_json, replace_block, write_csv, write_json
 
 KEYS = {
     "tests": ("test",),
@@ -26,7 +25,7 @@ KEYS = {
     "runs": ("run", "seed"),
 }
 """By table, the columns that a later call replaces lines by."""
-OPENING, CLOSING = "<!-- gpu -->", "<!-- /gpu -->"
+MARK = "gpu"
 
 Row = dict[str, str]
 
@@ -141,26 +140,7 @@ def blocks(root: Path = Path()) -> dict[Path, str]:
     return {Path("docs/cost.md"): "\n".join(cost).strip(), Path("README.md"): "\n".join(readme)}
 
 
-def split(page: str, path: Path) -> tuple[str, str, str]:
-    """Return what is before, between and behind the marks.
-
-    Raises:
-        ValueError: a mark is missing.
-    """
-    before, opening, rest = page.partition(OPENING)
-    block, closing, behind = rest.partition(CLOSING)
-    if not (opening and closing):
-        raise ValueError(f"{path}: expected a block between {OPENING} and {CLOSING}; restore it with git")
-    return before, block.strip(), behind
-
-
 def write_pages(root: Path = Path()) -> None:
     """Rewrite the blocks."""
     for path, block in blocks(root).items():
-        before, _, behind = split((root / path).read_text(encoding="utf-8"), path)
-        write_atomically(root / path, f"{before}{OPENING}\n{block}\n{CLOSING}{behind}".encode())
-
-
-def pages(root: Path = Path()) -> dict[Path, Any]:
-    """Return what stands between the marks now."""
-    return {path: split((root / path).read_text(encoding="utf-8"), path)[1] for path in blocks(root)}
+        replace_block(root / path, MARK, block)

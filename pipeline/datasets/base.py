@@ -115,16 +115,18 @@ class Account(NamedTuple):
         found: files below its root.
         used: those that its reader reads.
         left_out: reason -> the others.
+        notes: what else people should know of the files used.
     """
 
     found: int
     used: int
     left_out: dict[str, list[Path]]
+    notes: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         lines = [f"{self.found} files found, {self.used} used, {self.found - self.used} left out"]
-        lines += [f"{len(paths)} {reason}, the first is {paths[0]}" for reason, paths in self.left_out.items()]
-        return "\n  left out: ".join(lines)
+        lines += [f"  left out: {len(paths)} {reason}, the first is {paths[0]}" for reason, paths in self.left_out.items()]
+        return "\n".join([*lines, *(f"  note: {note}" for note in self.notes)])
 
 
 class RawDataset(ABC):
@@ -473,6 +475,11 @@ def _opened(source: Path | bytes, name: str, what: str) -> Iterator[Image.Image]
             yield image
     except DatasetError:
         raise
+    except Image.DecompressionBombError as error:
+        most = 2 * (Image.MAX_IMAGE_PIXELS or 0)  # Pillow's own rule, which protects from small files that fill the memory
+        raise DatasetError(
+            f"{name}: has more than the {most / 1e6:.0f} million pixels that are read; make it smaller, or cut it into parts"
+        ) from error
     except Exception as error:
         told = "of no known format" if isinstance(error, UnidentifiedImageError) else str(error) or type(error).__name__
         raise DatasetError(f"{name}: cannot be read as {what} ({told}); restore the file or leave it out") from error

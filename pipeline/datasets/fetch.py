@@ -10,7 +10,6 @@ from __future__ import annotations
 import errno
 import fcntl
 import hashlib
-import json
 import os
 import shutil
 import stat
@@ -26,7 +25,7 @@ from typing import IO, TYPE_CHECKING, NamedTuple
 from urllib.parse import unquote, urlsplit
 
 from pipeline.datasets.base import DatasetError
-from pipeline.files import write_json
+from pipeline.files import read_json, write_json
 
 if TYPE_CHECKING:
     from requests import Response
@@ -176,7 +175,7 @@ def _check(archive: Archive, path: Path, records: Path, remedy: str) -> None:
     found = file_digest(path, "sha256")
     if not record.exists():
         write_json(record, {"url": archive.url, "sha256": found, "bytes": path.stat().st_size})
-    elif (known := json.loads(record.read_text())["sha256"]) != found:
+    elif (known := read_json(record, "delete it, then run the same again").get("sha256")) != found:
         raise DatasetError(
             f"{archive.url}: {path} has the checksum sha256:{found}, but {record} says {known}; "
             f"the publisher has changed the file, or it is damaged: {remedy}"

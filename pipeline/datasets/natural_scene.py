@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import logging
+import hashlib
 import random
+from collections import ChainMap
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import ClassVar, NamedTuple
 
 from pipeline.datasets.base import (
+    Account,
     DatasetError,
     RawDataset,
     Scene,
@@ -23,8 +25,6 @@ from pipeline.datasets.base import (
     require,
 )
 from pipeline.files import read_table, write_atomically
-
-LOG = logging.getLogger(__name__)
 
 CLASS_NAMES = ("buildings", "forest", "glacier", "mountain", "sea", "street")
 FOLDERS = {"train": "seg_train", "val": "seg_test"}
@@ -83,18 +83,26 @@ train/<image_name>
 
     def verify(self) -> None:
         """Check layout and classes, and that each picture can be opened."""
-        odd = []
         if not self.ids("train"):
             raise DatasetError(f"{self.root}: there is no picture for training; restore the data set, or check `source`")
-        for split in self.splits:
-            for image_id, (path, _) in self._split(split).items():
-                width, height = picture_size(path)
-                if max(width, height) > WIDEST * min(width, height):
-                    odd.append(image_id)
+        for path, _ in self._all().values():
+            picture_size(path)
+
+    def account(self) -> Account:
+        """Return what became of every file, with notes on long pictures and on those that stand under several classes."""
+        odd, places = [], dict[bytes, dict[int, str]]()
+        for image_id, (path, class_index) in self._all().items():
+            width, height = picture_size(path)
+            if max(width, height) > WIDEST * min(width, height):
+                odd.append(image_id)
+            places.setdefault(hashlib.sha256(path.read_bytes()).digest(), {}).setdefault(class_index, image_id)
+        unsure = [list(ids.values()) for ids in places.values() if len(ids) > 1]
+        notes = []
         if odd:
-            LOG.info(
-                "%s: %d pictures are more than %d times longer than wide, the first is %s", self.root, len(odd), WIDEST, odd[0]
-            )
+            notes.append(f"{len(odd)} pictures are more than {WIDEST} times longer than wide, the first is {odd[0]}")
+        if unsure:
+            notes.append(f"{len(unsure)} pictures stand under more than one class, the first as {' and '.join(unsure[0])}")
+        return super().account()._replace(notes=tuple(notes))
 
     def ids(self, split: str) -> list[str]:
         """Return the ids of a split: by class, then by file name."""
@@ -126,10 +134,12 @@ train/<image_name>
                     write_atomically(path, encode_photo(scene.image, "JPEG"))
 
     def _find(self, image_id: str) -> Labelled:
-        for split in self.splits:
-            if image_id in self._split(split):
-                return self._split(split)[image_id]
-        raise DatasetError(f"{self.root}: has no picture '{image_id}'; take its id out of the list")
+        if image_id not in self._all():
+            raise DatasetError(f"{self.root}: has no picture '{image_id}'; take its id out of the list")
+        return self._all()[image_id]
+
+    def _all(self) -> Mapping[str, Labelled]:
+        return ChainMap(self._split("val"), self._split("train"))  # goes through the last one first
 
     def _split(self, split: str) -> dict[str, Labelled]:
         if not self._splits:

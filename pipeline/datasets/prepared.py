@@ -22,7 +22,6 @@ import csv
 import io
 import json
 import os
-import tempfile
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -43,6 +42,7 @@ from pipeline.datasets.base import (
     scribbles_from_json,
     scribbles_to_json,
 )
+from pipeline.files import atomic_file
 
 FORMAT = 2
 """Number of the form described above; archives of another form are refused."""
@@ -75,31 +75,23 @@ def write_prepared(
 
     Returns:
         Counts: "images", "pixels" and "images_with" (per class name), "void_pixels", "images_with_void",
-        "images_without_background" (sets with a background), "strokes", "clicks". In a classification set "images" and
-        "images_with".
+        "images_without_background" (sets with a background), "strokes", "clicks", and "left_out_beside_the_picture", how many of
+        them lie wholly outside, if any. In a classification set "images" and "images_with".
 
     Raises:
         DatasetError: a broken or missing file (named), an unknown class, or no image left.
     """
     selection = select_classes(dataset, classes, images, f"{dataset.root}: {dataset.name}")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
-    try:
-        with os.fdopen(handle, "wb") as file, zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
-            writer = _Writer(archive, dataset, selection)
-            for image_id in dataset.ids(split):
-                if limit is not None and len(writer.rows) >= limit:
-                    break
-                writer.add(image_id)
-            if not writer.rows:
-                wanted = "" if classes is None else f" with a pixel of {', '.join(classes)}"
-                raise DatasetError(f"{dataset.root}: split {split} has no image{wanted}; check `classes` of the data set")
-            counts = writer.finish(split)
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
-    finally:
-        Path(temporary).unlink(missing_ok=True)
-    return counts
+    with atomic_file(path) as file, zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
+        writer = _Writer(archive, dataset, selection)
+        for image_id in dataset.ids(split):
+            if limit is not None and len(writer.rows) >= limit:
+                break
+            writer.add(image_id)
+        if not writer.rows:
+            wanted = "" if classes is None else f" with a pixel of {', '.join(classes)}"
+            raise DatasetError(f"{dataset.root}: split {split} has no image{wanted}; check `classes` of the data set")
+        return writer.finish(split)
 
 
 class Selection(NamedTuple):
@@ -358,6 +350,7 @@ class _Writer:
         self.strokes: dict[str, list[Scribble]] = {}
         self.clicks: dict[str, list[Scribble]] = {}
         self.sizes: dict[str, list[float]] = {}
+        self.outside = 0
 
     def add(self, image_id: str) -> None:
         """Add one image with everything known of it, unless the selection leaves it out."""
@@ -375,6 +368,7 @@ class _Writer:
         counts = self.counter.result(selection, dataset.task)
         if dataset.task == "segmentation":
             counts |= {name: sum(map(len, kept.values())) for name, kept in (("strokes", self.strokes), ("clicks", self.clicks))}
+            counts |= {"left_out_beside_the_picture": self.outside} if self.outside else {}
         for name, annotation in (("scribbles.json", self.strokes), ("clicks.json", self.clicks)):
             if annotation:
                 _add(self.archive, name, scribbles_to_json(annotation).encode())
@@ -420,7 +414,9 @@ class _Writer:
             _add(self.archive, f"scribbles/{image_id}.png", encode_mask(lookup[raster], self.selection.palette))
         for kept, found in ((self.strokes, dataset.read_scribbles(image_id)), (self.clicks, dataset.read_clicks(image_id))):
             if found is not None:
-                kept[image_id] = _renumbered(found, lookup)
+                inside = [stroke for stroke in found if _meets(stroke, width, height)]
+                self.outside += len(found) - len(inside)
+                kept[image_id] = _renumbered(inside, lookup)
         sizes = dataset.read_sizes(image_id)
         if sizes is not None:
             count = len(self.selection.class_names)
@@ -443,6 +439,12 @@ class _Writer:
         height, width = decode_photo(content, str(self.dataset.image_path(image_id))).shape[:2]
         _add(self.archive, f"images/{image_id}{suffix}", content)
         return width, height
+
+
+def _meets(stroke: Scribble, width: int, height: int) -> bool:
+    """Return whether anything of a stroke can lie in its picture."""
+    xs, ys = zip(*stroke.points) if stroke.points else ((-1.0,), (-1.0,))
+    return max(xs) >= 0 and min(xs) < width and max(ys) >= 0 and min(ys) < height
 
 
 class _Counter:

@@ -45,7 +45,8 @@ def _at_own_size(network: nn.Module, tensor: Tensor) -> Tensor:
 
 
 def _to_tensor(image: NDArray[np.uint8], device: torch.device) -> Tensor:
-    return torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1)))[None].to(device).float() / 255
+    planes = np.array(image.transpose(2, 0, 1), order="C")  # a copy even where none is needed: pictures may be read-only
+    return torch.from_numpy(planes)[None].to(device).float() / 255
 
 
 def _resize(tensor: Tensor, size: tuple[int, ...], *, antialias: bool = False) -> Tensor:

@@ -10,9 +10,7 @@ from __future__ import annotations
 
 import gzip
 import io
-import os
 import tarfile
-import tempfile
 import zlib
 from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
@@ -21,6 +19,7 @@ import numpy as np
 from PIL import Image
 
 from pipeline.conventions import VOID
+from pipeline.files import atomic_path
 
 FOLDER = "results/VOC2012/Segmentation/comp6_test_cls"
 NUM_CLASSES = 21
@@ -53,16 +52,10 @@ def write_submission(
         _check_prediction(image_id, prediction, expected_sizes[image_id])
         files[image_id] = _encode(prediction)
     _check_complete("predictions", files, expected_sizes)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
-    try:
-        with os.fdopen(handle, "wb") as file:
+    with atomic_path(path) as temporary:
+        with temporary.open("wb") as file:
             _write_archive(file, files)
-        check_submission(Path(temporary), expected_sizes)
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
-    finally:
-        Path(temporary).unlink(missing_ok=True)
+        check_submission(temporary, expected_sizes)
 
 
 def check_submission(path: Path, expected_sizes: Mapping[str, tuple[int, int]]) -> None:

@@ -47,21 +47,6 @@ def load_encoder(network: Network, state: Mapping[str, Tensor]) -> None:
     network.load_state_dict(given, strict=False)
 
 
-def load_network(network: Network, state: Mapping[str, Tensor]) -> None:
-    """Fill all of `network`, head included, from the weights of the same kind of network.
-
-    The constants of the first layer may be missing: checkpoints of segmentation-models-pytorch do not have them.
-
-    Raises:
-        ValueError: a tensor is missing, unexpected or of another shape; names the first of each kind.
-    """
-    expected = network.state_dict()
-    constants = {name: value for name, value in expected.items() if name.startswith("normalization.")}
-    complete = {**constants, **state}
-    check_names(complete, expected)
-    network.load_state_dict(complete)
-
-
 def check_names(given: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> None:
     """Raise ValueError unless both have the same names and shapes."""
     missing = [name for name in expected if name not in given]

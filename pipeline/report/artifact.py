@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from pipeline import paths
-from pipeline.report.published import published_value
+from pipeline.report.published import published_origin, published_value
 from pipeline.report.runs import NAN, Runs, Where
 
 if TYPE_CHECKING:
@@ -39,6 +39,10 @@ class Data:
         """
         number = published_value(self.published, artifact or self.runs.artifact, row, column)
         return NAN if number is None else number
+
+    def origin(self, row: str, column: str, artifact: str | None = None) -> str:
+        """Return where a printed number comes from, of `published.ORIGINS`; empty where there is none."""
+        return published_origin(self.published, artifact or self.runs.artifact, row, column)
 
 
 def scale_of_runs(data: Data) -> pd.DataFrame:

@@ -18,6 +18,7 @@ from pipeline.report.style import BLACK, COLUMN_WIDTH_IN, LineStyle, new_figure
 
 BAND = 0.15
 """Opacity of a band of one standard deviation over seeds."""
+REALISED = "second line: realised, of the objects"
 
 
 def draw_curve(axes: Axes, curve: pd.DataFrame, x: str, look: LineStyle, **options: Any) -> None:
@@ -34,9 +35,46 @@ def draw_curve(axes: Axes, curve: pd.DataFrame, x: str, look: LineStyle, **optio
     style = {"color": look.color, "marker": look.marker, "markerfacecolor": fill, "clip_on": False, **options}
     axes.plot(curve[x], curve["ours_percent"], look.line, **style)
     strike(axes, curve.loc[_failed(curve), x], curve.loc[_failed(curve), "ours_percent"])
-    if curve["ours_std_percent"].notna().any():
+    if len(curve) == 1 and curve["ours_std_percent"].notna().all():
+        axes.errorbar(curve[x], curve["ours_percent"], curve["ours_std_percent"], color=look.color, capsize=2)
+    elif curve["ours_std_percent"].notna().any():
         low, high = curve["ours_percent"] - curve["ours_std_percent"], curve["ours_percent"] + curve["ours_std_percent"]
         axes.fill_between(curve[x], low, high, color=look.color, alpha=BAND, linewidth=0)
+
+
+def draw_differences(axes: Axes, frame: pd.DataFrame, x: str, looks: Mapping[str, LineStyle], base: str, column: str) -> None:
+    """Draw series as differences to one of them, in points, for curves that lie upon each other.
+
+    The axis is linear up to a point and logarithmic beyond, so that hundredths are seen beside whole points.
+    """
+    of_base = frame[frame["series"] == base].set_index(x)[column]
+    for series, look in looks.items():
+        curve = frame[frame["series"] == series]
+        points = (curve[column] - curve[x].map(of_base)).round(6)
+        fill = look.color if look.line == "-" else "white"
+        axes.plot(curve[x], points, look.line, color=look.color, marker=look.marker, markerfacecolor=fill, clip_on=False)
+    axes.set_yscale("symlog", linthresh=1, linscale=2)
+    low, high = axes.get_ylim()
+    steps = (0.5, 1, 5, 20, 50) if high - low > 2 else (0.1, 0.2, 0.5, 1)
+    ticks = [tick for tick in sorted((0, *steps, *(-step for step in steps))) if low <= tick <= high]
+    axes.set_yticks(ticks, [f"{tick:g}" for tick in ticks])
+    axes.minorticks_off()
+    axes.set_ylabel(f"difference to\n{looks[base].label} (points)")
+
+
+def label_realised(axes: Axes, frame: pd.DataFrame) -> None:
+    """Write the realised mean error of the objects below each nominal error of size targets, where it is known.
+
+    Renormalisation and small objects drive the two apart: an object of 1 % of the picture may err by half as much again.
+
+    Args:
+        axes: over nominal errors.
+        frame: rows with the columns mre_percent and mre_foreground_percent, the latter NaN where there is none.
+    """
+    realised = frame.dropna(subset="mre_foreground_percent").groupby("mre_percent")["mre_foreground_percent"].mean()
+    if len(realised):
+        axes.set_xticks(realised.index, [f"{nominal:g}\n{error:.0f}" for nominal, error in realised.items()])
+        axes.set_xlabel(f"{axes.get_xlabel()}\n{REALISED}")
 
 
 def draw_level(axes: Axes, row: pd.Series, look: LineStyle) -> None:
@@ -44,13 +82,9 @@ def draw_level(axes: Axes, row: pd.Series, look: LineStyle) -> None:
     failed = bool(row.get("failed", False))
     axes.axhline(row["ours_percent"], color=look.color, linestyle=look.line, alpha=0.35 if failed else 1.0)
     if failed:
-        axes.annotate(
-            f"{look.label}: training failed",
-            (0.5, row["ours_percent"]),
-            xycoords=("axes fraction", "data"),
-            fontsize=6,
-            ha="center",
-        )
+        place, coordinates = (0.5, row["ours_percent"]), ("axes fraction", "data")
+        said = axes.annotate(f"{look.label}: training failed", place, xycoords=coordinates, fontsize=6, ha="center")
+        said.set_in_layout(False)  # it may be outside the axes, where it is not drawn
     if pd.notna(row["ours_std_percent"]):
         low, high = row["ours_percent"] - row["ours_std_percent"], row["ours_percent"] + row["ours_std_percent"]
         axes.axhspan(low, high, color=look.color, alpha=BAND, linewidth=0)
@@ -146,6 +180,8 @@ class Curves:
         y_label: likewise.
         height_in: height in inches; the width is that of one column.
         levels: series that are lines over the whole axis.
+        aside: level that does not stretch the vertical axis; nor does one whose training failed. Where it is below, that is said.
+        base: series to which a second panel shows the differences of the others; empty: there is none.
         legend: arguments of the legend.
     """
 
@@ -156,20 +192,47 @@ class Curves:
     height_in: float
     levels: Mapping[str, LineStyle] = field(default_factory=dict)
     legend: Mapping[str, Any] = field(default_factory=dict)
+    base: str = ""
+    aside: str = ""
 
     def __call__(self, frame: pd.DataFrame, _: object = None) -> Figure:
         """Return the figure of a frame of `points.curve_points`."""
         figure = new_figure(COLUMN_WIDTH_IN, self.height_in)
-        axes = figure.add_subplot()
+        axes, *below = figure.subplots(
+            2 if self.base else 1, 1, sharex=True, squeeze=False, height_ratios=[2, 1][: 1 + bool(self.base)]
+        )[:, 0]
         draw_series(axes, frame, self.x, self.looks)
+        rows = {series: frame[frame["series"] == series].iloc[0] for series in self.levels}
+        far = {series for series in rows if series == self.aside or rows[series].get("failed", False)}
         for series, look in self.levels.items():
-            draw_level(axes, frame[frame["series"] == series].iloc[0], look)
-        axes.margins(y=0.08)
-        axes.set_xlabel(self.x_label)
+            draw_level(axes, rows[series], look)
+        if far:
+            low, high = _extent(frame[~frame["series"].isin(far)])
+            axes.set_ylim(low, high)
+            below_axis = [series for series in far if rows[series]["ours_percent"] < low]
+            for line, series in enumerate(sorted(below_axis)):
+                note = ": training failed" if rows[series].get("failed", False) else ""
+                text = f"below: {self.levels[series].label}, {rows[series]['ours_percent']:.1f}{note}"
+                axes.text(0.98, 0.03 + 0.08 * line, text, transform=axes.transAxes, fontsize=6, ha="right")
+        else:
+            axes.margins(y=0.08)
+        (below or [axes])[-1].set_xlabel(self.x_label)
         axes.set_ylabel(self.y_label)
+        if self.x == "mre_percent":
+            label_realised(axes, frame[frame["series"].isin(self.looks)])
+        for panel in below:
+            draw_differences(panel, frame, self.x, self.looks, self.base, "ours_percent")
         handles = [*map(curve_handle, self.looks.values()), *map(level_handle, self.levels.values()), *published_handles(frame)]
         figure.legend(handles=handles, loc="outside upper center", **self.legend)
         return figure
+
+
+def _extent(frame: pd.DataFrame) -> tuple[float, float]:
+    """Return the ends of an axis that holds all numbers, ours with their deviation, with a margin."""
+    ours, std = frame["ours_percent"], frame["ours_std_percent"].fillna(0)
+    numbers = pd.concat([ours - std, ours + std, frame["published_percent"]])
+    margin = 0.08 * max(numbers.max() - numbers.min(), 1.0)
+    return numbers.min() - margin, numbers.max() + margin
 
 
 def draw_series(axes: Axes, frame: pd.DataFrame, x: str, looks: Mapping[str, LineStyle]) -> None:

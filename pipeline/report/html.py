@@ -11,7 +11,6 @@ from __future__ import annotations
 import base64
 import csv
 import io
-import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -25,6 +24,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 from PIL import Image
 
+from pipeline.files import read_json
 from pipeline.report.artifact import Artifact
 from pipeline.report.artifacts import IDS, load
 from pipeline.report.runs import generated_seeds
@@ -160,7 +160,7 @@ def read_run(path: Path, page: Path, results: Path, curves: Path) -> Run:
     Raises:
         ValueError: the file lacks a field.
     """
-    record = json.loads(path.read_text())
+    record = read_json(path, "evaluate the run again")
     needed = ("family", "run", "profile", "device", "network", "supervision", "objective", "seeds_generated", "repetitions")
     missing = [field for field in needed if field not in record]
     if missing or not record["repetitions"]:

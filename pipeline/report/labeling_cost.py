@@ -10,12 +10,12 @@ The background is no class here. The results are rough, as [SIZE] says of its ow
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
 from pipeline import paths
+from pipeline.files import read_json
 
 SECONDS_PER_TAG = 1.0
 """Deciding whether one class is in the image (Bearman et al., section 4)."""
@@ -68,8 +68,16 @@ LABEL_KINDS: dict[str, LabelKind] = {
 
 
 def read_statistics(dataset: str) -> LabelStatistics:
-    """Return the statistics of the training images of a data set, from reports/data.json."""
-    found = json.loads(paths.DATA_STATISTICS.read_text())[dataset]
+    """Return the statistics of the training images of a data set, from reports/data.json.
+
+    Raises:
+        OSError: the file is not there.
+        ValueError: it is broken, or says nothing of the data set.
+    """
+    remedy = "run the stage `statistics` again"
+    found = read_json(paths.DATA_STATISTICS, remedy).get(dataset)
+    if not isinstance(found, dict) or not {"classes", "classes_per_image"} <= set(found):
+        raise ValueError(f"{paths.DATA_STATISTICS}: expected classes and classes_per_image of {dataset}; {remedy}")
     return LabelStatistics(found["classes"], found["classes_per_image"])
 
 

@@ -61,6 +61,11 @@ def blend(image: np.ndarray, labels: np.ndarray, palette: Palette, alpha: float 
     return np.where((labels == VOID)[..., None], image, np.round(tinted)).astype(np.uint8)
 
 
+def tint_objects(image: np.ndarray, labels: np.ndarray, palette: Palette) -> np.ndarray:
+    """Return a photo tinted where there is an object; class 0, the background, keeps the photo. Else as `blend`."""
+    return blend(image, np.where(labels == 0, VOID, labels).astype(np.uint8), palette)
+
+
 def soft_colors(pseudo_labels: np.ndarray, palette: Palette) -> np.ndarray:
     """Return soft labels as mixed colours: sum_k y_k palette_k ([SSL] Fig. 7).
 

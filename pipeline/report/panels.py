@@ -1,7 +1,8 @@
 """Pictures, ground truth and predictions of several runs for the same images, as a stage stores them for a qualitative figure.
 
 The archive holds `ids`, `class_names`, `palette` (K, 3), `runs` ("family/run") and for each image i and run r of them
-`image_<i>` (H, W, 3), `labels_<i>` (H, W) and `prediction_<r>_<i>` (H, W), all uint8, besides `profile`, `device` and `seed`.
+`image_<i>` (H, W, 3), `labels_<i>` (H, W) and `prediction_<r>_<i>` (H, W), all uint8, besides `profile`, `device`, `seed`
+and for each run `failed`.
 Pictures differ in size, so that each is an array of its own.
 """
 
@@ -34,7 +35,7 @@ class Panels(NamedTuple):
         images: N pictures (H, W, 3) uint8.
         labels: N ground truths (H, W) uint8, class index or VOID.
         predictions: "family/run" to N predictions (H, W) uint8, a class everywhere.
-        scale: one row with profile, device and seed, for the note below.
+        scale: a row per run with profile, device, seed, family, run and failed, for the note below.
     """
 
     ids: list[str]
@@ -109,7 +110,10 @@ def read_panels(arrays: Mapping[str, np.ndarray], artefact: str, runs: Collectio
                 )
     for name in SCALE:
         array(name)
-    return Panels(ids, class_names, palette, images, labels, predictions, archive_scale(arrays))
+    named = pd.DataFrame([run.split("/") for run in runs], columns=["family", "run"])
+    failed = [bool(array("failed")[stored.index(run)]) for run in runs]
+    scale = archive_scale(arrays).merge(named.assign(failed=failed), how="cross")
+    return Panels(ids, class_names, palette, images, labels, predictions, scale)
 
 
 def score_panels(panels: Panels, runs: Mapping[str, Where]) -> pd.DataFrame:
@@ -139,10 +143,11 @@ def _iou(labels: np.ndarray, prediction: np.ndarray, class_index: int) -> float:
     return counts.true_positives / union if union else float("nan")
 
 
-def class_handles(panels: Panels) -> list[Patch]:
-    """Return a legend entry for every class that appears in the ground truth or a prediction."""
+def object_handles(panels: Panels) -> list[Patch]:
+    """Return a legend entry for every class but the background that appears in the ground truth or a prediction."""
     shown = [*panels.labels, *(picture for of_run in panels.predictions.values() for picture in of_run)]
-    return _handles(shown, [hex_color(color) for color in panels.palette], panels.class_names)
+    objects = [picture[picture != 0] for picture in shown]
+    return _handles(objects, [hex_color(color) for color in panels.palette], panels.class_names)
 
 
 def used_handles(arrays: Mapping[str, np.ndarray], labels: Iterable[np.ndarray]) -> list[Patch]:
@@ -166,7 +171,7 @@ def add_class_legend(figure: Figure, handles: Sequence[Patch], columns: int = 7)
 
     Args:
         figure: from `overlay.panel_grid`.
-        handles: from `class_handles`.
+        handles: from `object_handles`.
         columns: entries per line.
     """
     lines = (len(handles) - 1) // columns + 1

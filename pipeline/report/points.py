@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Mapping
 
 import pandas as pd
 
-from pipeline.report.runs import COMPARISON, NAN, SETTING, Runs, Where, wheres
+from pipeline.report.runs import COMPARISON, NAN, SETTING, Runs, Where, is_true, wheres
 
 METRIC = "mIoU_val"
 LENGTH_LABEL = "scribble length (fraction of the full length)"
@@ -45,7 +45,8 @@ def curve_points(
         also: series to a run without a level, which has a point at either end of the axis.
 
     Returns:
-        One row per point, levels ascending: series, run, `level` (fraction) and the columns of `COMPARISON`.
+        One row per point, levels ascending: series, run, `level` (fraction), the columns of `COMPARISON` and, over mre,
+        mre_foreground_percent (realised by the size targets for objects; NaN where there is none).
 
     Raises:
         ValueError: a run or a value is missing, or the runs differ in profile, data set or network.
@@ -55,7 +56,10 @@ def curve_points(
     points = [(series, at, run) for series, of in {**found, **ends}.items() for at, run in of.items()]
     runs.require(run for _, _, run in points)
     rows = [{"series": series, level: at, **runs.compare(run, metric, printed(series, at))} for series, at, run in points]
-    return pd.DataFrame(rows, columns=["series", "run", level, *COMPARISON])
+    frame = pd.DataFrame(rows, columns=["series", "run", level, *COMPARISON])
+    if level == "mre":
+        frame["mre_foreground_percent"] = [100 * runs.mean(run, "mre_foreground") for _, _, run in points]
+    return frame
 
 
 def _ends(found: Mapping[str, Mapping[float, Where]]) -> tuple[float, float]:
@@ -106,7 +110,9 @@ def number_columns(frame: pd.DataFrame, prefix: str = "", *, tracked: bool | Non
     if tracked is None:
         tracked = bool(frame["ours_best_percent"].notna().any())
     shown = {name: column for name, column in COLUMNS.items() if tracked or column != "ours_best_percent"}
-    return {f"{prefix} {name}".strip(): frame[column] for name, column in shown.items()}
+    columns = {f"{prefix} {name}".strip(): frame[column] for name, column in shown.items()}
+    failed = is_true(frame["failed"])
+    return columns | ({f"{prefix} ours failed".strip(): failed} if failed.any() else {})
 
 
 def pivoted(frame: pd.DataFrame, row: str, first: str, across: str) -> pd.DataFrame:

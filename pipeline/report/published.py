@@ -14,8 +14,14 @@ from pipeline.report.artifacts import IDS
 
 COLUMNS = ["paper", "place", "artefact", "row", "column", "value", "unit", "note"]
 PAPERS = ("SIZE", "SSL")
-UNITS = ("percent", "seconds", "ratio")
+UNITS = ("percent", "seconds", "ratio", "images")
 KEY = ["artefact", "row", "column"]
+OWN, REPRODUCED, CITED, OTHER = "the paper's own", "reproduced for the paper", "reported by its authors", "another network"
+ORIGINS = {"with another network": OTHER, "reproduced by": REPRODUCED, CITED: CITED, "run of the authors": OWN}
+"""What a note says, first come first served, to where a number comes from."""
+MARKS = {REPRODUCED: "*", OTHER: "\N{DAGGER}"}
+"""Where a number comes from to its mark in tables and figures; the asterisk is that of [SSL]."""
+LEGEND = f"published: * {REPRODUCED}"
 
 
 def load_published(path: Path) -> pd.DataFrame:
@@ -44,6 +50,12 @@ def load_published(path: Path) -> pd.DataFrame:
     if values.isna().any():
         raise ValueError(f"{path}: expected a number as value, got {frame['value'][values.isna()].tolist()}")
     return frame.assign(value=values.astype(float))
+
+
+def published_origin(frame: pd.DataFrame, artefact: str, row: str, column: str) -> str:
+    """Return where one published number comes from, of `ORIGINS`; empty where there is no number or the note does not say."""
+    notes = frame.loc[(frame["artefact"] == artefact) & (frame["row"] == row) & (frame["column"] == column), "note"]
+    return next((origin for words, origin in ORIGINS.items() if len(notes) and words in notes.iloc[0]), "")
 
 
 def published_value(frame: pd.DataFrame, artefact: str, row: str, column: str) -> float | None:

@@ -1,6 +1,6 @@
 """A sheet of samples of one prepared split, to see at a glance what is trained on.
 
-Photo, mask, scribbles and class sizes of a segmentation set; pictures with their class of a classification set.
+Image, mask, scribbles and class sizes of a segmentation set; pictures with their class of a classification set.
 """
 
 from __future__ import annotations
@@ -24,9 +24,12 @@ COLUMNS = 6
 
 
 def sample_ids(archive: PreparedArchive, count: int) -> list[str]:
-    """Return up to `count` image ids spread evenly over the split."""
-    positions = np.unique(np.linspace(0, len(archive.ids) - 1, count).round().astype(int))
-    return [archive.ids[position] for position in positions]
+    """Return up to `count` image ids spread evenly over the split; of a segmentation set, of its images that hold an object."""
+    ids = archive.ids
+    if archive.task == "segmentation" and archive.has_background:
+        ids = [image_id for image_id in ids if any(archive.classes_in(image_id))] or ids
+    positions = np.unique(np.linspace(0, len(ids) - 1, count).round().astype(int))
+    return [ids[position] for position in positions]
 
 
 def draw_samples(
@@ -35,7 +38,7 @@ def draw_samples(
     sizes: Mapping[str, np.ndarray] | None,
     count: int,
 ) -> Figure:
-    """Return a figure with one row per sample: photo, mask, scribbles (white: background), class sizes.
+    """Return a figure with one row per sample: image, mask, scribbles (white: background), class sizes.
 
     Args:
         archive: prepared split.
@@ -49,7 +52,7 @@ def draw_samples(
     if count < 1:
         raise ValueError(f"count: expected at least 1, got {count}")
     ids = sample_ids(archive, count)
-    titles = ["photo", "mask", *(["scribbles"] if scribbles is not None else []), "class sizes"]
+    titles = ["image", "mask", *(["scribbles"] if scribbles is not None else []), "class sizes"]
     ratios = [height / width for width, height in map(archive.size, ids)]
     size = (PANEL_WIDTH_IN * len(titles), PANEL_WIDTH_IN * sum(ratios) + 0.25 * len(ids) + 0.3)
     figure = Figure(figsize=size, layout="constrained")

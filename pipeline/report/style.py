@@ -151,18 +151,19 @@ def new_figure(width_in: float, height_in: float, *, tight: bool = False) -> Fig
     return Figure(figsize=(width_in, height_in), layout=layout)
 
 
-def save_figure(figure: Figure, stem: Path, suffixes: Collection[str] = (".svg", ".png")) -> None:
+def save_figure(figure: Figure, stem: Path, suffixes: Collection[str] = (".svg", ".png"), dpi: int = PNG_DPI) -> None:
     """Write `stem`.svg and `stem`.png, without dates, versions or random ids.
 
     Args:
         figure: drawn in this style.
         stem: path without suffix, for example `reports/figures/a-fig3`; its folder is made when needed.
         suffixes: which of the two formats to write.
+        dpi: resolution of the PNG.
     """
     with journal_style():
         for suffix in suffixes:
             content = io.BytesIO()
-            figure.savefig(content, format=suffix[1:], metadata=_NO_METADATA[suffix])
+            figure.savefig(content, format=suffix[1:], dpi=dpi, metadata=_NO_METADATA[suffix])
             write_atomically(stem.with_name(stem.name + suffix), content.getvalue())
 
 

@@ -15,6 +15,8 @@ from pipeline.files import format_cell, write_atomically
 
 SPREAD = " std"
 """A column `X std` holds the standard deviation of column `X`; `.md` and `.tex` show both in one cell."""
+FAILED = " failed"
+"""A column `X failed` says which numbers of column `X` come of a training that failed: they are marked and never the best."""
 DIFFERENCE = "difference"
 """Columns whose name ends so are shown with their sign."""
 _LATEX = {
@@ -94,12 +96,12 @@ def _csv(frame: pd.DataFrame) -> str:
 def _shown(
     frame: pd.DataFrame, highest: Collection[str], lowest: Collection[str], compared: Sequence[bool], decimals: int
 ) -> _Shown:
-    columns = [str(name) for name in frame.columns if not _is_spread(str(name), frame)]
+    columns = [str(name) for name in frame.columns if not _belongs(str(name), frame)]
     cells: list[list[tuple[str, bool]]] = []
     for name in columns:
         best = [False] * len(frame)
         if name in highest or name in lowest:
-            rounded = frame[name].round(decimals).where(pd.Series(compared, index=frame.index))
+            rounded = frame[name].round(decimals).where(pd.Series(compared, index=frame.index) & ~_failed(frame, name))
             best = (rounded == (rounded.max() if name in highest else rounded.min())).tolist()
         cells.append(list(zip(_cells(frame, name, decimals), best, strict=True)))
     numeric = [pd.api.types.is_numeric_dtype(frame[name]) for name in columns]
@@ -144,8 +146,13 @@ def _tex_line(cells: Sequence[str]) -> str:
     return " & ".join(cells) + r" \\"
 
 
-def _is_spread(name: str, frame: pd.DataFrame) -> bool:
-    return name.endswith(SPREAD) and name.removesuffix(SPREAD) in frame.columns
+def _belongs(name: str, frame: pd.DataFrame) -> bool:
+    """Return whether a column says something about the numbers of another one."""
+    return any(name.endswith(ending) and name.removesuffix(ending) in frame.columns for ending in (SPREAD, FAILED))
+
+
+def _failed(frame: pd.DataFrame, name: str) -> pd.Series:
+    return frame[name + FAILED].astype(bool) if name + FAILED in frame.columns else pd.Series(False, index=frame.index)
 
 
 def _line(cells: Sequence[str]) -> str:
@@ -155,7 +162,8 @@ def _line(cells: Sequence[str]) -> str:
 def _cells(frame: pd.DataFrame, name: str, decimals: int) -> list[str]:
     spreads = frame[name + SPREAD] if name + SPREAD in frame.columns else [None] * len(frame)
     signed = name.endswith(DIFFERENCE)
-    return [_cell(value, spread, decimals, signed) for value, spread in zip(frame[name], spreads, strict=True)]
+    cells = [_cell(value, spread, decimals, signed) for value, spread in zip(frame[name], spreads, strict=True)]
+    return [f"{cell} (failed)" if failed else cell for cell, failed in zip(cells, _failed(frame, name), strict=True)]
 
 
 def _cell(value: object, spread: object, decimals: int, signed: bool) -> str:

@@ -7,7 +7,6 @@ confusion matrices of the runs it names. Models of runs that the family no longe
 
 from __future__ import annotations
 
-import csv
 import math
 import shutil
 from collections.abc import Mapping, Sequence
@@ -25,7 +24,7 @@ from pipeline.datasets.prepared import PreparedArchive
 from pipeline.errors import clear_errors
 from pipeline.evaluation.accuracy import accuracy
 from pipeline.evaluation.score import score
-from pipeline.files import write_atomically, write_csv, write_json
+from pipeline.files import read_table, write_csv, write_json
 from pipeline.params import Params, load_params
 from pipeline.runs import Trained
 from pipeline.stages.common import stage_arguments
@@ -96,6 +95,7 @@ def describe(family: str, name: str, record: Mapping[str, Any], params: Params) 
         "dataset": run["dataset"],
         "data": source if source in ("synthetic", "download") else "path",
         "classes": "" if supervision["subset"] is None else " ".join(supervision["subset"]["classes"]),
+        "several_classes": supervision["subset"] is not None and len(supervision["subset"]["classes"]) > 1,
         "network": run["network"],
         "supervision": run["supervision"],
         "objective": run["objective"],
@@ -135,9 +135,14 @@ FAILED_AT = 2.0
 
 
 def read_history(family: str, name: str, repetition: int) -> list[dict[str, str]]:
-    """Return the epochs of a training: column of its history to text, empty where there is no number."""
-    with paths.history(family, name, repetition).open(newline="") as file:
-        return list(csv.DictReader(file))
+    """Return the epochs of a training: column of its history to text, empty where there is no number.
+
+    Raises:
+        OSError: there is no history.
+        ValueError: it is no table (named).
+    """
+    header, lines = read_table(paths.history(family, name, repetition))
+    return [dict(zip(header, line.cells)) for line in lines]
 
 
 def training_failed(history: Sequence[Mapping[str, str]], record: Mapping[str, Any], classes: int) -> bool:
@@ -159,6 +164,20 @@ def training_failed(history: Sequence[Mapping[str, str]], record: Mapping[str, A
     return not record["run"]["start"] and len(history) > 1 and not float(last["loss"]) < float(first["loss"])
 
 
+def repetition_failed(family: str, name: str, repetition: int, record: Mapping[str, Any], classes: int) -> bool:
+    """Return what `training_failed` says of the history of a repetition.
+
+    Raises:
+        OSError: there is no history.
+        ValueError: it is broken (named).
+    """
+    try:
+        return training_failed(read_history(family, name, repetition), record, classes)
+    except (LookupError, ValueError) as error:
+        place = paths.history(family, name, repetition)
+        raise ValueError(f"{place}: lacks the losses of this run ({error!r}); train the run again") from error
+
+
 def evaluate_run(
     family: str, name: str, params: Params, archives: Archives, confusions: Confusions, device: torch.device
 ) -> list[dict[str, Any]]:
@@ -174,9 +193,8 @@ def evaluate_run(
         row = {**described, "seed": repetition}
         row.update({f"{metric}_{column}": math.nan for metric in METRICS for column in ("val", "train", "val_best")})
         row.update(dict.fromkeys(SHARES, math.nan))
-        row["failed"] = training_failed(
-            read_history(family, name, repetition), trained.record, open_archive(archives, trained, "val").num_classes
-        )
+        classes = open_archive(archives, trained, "val").num_classes
+        row["failed"] = repetition_failed(family, name, repetition, trained.record, classes)
         detail: dict[str, Any] = {"seed": repetition, "failed": row["failed"]}
         for split in splits:
             images = open_archive(archives, trained, split)
@@ -239,10 +257,7 @@ def write_confusions(family: str, headline: list[str], confusions: Confusions) -
     """Write the confusion matrices of the runs of `headline` that belong to the family; only the header if none does."""
     named = [name.partition("/")[2] for name in headline if name.partition("/")[0] == family]
     rows = [row for name in named if name in confusions for row in confusion_rows(f"{family}/{name}", *confusions[name])]
-    if rows:
-        write_csv(paths.confusion(family), rows)
-    else:
-        write_atomically(paths.confusion(family), (",".join(CONFUSION_COLUMNS) + "\n").encode())
+    write_csv(paths.confusion(family), rows, CONFUSION_COLUMNS)
 
 
 def gather_curves(family: str, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:

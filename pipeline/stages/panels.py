@@ -1,7 +1,8 @@
-"""Stage `panels@ARTEFACT`: predictions of three runs on the same validation images, for a qualitative figure.
+"""Stage `panels@ARTIFACT`: predictions of three runs on the same validation images, for a qualitative figure.
 
-Writes models/panels/ARTEFACT.npz: ids, class_names, palette, runs, profile, device, seed, and for image i image_i (H, W, 3),
-labels_i (H, W) and prediction_R_i (H, W) of run R, all uint8 at the image's own size.
+Writes models/panels/ARTIFACT.npz: ids, class_names, palette, runs, profile, device, seed, and for image i image_i (H, W, 3),
+labels_i (H, W) and prediction_R_i (H, W) of run R, all uint8 at the image's own size, and failed, whether the loss of each run
+says that its training failed.
 """
 
 from __future__ import annotations
@@ -21,26 +22,29 @@ from pipeline.params import load_params
 from pipeline.runs import Trained
 from pipeline.stages.common import lookup, stage_arguments
 from pipeline.stages.device import select_device
+from pipeline.stages.evaluate import read_history, training_failed
 
 
-def first_with_objects(archive: PreparedArchive, count: int) -> list[str]:
-    """Return the first images that hold more than background."""
-    return [image_id for image_id in archive.ids if any(archive.classes_in(image_id))][:count]
+def draw_with_objects(archive: PreparedArchive, count: int, seed: int) -> list[str]:
+    """Return images that hold more than background, drawn at random; those that there are if they are fewer than `count`."""
+    ids = [image_id for image_id in archive.ids if any(archive.classes_in(image_id))]
+    chosen = np.random.default_rng(seed).permutation(len(ids))[:count]
+    return [ids[index] for index in sorted(chosen)]
 
 
 def main() -> None:
     """Run the stage."""
-    artefact = stage_arguments(__doc__, artefact="key of `figures.panels` in params.yaml").artefact
+    artifact = stage_arguments(__doc__, artifact="key of `figures.panels` in params.yaml").artifact
     with clear_errors(DatasetError):
         params = load_params()
-        spec = lookup(params.figures.panels, artefact, "figures.panels")
+        spec = lookup(params.figures.panels, artifact, "figures.panels")
         device = select_device(params.device)
         trained = [Trained.of(*run.split("/")) for run in spec.runs]
         views = [(one.dataset, one.subset) for one in trained]
         if any(view != views[0] for view in views):
-            raise ValueError(f"figures.panels.{artefact}.runs: expected runs of one data set and subset, got {views}")
+            raise ValueError(f"figures.panels.{artifact}.runs: expected runs of one data set and subset, got {views}")
         archive = trained[0].archive("val")
-        ids = first_with_objects(archive, spec.count) if spec.ids is None else spec.ids
+        ids = draw_with_objects(archive, spec.count, params.seed) if spec.ids is None else spec.ids
         content: dict[str, Any] = {
             "ids": ids,
             "class_names": archive.class_names,
@@ -49,6 +53,10 @@ def main() -> None:
             "profile": trained[0].record["profile"],
             "device": trained[0].record["device"],
             "seed": 0,
+            "failed": [
+                training_failed(read_history(*run.split("/"), 0), one.record, archive.num_classes)
+                for run, one in zip(spec.runs, trained)
+            ],
         }
         for index, image_id in enumerate(ids):
             content[f"image_{index}"] = archive.image(image_id)
@@ -61,7 +69,7 @@ def main() -> None:
                 content[f"prediction_{number}_{index}"] = logits.argmax(0).to(device="cpu").numpy().astype(np.uint8)
         packed = io.BytesIO()
         np.savez_compressed(packed, **content)
-        write_atomically(paths.panels(artefact), packed.getvalue())
+        write_atomically(paths.panels(artifact), packed.getvalue())
 
 
 if __name__ == "__main__":

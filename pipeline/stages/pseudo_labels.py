@@ -215,10 +215,10 @@ def main() -> None:
             )
         family = params.figures.panel_run.split("/")[0]
         drawn = {"b-fig7": solve_panels(params, spec, device), "b-fig5": solve_neighborhoods(params, spec, dense, device)}
-        for artefact, arrays in drawn.items():
+        for artifact, arrays in drawn.items():
             buffer = io.BytesIO()
             np.savez_compressed(buffer, allow_pickle=False, **arrays)
-            write_atomically(paths.panels(artefact), buffer.getvalue())
+            write_atomically(paths.panels(artifact), buffer.getvalue())
         write_csv(paths.solver_check(family), compare_solvers(params, spec, device))
 
 

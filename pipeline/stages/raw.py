@@ -9,14 +9,13 @@ from __future__ import annotations
 
 import hashlib
 import os
-import shutil
 from pathlib import Path
 
 from pipeline import paths
 from pipeline.datasets.base import DatasetError
 from pipeline.datasets.registry import DATASETS
 from pipeline.errors import clear_errors
-from pipeline.files import walk, write_json
+from pipeline.files import atomic_folder, walk, write_json
 from pipeline.params import Dataset, load_params
 from pipeline.stages.common import lookup, stage_arguments
 
@@ -55,7 +54,7 @@ def fingerprint(root: Path) -> str:
     """Return a digest of the names, sizes and modification times of all files below `root`, in linked folders too."""
     digest = hashlib.sha256()
     for path in walk(root):
-        status = path.stat()
+        status = path.stat() if path.exists() else path.lstat()
         digest.update(os.fsencode(f"{path.relative_to(root)} {status.st_size} {status.st_mtime_ns}\n"))
     return digest.hexdigest()
 
@@ -66,28 +65,23 @@ def main() -> None:
     with clear_errors(DatasetError):
         params = load_params()
         spec = lookup(params.datasets, name, "datasets")
-        final = paths.raw(name)
-        folder = final.with_name(f".{name}.tmp")
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir(parents=True)
-        root = Path(".")
-        if spec.source == "synthetic":
-            write_synthetic(spec, folder, params.seed)
-        elif spec.source == "download":
-            from pipeline.datasets.download import download
+        with atomic_folder(paths.raw(name)) as folder:
+            root = Path(".")
+            if spec.source == "synthetic":
+                write_synthetic(spec, folder, params.seed)
+            elif spec.source == "download":
+                from pipeline.datasets.download import download
 
-            download(spec.kind, folder)
-        else:
-            root = Path(spec.source).expanduser().absolute()
-        dataset = DATASETS[spec.kind](folder / root)
-        dataset.verify()
-        print(f"{name}: {dataset.account()}")
-        note = {"kind": spec.kind, "source": spec.source, "root": str(root)}
-        if root.is_absolute():  # files that DVC does not see: a change of any of them must show
-            note["files"] = fingerprint(root)
-        write_json(folder / paths.raw_source(name).name, note)
-        shutil.rmtree(final, ignore_errors=True)
-        os.replace(folder, final)
+                download(spec.kind, folder)
+            else:
+                root = Path(spec.source).expanduser().absolute()
+            dataset = DATASETS[spec.kind](folder / root)
+            dataset.verify()
+            print(f"{name}: {dataset.account()}")
+            note = {"kind": spec.kind, "source": spec.source, "root": str(root)}
+            if root.is_absolute():  # files that DVC does not see: a change of any of them must show
+                note["files"] = fingerprint(root)
+            write_json(folder / paths.raw_source(name).name, note)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Stage `report`: every artefact on one HTML page, reports/index.html, from what lies under reports/ and params.yaml."""
+"""Stage `report`: every artifact on one HTML page, reports/index.html, from what lies under reports/ and params.yaml."""
 
 from __future__ import annotations
 

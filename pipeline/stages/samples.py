@@ -15,6 +15,9 @@ from pipeline.stages.common import lookup, stage_arguments
 from pipeline.targets.scribbles import generate_scribbles
 from pipeline.targets.sizes import class_sizes
 
+DPI = 100
+"""Of a page of noisy pictures, which hardly compress."""
+
 
 def main() -> None:
     """Run the stage."""
@@ -24,7 +27,7 @@ def main() -> None:
         lookup(params.datasets, name, "datasets")
         archive = PreparedArchive(paths.prepared(name, "train"))
         if archive.task == "classification":
-            save_figure(draw_classified(archive, params.figures.sample_images), paths.samples(name), suffixes=[".png"])
+            save_figure(draw_classified(archive, params.figures.sample_images), paths.samples(name), suffixes=[".png"], dpi=DPI)
             return
         ids = sample_ids(archive, params.figures.sample_images)
         given = archive.scribbles() or {}
@@ -34,7 +37,7 @@ def main() -> None:
             for index, image_id in enumerate(ids)
         }
         sizes = {image_id: class_sizes(archive.labels(image_id), archive.num_classes) for image_id in ids}
-        save_figure(draw_samples(archive, scribbles, sizes, len(ids)), paths.samples(name), suffixes=[".png"])
+        save_figure(draw_samples(archive, scribbles, sizes, len(ids)), paths.samples(name), suffixes=[".png"], dpi=DPI)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,6 @@ reports/voc_test_scores.csv. The photos are those of ImageSets/Segmentation/test
 from __future__ import annotations
 
 import argparse
-import json
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -20,12 +19,14 @@ from tqdm import tqdm
 
 from pipeline import paths
 from pipeline.datasets.base import DatasetError, picture_size, read_list, read_photo, require
+from pipeline.datasets.registry import open_raw
 from pipeline.datasets.voc import CLASS_NAMES, Voc
 from pipeline.errors import clear_errors
 from pipeline.evaluation.voc_submission import write_submission
 from pipeline.files import write_atomically
 from pipeline.params import load_params
 from pipeline.predict import Predictor, Which, choose_device, load_trained
+from pipeline.runs import Trained
 
 PUBLISHED_PHOTOS = 1456
 REMEDY = (
@@ -36,16 +37,12 @@ REMEDY = (
 """What to do about missing photos."""
 
 
-def listed_photos(root: Path) -> dict[str, Path]:
+def listed_photos(reader: Voc) -> dict[str, Path]:
     """Return the test photos of a copy of VOC 2012 by image id, in the order of the list.
-
-    Args:
-        root: what `Voc` takes.
 
     Raises:
         DatasetError: the list or a photo is missing.
     """
-    reader = Voc(root)
     places = {
         image_id: reader.image_path(image_id)
         for image_id in read_list(require(reader.base / "ImageSets/Segmentation/test.txt", REMEDY))
@@ -62,11 +59,11 @@ def photos_of(dataset: str) -> dict[str, Path]:
         ValueError: the data set is not PASCAL VOC, or its list is not the published one.
         DatasetError: the list or a photo is missing.
     """
-    source = json.loads(paths.raw_source(dataset).read_text(encoding="utf-8"))
-    if source["kind"] != Voc.name:
-        raise ValueError(f"{paths.raw_source(dataset)}: expected a data set of kind voc, got {source['kind']}")
-    photos = listed_photos(paths.raw(dataset) / source["root"])
-    if source["source"] != "synthetic" and len(photos) != PUBLISHED_PHOTOS:
+    reader, source = open_raw(paths.raw_source(dataset))
+    if not isinstance(reader, Voc):
+        raise ValueError(f"{paths.raw_source(dataset)}: expected a data set of kind voc, got {reader.name}")
+    photos = listed_photos(reader)
+    if source != "synthetic" and len(photos) != PUBLISHED_PHOTOS:
         raise ValueError(f"test photos of {dataset}: expected all {PUBLISHED_PHOTOS}, got a list of {len(photos)}; {REMEDY}")
     return photos
 
@@ -115,11 +112,11 @@ def main() -> None:
         device = choose_device(arguments.device or load_params().device)
         folder = paths.model(family, name)
         trained = load_trained(folder, repetition=arguments.repetition, which=cast(Which, arguments.which), device=device)
-        record = json.loads(paths.run_record(family, name).read_text(encoding="utf-8"))
+        dataset = Trained.of(family, name).dataset
         target = paths.submission(family, name)
         shutil.rmtree(target, ignore_errors=True)
         try:
-            photos = photos_of(record["run"]["dataset"])
+            photos = photos_of(dataset)
         except (DatasetError, ValueError) as error:
             if not arguments.optional:
                 raise

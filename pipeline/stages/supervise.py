@@ -8,8 +8,6 @@ what was realised. All variants are made together, because they share the decode
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import math
 from collections.abc import Callable, Iterator
@@ -25,7 +23,7 @@ from pipeline.conventions import VOID
 from pipeline.datasets.base import DatasetError, Scribble
 from pipeline.datasets.prepared import PreparedArchive
 from pipeline.errors import clear_errors
-from pipeline.files import write_atomically, write_json
+from pipeline.files import write_csv, write_json
 from pipeline.metrics.size_error import mean_relative_error
 from pipeline.params import ClassLabels, Params, Seeds, SizeTargets, Supervision, load_params
 from pipeline.stages.common import lookup, stage_arguments
@@ -166,23 +164,21 @@ def annotated_sizes(truth: Truth, variant: str, spec: SizeTargets, seed: int) ->
     known = [row for row in rows if row.class_name in names]
     errors = [one for one in annotation_errors(known, dict(zip(ids, truth.sizes)), names) if math.isfinite(one.error)]
     source = "simulated" if any(row.annotator == SIMULATED for row in rows) else "annotated"
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["image_id", "class", "size_fraction", "exact", "relative_error", "seconds", "annotator", "source"])
-    writer.writerows(
-        [
-            one.image_id,
-            one.class_name,
-            f"{one.size:.9g}",
-            f"{one.exact:.9g}",
-            f"{one.error:.6g}",
-            f"{one.seconds:.3f}",
-            one.annotator,
-            source,
-        ]
+    rows = [
+        {
+            "image_id": one.image_id,
+            "class": one.class_name,
+            "size_fraction": f"{one.size:.9g}",
+            "exact": f"{one.exact:.9g}",
+            "relative_error": one.error,
+            "seconds": f"{one.seconds:.3f}",
+            "annotator": one.annotator,
+            "grid": one.grid,
+            "source": source,
+        }
         for one in errors
-    )
-    write_atomically(paths.annotation_errors(variant), text.getvalue().encode())
+    ]
+    write_csv(paths.annotation_errors(variant), rows)
     return sizes, {
         "annotation": source,
         "annotated_mre": float(np.mean([abs(one.error) for one in errors])),

@@ -30,7 +30,7 @@ from pipeline.evaluation.accuracy import accuracy
 from pipeline.evaluation.predict import predict_logits
 from pipeline.evaluation.score import score
 from pipeline.features import KeptFeatures
-from pipeline.files import write_atomically, write_csv, write_json
+from pipeline.files import read_json, write_atomically, write_csv, write_json
 from pipeline.networks.base import Network, SegmentationNetwork
 from pipeline.params import Params, ParamsError, Supervision, load_params
 from pipeline.runs import Job
@@ -225,7 +225,7 @@ def run_job(family: str, name: str, params: Params) -> None:
         "repetitions": params.repetitions,
         "class_names": archive.class_names,
         "palette": archive.palette,
-        "annotation": json.loads(paths.supervision_summary(jobs[0].run.variant).read_text()),
+        "annotation": read_json(paths.supervision_summary(jobs[0].run.variant), "run the stage `supervise` again"),
         **jobs[0].settings(),
     }
     write_json(paths.run_record(family, name), record)

@@ -15,8 +15,6 @@ Training reads nothing but `encoder.safetensors` of that folder; `source.json` b
 from __future__ import annotations
 
 import importlib.metadata
-import os
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +22,7 @@ from pipeline import paths
 from pipeline.datasets.base import DatasetError
 from pipeline.datasets.fetch import Archive, fetch, file_digest
 from pipeline.errors import clear_errors
-from pipeline.files import write_atomically, write_json
+from pipeline.files import atomic_folder, write_atomically, write_json
 from pipeline.networks.encoders import ENCODERS, Packaged, encoder_of
 from pipeline.params import Network as NetworkParams
 from pipeline.params import load_params
@@ -116,14 +114,8 @@ def main() -> None:
     with clear_errors(DatasetError):
         params = load_params()
         spec = lookup(params.networks, name, "networks")
-        final = paths.pretrained(name)
-        folder = final.with_name(f".{name}.tmp")
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir(parents=True)
-        note = write_weights(spec, folder, params.seed)
-        write_json(folder / "source.json", note)
-        shutil.rmtree(final, ignore_errors=True)
-        os.replace(folder, final)
+        with atomic_folder(paths.pretrained(name)) as folder:
+            write_json(folder / "source.json", write_weights(spec, folder, params.seed))
 
 
 if __name__ == "__main__":

@@ -474,7 +474,10 @@ def check_annotations(
 
 
 class AnnotationError(NamedTuple):
-    """One answer and how far it is off: `error` = (size - exact) / exact, signed; infinite where the class is absent."""
+    """One answer and how far it is off.
+
+    `error` = (size - exact) / exact, signed; infinite where the class is absent. `grid` is empty for a class that was overlooked.
+    """
 
     image_id: str
     class_name: str
@@ -484,6 +487,7 @@ class AnnotationError(NamedTuple):
     error: float
     seconds: float
     unsure: bool
+    grid: str
 
 
 def annotation_errors(
@@ -520,7 +524,8 @@ def annotation_errors(
                 error = (size - true) / true if true > 0 else math.inf
                 spent = seconds.get((annotator, image_id, name), 0.0)
                 unsure = given is not None and "unsure" in given.flags
-                errors.append(AnnotationError(image_id, name, annotator, size, true, error, spent, unsure))
+                grid = "" if given is None else given.grid
+                errors.append(AnnotationError(image_id, name, annotator, size, true, error, spent, unsure, grid))
     return errors
 
 

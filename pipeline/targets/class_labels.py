@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
-from pipeline.files import write_atomically
+from pipeline.files import read_table, write_csv
 
 HEADER = ["image_id", "class", "eta"]
 
@@ -46,31 +44,26 @@ def write_class_labels(path: Path, ids: Sequence[str], labels: np.ndarray, eta: 
     """
     if labels.shape != (len(ids),):
         raise ValueError(f"labels: expected shape ({len(ids)},), got {labels.shape}")
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(HEADER)
-    writer.writerows([image_id, class_names[label], f"{eta:.12g}"] for image_id, label in zip(ids, labels))
-    write_atomically(path, text.getvalue().encode())
+    rows = ([image_id, class_names[label], f"{eta:.12g}"] for image_id, label in zip(ids, labels))
+    write_csv(path, (dict(zip(HEADER, row)) for row in rows), HEADER)
 
 
 def read_class_labels(path: Path, class_names: Sequence[str]) -> dict[str, np.ndarray]:
     """Return the soft class target of every image, (K,) float64 with sum 1.
 
     Raises:
-        ValueError: another header, an unknown class, or an eta out of range; names file and line.
+        ValueError: another header, an image twice, an unknown class, or an eta out of range; names file and line.
     """
     index = {name: number for number, name in enumerate(class_names)}
-    with path.open(newline="", encoding="utf-8") as file:
-        lines = csv.reader(file)
-        header = next(lines, [])
-        if header != HEADER:
-            raise ValueError(f"{path}, line 1: expected {','.join(HEADER)}, got {','.join(header)}")
-        targets = {}
-        for row in lines:
-            if len(row) != len(HEADER) or row[1] not in index or not _is_share(row[2]):
-                wanted = f"an image id, one of {', '.join(class_names)}, and a number from 0 to 1"
-                raise ValueError(f"{path}, line {lines.line_num}: expected {wanted}, got {','.join(row)!r}")
-            targets[row[0]] = soften(index[row[1]], len(class_names), float(row[2]))
+    header, lines = read_table(path)
+    if header != HEADER:
+        raise ValueError(f"{path}, line 1: expected {','.join(HEADER)}, got {','.join(header)}")
+    targets: dict[str, np.ndarray] = {}
+    for where, (image_id, name, eta) in lines:
+        if image_id in targets or name not in index or not _is_share(eta):
+            wanted = f"an image id without a line so far, one of {', '.join(class_names)}, and a number from 0 to 1"
+            raise ValueError(f"{where}: expected {wanted}, got {image_id},{name},{eta}")
+        targets[image_id] = soften(index[name], len(class_names), float(eta))
     return targets
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import math
 from collections.abc import Collection, Sequence
 from pathlib import Path
@@ -12,7 +10,7 @@ from typing import Literal
 import numpy as np
 
 from pipeline.conventions import VOID
-from pipeline.files import read_table, write_atomically
+from pipeline.files import read_table, write_csv
 
 SUM_TOLERANCE = 1e-4
 """How far the fractions of one image may sum from 1."""
@@ -87,11 +85,9 @@ def write_size_targets(path: Path, ids: Sequence[str], sizes: np.ndarray, class_
     """
     if sizes.shape != (len(ids), len(class_names)):
         raise ValueError(f"sizes: expected shape ({len(ids)}, {len(class_names)}), got {sizes.shape}")
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["image_id", *class_names])
-    writer.writerows([image_id, *(f"{value:.12g}" if row.any() else "" for value in row)] for image_id, row in zip(ids, sizes))
-    write_atomically(path, text.getvalue().encode())
+    columns = ["image_id", *class_names]
+    cells = ([f"{value:.12g}" if row.any() else "" for value in row] for row in sizes)  # a row of zeros: not given
+    write_csv(path, (dict(zip(columns, [one, *row])) for one, row in zip(ids, cells)), columns)
 
 
 def read_size_targets(

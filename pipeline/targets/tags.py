@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
-from pipeline.files import read_table, write_atomically
+from pipeline.files import read_table, write_csv
 
 
 def write_tags(path: Path, ids: Sequence[str], tags: np.ndarray, class_names: Sequence[str]) -> None:
@@ -26,11 +24,8 @@ def write_tags(path: Path, ids: Sequence[str], tags: np.ndarray, class_names: Se
     """
     if tags.shape != (len(ids), len(class_names)):
         raise ValueError(f"tags: expected shape ({len(ids)}, {len(class_names)}), got {tags.shape}")
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["image_id", *class_names])
-    writer.writerows([image_id, *map(int, row)] for image_id, row in zip(ids, tags))
-    write_atomically(path, text.getvalue().encode())
+    columns = ["image_id", *class_names]
+    write_csv(path, (dict(zip(columns, [image_id, *map(int, row)])) for image_id, row in zip(ids, tags)), columns)
 
 
 def read_tags(path: Path, class_names: Sequence[str]) -> dict[str, np.ndarray]:

@@ -275,6 +275,7 @@ def test_results_show_errors_and_histogram(folder):
     text = page.get("/results?annotator=Ada").text
     assert "+20.0 %" in text
     assert "<svg" in text
+    assert "No class was answered both with and without a grid" in text
 
 
 def test_results_without_masks_say_so(folder):

@@ -8,9 +8,9 @@ from pipeline.annotate.results import BINS, histogram, normal_shares, summarise
 from pipeline.targets.annotations import AnnotationError, Calibration
 
 
-def error(size, exact, name="cat", seconds=10.0):
+def error(size, exact, name="cat", seconds=10.0, grid="none"):
     relative = (size - exact) / exact if exact else math.inf
-    return AnnotationError("a", name, "Ada", size, exact, relative, seconds, False)
+    return AnnotationError("a", name, "Ada", size, exact, relative, seconds, False, grid)
 
 
 def test_relative_errors_are_averaged_per_class_and_over_all_answers():
@@ -69,3 +69,19 @@ def test_calibration_lowers_a_systematic_error():
 
 def test_few_answers_are_not_calibrated():
     assert summarise([error(0.3, 0.2)] * 5, ["cat"]).calibration == Calibration()
+
+
+def test_errors_with_and_without_a_grid_are_compared_class_by_class():
+    answers = [error(0.28, 0.2), error(0.22, 0.2, grid="5x4"), error(0.4, 0.2, "dog"), error(0.1, 0.2, "bird", grid="3x3")]
+    results = summarise([*answers, error(0.0, 0.2, grid="")], ["cat", "dog", "bird"])
+    assert [(one.name, one.answers) for one in results.by_grid] == [("without a grid", 2), ("with a grid", 2)]
+    assert results.grid_gain == pytest.approx(4)  # cats only: dogs and birds were answered in one way
+
+
+def test_a_grid_without_a_counterpart_is_compared_with_nothing():
+    assert math.isnan(summarise([error(0.28, 0.2, grid="5x4")], ["cat"]).grid_gain)
+
+
+def test_small_errors_and_those_in_the_tail_are_shares_of_all():
+    overall = summarise([error(0.21, 0.2)] * 9 + [error(0.8, 0.2)], ["cat"]).overall
+    assert (overall.small, overall.tail) == (0.9, 0.1)

@@ -572,5 +572,3 @@ def test_damaged_archive_is_named(place, value, cut):
             for image_id in archive.ids:
                 archive.image(image_id), archive.labels(image_id), archive.size(image_id)
             archive.scribbles(), archive.clicks(), archive.sizes()
-
-

@@ -2,6 +2,8 @@
 
 import io
 import os
+import struct
+import zlib
 
 import numpy as np
 import pytest
@@ -70,3 +72,24 @@ def test_change_in_a_linked_folder_changes_the_digest(tmp_path):
     before = fingerprint(tmp_path / "near")
     os.utime(tmp_path / "far/a", ns=(1, 1))
     assert fingerprint(tmp_path / "near") != before
+
+
+def test_a_picture_beyond_what_is_read_says_how_large_it_may_be(monkeypatch):
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1_000_000)
+    content = encoded(Image.new("L", (2000, 1001)))
+    with pytest.raises(DatasetError, match=r"aerial\.png: has more than the 2 million pixels that are read; make it smaller"):
+        decode_photo(content, "aerial.png")
+
+
+@pytest.mark.parametrize("bits", [1, 2, 4])
+def test_values_of_a_grey_mask_with_few_bits_are_its_classes(bits):
+    """Pillow spreads them over 0..255."""
+    labels = np.arange(16, dtype=np.uint8).reshape(2, 8) % 2**bits
+
+    def chunk(kind, data):
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    rows = b"".join(b"\0" + np.packbits(np.unpackbits(row[:, None], axis=1)[:, -bits:].ravel()).tobytes() for row in labels)
+    head = chunk(b"IHDR", struct.pack(">IIBBBBB", 8, 2, bits, 0, 0, 0, 0))
+    content = b"\x89PNG\r\n\x1a\n" + head + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+    assert decode_mask(content, 16, "a.png").tolist() == labels.tolist()

@@ -1,7 +1,5 @@
 """What is special about Natural Scene: classes are folders or a table, and sizes are not assumed."""
 
-import logging
-
 import pytest
 from PIL import Image
 
@@ -41,10 +39,19 @@ def test_same_file_name_in_both_splits_is_two_images(tmp_path):
     assert dataset.image_path("train_sea_1001") != dataset.image_path("val_sea_1001")
 
 
-def test_long_pictures_are_mentioned_but_accepted(tmp_path, caplog):
-    with caplog.at_level(logging.INFO):
-        write(tmp_path, size=(9, 4)).verify()
-    assert "24 pictures are more than 2 times longer than wide" in caplog.text
+def test_long_pictures_are_mentioned_but_accepted(tmp_path):
+    dataset = write(tmp_path, size=(9, 4))
+    dataset.verify()
+    assert "24 pictures are more than 2 times longer than wide" in str(dataset.account())
+
+
+def test_a_picture_under_two_classes_is_mentioned(tmp_path):
+    dataset = write(tmp_path)
+    for number, image_id in enumerate(dataset.ids("train") + dataset.ids("val")):
+        Image.new("RGB", (4, 4), (9 * number, 0, 0)).save(dataset.image_path(image_id))
+    assert "more than one class" not in str(dataset.account())
+    dataset.image_path("val_sea_1001").write_bytes(dataset.image_path("train_forest_1001").read_bytes())
+    assert "1 pictures stand under more than one class, the first as train_forest_1001 and val_sea_1001" in str(dataset.account())
 
 
 def test_unknown_folder_is_named(tmp_path):

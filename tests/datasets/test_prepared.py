@@ -91,6 +91,14 @@ def test_set_without_annotations_has_none(plain, tmp_path):
     assert archive.scribble_raster(archive.ids[0]) is None
 
 
+def test_strokes_wholly_beside_the_picture_are_left_out_and_counted(tmp_path):
+    far, across = Scribble(8, ((500.0, 3.0), (600.0, 6.0))), Scribble(8, ((-9.0, 3.0), (600.0, 3.0)))
+    Voc.write(tmp_path / "raw", {"train": [replace(SCENES[0], scribbles=(*STROKES, far, across))], "val": []})
+    counts = write_prepared(tmp_path / "train.zip", Voc(tmp_path / "raw"), "train")
+    assert (counts["strokes"], counts["left_out_beside_the_picture"]) == (4, 1)
+    assert far not in PreparedArchive(tmp_path / "train.zip").scribbles()[SCENES[0].image_id]
+
+
 def test_drawn_scribbles_are_kept(tmp_path):
     Voc.write(tmp_path, {"train": SCENES[:2], "val": []})
     for scene in SCENES[:2]:

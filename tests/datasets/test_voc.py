@@ -202,7 +202,5 @@ def test_line_of_a_list_is_a_whole_name(tmp_path):
 
 def test_names_of_scribble_xml_may_lie_in_a_namespace(tmp_path):
     path = tmp_path / "a.xml"
-    path.write_text(
-        '<annotation xmlns="http://x"><polygon><tag>cat</tag><point><X>3</X><Y>4</Y></point></polygon></annotation>'
-    )
+    path.write_text('<annotation xmlns="http://x"><polygon><tag>cat</tag><point><X>3</X><Y>4</Y></point></polygon></annotation>')
     assert read_scribble_xml(path, Voc.class_names) == [Scribble(8, ((3.0, 4.0),))]

@@ -1,6 +1,7 @@
 """Networks of every kind: output at the input's size, two groups of parameters, raw colours in, freezing that lasts."""
 
 import copy
+from functools import partial
 
 import pytest
 import torch
@@ -8,12 +9,16 @@ from torch import nn
 
 from pipeline.networks import CLASSIFIERS, NETWORKS
 from pipeline.networks.base import Network, Normalization
+from pipeline.networks.encoders import ENCODERS
 from pipeline.training.schedule import make_optimizer
 
 SEGMENTATION = {
     "small": lambda **more: NETWORKS["small"](5, width=4, **more),
-    "mobilenet": lambda **more: NETWORKS["deeplabv3plus"](5, encoder="mobilenet_v2", weights=None, output_stride=16, **more),
-    "lite0": lambda **more: NETWORKS["deeplabv3plus"](5, encoder="efficientnet_lite0", weights=None, output_stride=16, **more),
+    **{
+        f"deeplabv3plus-{name}": partial(NETWORKS["deeplabv3plus"], 5, encoder=name, output_stride=16)
+        for name, encoder in ENCODERS.items()
+        if "deeplabv3plus" in encoder.kinds
+    },
     "light": lambda **more: NETWORKS["light"](5, encoder="efficientnet_lite0", **more),
     "wideresnet38": lambda **more: NETWORKS["wideresnet38"](5, width=2, **more),
     "small_segmenter": lambda **more: NETWORKS["small_segmenter"](5, width=16, **more),
@@ -116,7 +121,7 @@ def test_frozen_batch_norm_gets_no_gradient(name):
 
 
 def test_batch_norm_of_the_head_stays_trainable():
-    network = build("mobilenet", freeze_batch_norm=True).train()
+    network = build("deeplabv3plus-mobilenet_v2", freeze_batch_norm=True).train()
     norms = [module for module in network.decoder.modules() if isinstance(module, nn.BatchNorm2d)]
     assert norms
     assert all(norm.training and norm.weight.requires_grad for norm in norms)

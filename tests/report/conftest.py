@@ -8,7 +8,7 @@ from report_runs import make_artifact, make_panels, make_results
 
 from pipeline import paths
 from pipeline.conventions import VOID
-from pipeline.report.artifacts import a_fig7, load
+from pipeline.report.artifacts import a_fig7, b_appb2, b_claims, load
 from pipeline.report.panels import run_names
 from pipeline.report.published import load_published
 
@@ -51,7 +51,8 @@ def files(folder):
     write_panels("b-fig7", relaxation_panels())
     write_frame(paths.annotation_errors("voc/animals-annotated"), annotation_errors())
     write_frame(paths.solver_check("seeds"), solutions())
-    write_text(paths.PUBLISHED, (REPOSITORY / paths.PUBLISHED).read_text())
+    for path in (paths.PUBLISHED, b_appb2.STEP_TIMES, b_claims.STEP_TIMES):
+        write_text(path, (REPOSITORY / path).read_text())
     return folder
 
 

@@ -9,7 +9,7 @@ from report_runs import make_panels, pictures_of
 from pipeline import paths
 from pipeline.conventions import VOID
 from pipeline.report.artifacts import a_fig6b, a_fig7, load
-from pipeline.report.overlay import blend
+from pipeline.report.overlay import tint_objects
 from pipeline.report.panels import load_archive, run_names
 
 NAMES = ["background", "bird"]
@@ -47,9 +47,19 @@ class TestThreeSupervisions:
         assert drawing.frame["run"].unique().tolist() == run_names(load("a-fig2").made_from)
         arrays = load_archive("a-fig2")
         palette = [tuple(color) for color in arrays["palette"].tolist()]
-        expected = blend(arrays["image_0"], arrays["prediction_1_0"], palette)
+        expected = tint_objects(arrays["image_0"], arrays["prediction_1_0"], palette)
         np.testing.assert_array_equal(pictures_of(drawing.figure)[2], expected)
-        assert legend(drawing.figure) == NAMES
+        assert legend(drawing.figure) == NAMES[1:]
+
+    def test_the_background_keeps_the_photo(self, made):
+        picture = pictures_of(made("a-fig2").figure)[1]
+        assert picture[0, -1].tolist() == [100, 100, 100] != picture[0, 0].tolist()
+
+    @pytest.mark.parametrize("name", ["a-fig2", "a-fig6b"])
+    def test_a_training_that_failed_is_named_below(self, made, name):
+        arrays = load_archive(name)
+        write_panels(name, {**arrays, "failed": np.array([True, *[False] * (len(arrays["runs"]) - 1)])})
+        assert f"failed by its loss: {arrays['runs'][0]}" in made(name).figure.get_supxlabel().replace("\n", " ")
 
 
 class TestErrors:
@@ -87,27 +97,32 @@ class TestNetworks:
             arrays = make_panels(run_names(a_fig7.RUNS[dataset].values()), names, [(12, 16)])
             write_panels(name, {**arrays, **({"palette": changes[dataset]} if dataset in changes else {})})
 
-    def test_pascal_stands_above_coco_and_a_network_without_a_run_leaves_its_place_empty(self, made):
+    def test_pascal_stands_above_coco_each_with_its_own_networks(self, made):
         figure = made("a-fig7").figure
         assert [axes.get_ylabel() for axes in figure.axes if axes.get_ylabel()] == ["PASCAL", "COCO"]
         assert titles(figure, 5) == ["image", "ResNet-101", "WideResNet-38", "ViT-B/16", "ground truth"]
-        assert [len(axes.images) for axes in figure.axes] == [1, 1, 1, 1, 1, 1, 1, 0, 1, 1]
+        assert titles(figure, 10)[5:] == ["image", "ResNet-101", "ViT-B/16", "ground truth", ""]
+        assert [len(axes.images) for axes in figure.axes] == [1] * 9 + [0]
 
     def test_predictions_stand_under_the_name_of_their_network(self, made):
         arrays = load_archive("a-fig7-coco")
         palette = [tuple(color) for color in arrays["palette"].tolist()]
-        expected = blend(arrays["image_0"], arrays["prediction_1_0"], palette)
+        expected = tint_objects(arrays["image_0"], arrays["prediction_1_0"], palette)
         np.testing.assert_array_equal(pictures_of(made("a-fig7").figure)[7], expected)
         assert made("a-fig7").frame["run"].tolist()[-1] == "backbones/coco-vit-size"
 
     def test_a_class_of_both_data_sets_is_listed_once(self, made):
         same = np.array([[0, 0, 0], [1, 2, 3]], np.uint8)
         self.write(PASCAL=same, COCO=same)
-        assert legend(made("a-fig7").figure) == ["background", "bird", "zebra"]
+        assert legend(made("a-fig7").figure) == ["bird", "zebra"]
 
-    def test_a_class_in_two_colours_is_told_apart(self, made):
-        self.write(PASCAL=np.zeros((2, 3), np.uint8))
-        assert legend(made("a-fig7").figure) == ["background", "bird", "background (COCO)", "zebra"]
+    def test_a_class_of_both_has_one_colour(self, made):
+        pascal = np.array([[1, 2, 3], [4, 5, 6]], np.uint8)
+        self.write(PASCAL=pascal, COCO=np.array([[200, 200, 200], [7, 8, 9]], np.uint8))
+        arrays, figure = load_archive("a-fig7-coco"), made("a-fig7").figure
+        expected = tint_objects(arrays["image_0"], arrays["labels_0"], [(1, 2, 3), (7, 8, 9)])
+        np.testing.assert_array_equal(pictures_of(figure)[8], expected)
+        assert legend(figure) == ["bird", "zebra"]
 
 
 class TestNeighborhoods:
@@ -208,6 +223,15 @@ class TestAnnotatedSizes:
         absent = annotation_errors().iloc[:1].assign(exact=0.0, relative_error=float("inf"))
         assert self.errors(made, pd.concat([annotation_errors(), absent])).frame.equals(before)
 
+    def test_classes_stand_in_the_order_of_the_paper(self, made):
+        rows = annotation_errors()
+        rows["class"] = ["zebra", "bird", "dog", "cat", "ant", "cat"]
+        assert self.errors(made, rows).table["class"].tolist() == ["cat", "dog", "bird", "ant", "zebra", "all"]
+
+    def test_the_table_says_who_annotated(self, made):
+        drawing = made("a-fig5a")
+        assert "ours: simulated annotator" in drawing.artifact.table_note(drawing.frame)
+
     def test_mean_errors_stand_beside_the_published_ones(self, made):
         table = made("a-fig5a").table
         assert table["class"].tolist() == ["cat", "dog", "all"]
@@ -232,4 +256,4 @@ class TestAnnotatedSizes:
         figure = self.errors(made, annotation_errors().assign(source=source)).figure
         assert titles(figure) == [title]
         assert legend(figure)[0] == "cat: mRE 54.0 % (published 12.3 %)"
-        assert legend(figure)[-1] == r"Normal noise, $\sigma$ = 20 %"
+        assert legend(figure)[-2:] == [r"Normal noise, $\sigma$ = 20 %", "all: mRE 40.0 % (published 15.9 %)"]

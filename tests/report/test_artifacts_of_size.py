@@ -4,7 +4,7 @@ import pytest
 from report_runs import changed, names, percent, without
 
 from pipeline import paths
-from pipeline.report.artifacts import a_fig4a, x_cost
+from pipeline.report.artifacts import a_fig1, a_fig4a, x_cost
 from pipeline.report.artifacts.a_tab2 import OPEN, load_scores
 from pipeline.report.points import CITED, TRAINED
 from pipeline.report.style import METHOD_STYLE
@@ -34,6 +34,22 @@ class TestFig1:
         ours = [container.lines[0].get_xydata()[0] for container in axes.containers]
         assert [x for x, _ in ours] == pytest.approx([6.8, 26.6, 223.2])
         assert ours[2][1] == pytest.approx(percent(results, "size_noise/full"))
+
+    def test_every_kind_stands_on_a_picture_with_its_seconds_by_the_rule(self, made):
+        titles = [axes.get_title() for axes in made("a-fig1").figure.axes if axes.images]
+        assert [title.split(",")[0] for title in titles] == list(a_fig1.KINDS)
+        seconds = [float(title.split(", ")[1].removesuffix(" s")) for title in titles]
+        assert seconds[0] == 20
+        assert seconds[1] == pytest.approx(18 + 2 * 2.4, abs=0.5)  # two classes
+        assert (seconds[3] - 18) / 7 == pytest.approx((seconds[4] - 18) / 79, abs=0.05)  # as many objects
+
+    def test_boxes_without_a_number_keep_their_place_on_the_axis_of_time(self, made):
+        figure = made("a-fig1").figure
+        assert "boxes, 38 s\n(accuracy printed in the picture only)" in [
+            text.get_text() for text in figure.legends[0].get_texts()
+        ]
+        boxes = [line for line in figure.axes[0].lines if line.get_color() == METHOD_STYLE["box"].color and len(line.get_xdata())]
+        assert [(line.get_xdata()[0], line.get_ydata()[0]) for line in boxes] == [(pytest.approx(38.1), 0)]
 
 
 class TestFig3x:
@@ -81,6 +97,13 @@ class TestFig4a:
         row = self.points(drawing.frame, "size", "validation").iloc[2]
         assert row[["mre_all_percent", "mre_foreground_percent"]].tolist() == pytest.approx([5.6, 8.24])
 
+    @pytest.mark.parametrize("name", ["a-fig4a", "a-fig5b", "a-fig6a"])
+    def test_realised_errors_of_objects_stand_below_the_nominal_ones(self, made, results, name):
+        runs = ["size_noise/size-mre08", "size_noise/size-crf-mre08", "annotated/animals-size-mre08", "acdc/size-mre08"]
+        axes = made(name, changed(results, runs, mre_foreground=0.13)).figure.axes[0]
+        assert [tick.get_text() for tick in axes.get_xticklabels()] == ["8\n13"]
+        assert axes.get_xlabel().endswith("second line: realised, of the objects")
+
     def test_the_run_at_noise_sigma_is_apart_from_the_curve(self, made):
         point = self.points(made("a-fig4a").frame, "size", "validation", default=True)
         assert point["series"].item() == "size targets, validation, noise.sigma"
@@ -102,7 +125,7 @@ class TestFig4a:
     def test_the_legend_explains_colours_lines_and_diamond(self, made):
         figure = made("a-fig4a").figure
         texts = [text.get_text() for text in figure.legends[0].get_texts()]
-        assert texts == ["size targets", "size targets + CRF", "full masks", "validation", "training", "noise.sigma"]
+        assert texts == ["size targets", "size targets + CRF", "full masks", "validation", "training", "noise of params.yaml"]
         lines = [line for line in figure.axes[0].lines if line.get_marker() in ("o", "^")]
         assert [line.get_linestyle() for line in lines] == ["-", "--", "-", "--"]
         assert [line.get_color() for line in lines] == [

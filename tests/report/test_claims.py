@@ -42,7 +42,7 @@ def verdict(tested, name, claim, *changes):
 @pytest.mark.parametrize("name", PAPERS)
 def test_every_claim_has_a_name_of_its_own_a_place_and_a_kind(name, level, published):
     claims = PAPERS[name].claims
-    assert len({claim.id for claim in claims}) == len(claims) == {"a-claims": 33, "b-claims": 29}[name]
+    assert len({claim.id for claim in claims}) == len(claims) == {"a-claims": 33, "b-claims": 30}[name]
     assert all(claim.where and claim.kind in KINDS for claim in claims)
     assert all(len(claim.printed) in (0, 1, len(claim.of)) for claim in claims)
     assert PAPERS[name].tested(make_data(name, level, published))["id"].tolist() == [claim.id for claim in claims]
@@ -268,14 +268,30 @@ def test_pseudo_labels_and_solutions_are_read_where_they_were_made(tested, folde
     paths.plotted("x").parent.mkdir(parents=True)
     labels = [(series, image, 60 + image + by) for series, by in (("nearest", 5), ("dense", 0)) for image in range(4)]
     pd.DataFrame(labels, columns=["series", "image", "correct_percent"]).to_csv(paths.plotted("b-fig5"), index=False)
-    solved = [("H_Q+P_Q", "gradient", steps, agreed) for steps, agreed in ((20, 99.0), (20, 99.1), (20, 99.2), (10, 0.0))]
+    agreement = ((200, 99.0), (200, 99.1), (200, 99.2), (100, 0.0), (1000, 0.0))
+    solved = [("H_Q+P_Q", "gradient", steps, agreed) for steps, agreed in agreement]
     columns = ["case", "solver", "steps", "soft_jaccard_percent"]
     pd.DataFrame(solved, columns=columns).to_csv(paths.plotted("b-appb1"), index=False)
     assert tested("b-claims", "dense-labels")[["verdict", "difference_points"]].tolist() == ["holds", pytest.approx(5)]
     assert tested("b-claims", "optimum")[["verdict", "n"]].tolist() == ["holds", 3]
 
 
-def test_tables_say_how_many_claims_would_hold_by_chance(level, published):
+@pytest.mark.parametrize(("steps_ms", "expected"), [(290, "holds"), (150, "does not hold"), (900, "does not hold")])
+def test_the_published_steps_are_timed_against_the_dense_crf_loss_network_by_network(tested, folder, steps_ms, expected):
+    b_claims.STEP_TIMES.parent.mkdir(parents=True)
+    times = {("soft-cd", "gradient, 200 steps"): steps_ms, ("soft-cd", "fast"): 90, ("dense-crf", ""): 100}
+    rows = [(network, *case, ms + place) for place, network in enumerate("abc") for case, ms in times.items()]
+    pd.DataFrame(rows, columns=["network", "objective", "solver", "step_ms"]).to_csv(b_claims.STEP_TIMES, index=False)
+    assert verdict(tested, "b-claims", "time") == expected
+
+
+def test_a_difference_beyond_the_figure_is_a_triangle_at_its_edge(made, results):
+    far = made("b-claims", changed(results, "potts/q-len100", by=0.5)).figure.axes[0]
+    assert any(line.get_marker() == ">" and line.get_xdata()[0] == b_claims.FARTHEST for line in far.lines)
+    assert far.get_xlim()[1] == b_claims.FARTHEST
+
+
+def test_tables_say_how_many_claims_would_hold_by_chance(folder, level, published):
     frame = b_claims.CLAIMS.tested(make_data("b-claims", level, published))
     tested = (frame["verdict"] != NOT_TESTED).sum()
     assert f"Of {tested} tested claims about {0.05 * tested:.1f} would hold by chance" in note_on_chance(frame)

@@ -2,7 +2,7 @@ import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 
-from pipeline.report.curves import curve_handle, dots_handles, draw_curve, draw_dots, draw_level, draw_published
+from pipeline.report.curves import curve_handle, dots_handles, draw_curve, draw_differences, draw_dots, draw_level, draw_published
 from pipeline.report.style import METHOD_STYLE
 
 NAN = float("nan")
@@ -23,6 +23,12 @@ def test_a_curve_joins_our_points(axes):
     draw_curve(axes, points(), "x", LOOK)
     assert axes.lines[0].get_xydata().tolist() == [[0, 40], [1, 50]]
     assert (axes.lines[0].get_color(), axes.lines[0].get_marker()) == (LOOK.color, LOOK.marker)
+
+
+def test_differences_are_taken_level_by_level_from_the_named_series(axes):
+    frame = pd.concat([points().assign(series="a"), points().assign(series="b", ours_percent=[41.0, 53.0])])
+    draw_differences(axes, frame, "x", {"a": LOOK, "b": LOOK}, "a", "ours_percent")
+    assert [line.get_ydata().tolist() for line in axes.lines] == [[0, 0], [1, 3]]
 
 
 def test_a_broken_line_has_hollow_markers_in_the_legend_too(axes):

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from report_runs import make_panels
 
-from pipeline.report.panels import class_handles, read_panels, score_panels
+from pipeline.report.panels import object_handles, read_panels, score_panels
 from pipeline.report.runs import Where
 
 RUNS = ["f/a", "f/b"]
@@ -66,4 +66,4 @@ def test_scores_equal_hand_counts(arrays):
 
 
 def test_the_legend_lists_the_classes_that_appear(arrays):
-    assert [handle.get_label() for handle in class_handles(read_panels(arrays, "a-fig2", RUNS))] == ["background", "bird"]
+    assert [handle.get_label() for handle in object_handles(read_panels(arrays, "a-fig2", RUNS))] == ["bird"]

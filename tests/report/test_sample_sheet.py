@@ -9,7 +9,7 @@ from pipeline.datasets.registry import DATASETS
 from pipeline.datasets.scenes import SCENES
 from pipeline.datasets.synthetic import make_scenes
 from pipeline.datasets.voc import Voc
-from pipeline.report.sample_sheet import draw_classified, draw_samples
+from pipeline.report.sample_sheet import draw_classified, draw_samples, sample_ids
 
 STROKES = [Scribble(0, ((2.0, 2.0), (9.0, 9.0))), Scribble(1, ((5.0, 5.0),))]
 
@@ -33,7 +33,7 @@ def test_more_samples_than_images_shows_all(archive):
 
 def test_scribbles_have_a_column_with_a_line_per_stroke(archive):
     figure = draw_samples(archive, {archive.ids[0]: STROKES}, None, 1)
-    assert [axis.get_title("left") for axis in figure.axes] == ["photo", "mask", "scribbles", "class sizes"]
+    assert [axis.get_title("left") for axis in figure.axes] == ["image", "mask", "scribbles", "class sizes"]
     assert [len(axis.lines) for axis in figure.axes] == [0, 0, 2, 0]
 
 
@@ -102,3 +102,9 @@ def test_pictures_of_a_classification_set_carry_their_class(tmp_path):
     figure.savefig(tmp_path / "a.png")
     titles = [axis.get_title() for axis in figure.axes if axis.images]
     assert titles == [archive.class_names[archive.image_class(archive.ids[index])] for index in (0, 4, 7, 11)]
+
+
+def test_slices_without_an_object_are_no_samples(tmp_path):
+    hearts = prepared("acdc", [3], tmp_path)
+    assert not all(any(hearts.classes_in(image_id)) for image_id in hearts.ids)
+    assert all(any(hearts.classes_in(image_id)) for image_id in sample_ids(hearts, 8))

@@ -40,6 +40,11 @@ def test_values_equal_at_the_shown_precision_are_all_bold(tmp_path):
     assert markdown(tmp_path, pd.DataFrame({"m": [1.001, 1.002]}), highest=["m"]).count("**1.00**") == 2
 
 
+def test_what_came_of_a_failed_training_is_marked_and_never_the_best(tmp_path):
+    frame = pd.DataFrame({"m": [1.0, 3.0], "m std": [0.1, 0.2], "m failed": [False, True]})
+    assert markdown(tmp_path, frame, highest=["m"]).splitlines()[2:] == ["| **1.00 ± 0.10** |", "| 3.00 ± 0.20 (failed) |"]
+
+
 def test_a_difference_has_its_sign(tmp_path):
     text = markdown(tmp_path, pd.DataFrame({"difference": [1.0, -2.0]}))
     assert text.splitlines()[2:] == ["| +1.00 |", "| -2.00 |"]

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from pipeline import paths
-from pipeline.stages.evaluate import CONFUSION_COLUMNS, confusion_rows, training_failed, write_confusions
+from pipeline.stages.evaluate import CONFUSION_COLUMNS, confusion_rows, repetition_failed, training_failed, write_confusions
 
 NAMES = ["background", "cat", "dog"]
 COUNTS = np.array([[6, 2, 0], [0, 3, 1], [0, 0, 0]])
@@ -74,6 +74,16 @@ def test_a_training_failed_whose_loss_did_not_fall():
 
 def test_a_second_stage_may_begin_where_it_ends():
     assert not training_failed(epochs(3.60, 3.61), record(start="seeds/pce"), classes=4)
+
+
+@pytest.mark.parametrize("content", ["", "epoch,loss\n", "epoch\n1\n", "epoch,loss\n1,x\n", "epoch,loss\n1,2\n"])
+def test_a_history_without_losses_is_named(tmp_path, monkeypatch, content):
+    monkeypatch.chdir(tmp_path)
+    place = paths.history("potts", "cd", 0)
+    place.parent.mkdir(parents=True)
+    place.write_text(content)
+    with pytest.raises(ValueError, match=r"history\.csv: lacks the losses of this run .*; train the run again"):
+        repetition_failed("potts", "cd", 0, record(masks=1.0), classes=2)
 
 
 def test_one_epoch_has_nothing_to_be_compared_with():

@@ -1,6 +1,6 @@
 """The three commands of the user, run for real on a copy of the repository cut down to a few tiny runs.
 
-`dvc repro` makes every artefact, `dvc exp run -S noise.sigma=0.2` reruns only what depends on the noise, `dvc plots diff`
+`dvc repro` makes every artifact, `dvc exp run -S noise.sigma=0.2` reruns only what depends on the noise, `dvc plots diff`
 draws two revisions. One module-wide copy, so that the pipeline is built once.
 """
 
@@ -36,11 +36,11 @@ KEPT = {
 }
 
 
-ARTEFACTS = ["a-fig3", "a-fig4a", "b-appb1", "b-fig1", "b-fig2", "b-fig3abc", "b-fig5", "b-fig7", "b-tab3"]
+ARTIFACTS = ["a-fig3", "a-fig4a", "b-appb1", "b-fig1", "b-fig2", "b-fig3abc", "b-fig5", "b-fig7", "b-tab3"]
 
 
 def shrink(folder):
-    """Cut the repository down to a few runs of one epoch on a handful of pictures, and to the artefacts they make."""
+    """Cut the repository down to a few runs of one epoch on a handful of pictures, and to the artifacts they make."""
     yaml = YAML()
     path = folder / "params.yaml"
     tree = yaml.load(path.read_text())
@@ -65,10 +65,10 @@ def shrink(folder):
         if family.is_dir() and family.name not in KEPT:
             shutil.rmtree(family)
     subprocess.run([sys.executable, "-m", "pipeline.wiring"], cwd=folder, check=True)
-    artefacts = yaml.load((folder / "reports/dvc.yaml").read_text())
-    artefacts["stages"] = {name: artefacts["stages"][name] for name in ARTEFACTS}
+    artifacts = yaml.load((folder / "reports/dvc.yaml").read_text())
+    artifacts["stages"] = {name: artifacts["stages"][name] for name in ARTIFACTS}
     with (folder / "reports/dvc.yaml").open("w") as file:
-        yaml.dump(artefacts, file)
+        yaml.dump(artifacts, file)
 
 
 class Workspace:
@@ -124,17 +124,17 @@ def workspace(tmp_path_factory):
     return space
 
 
-@pytest.mark.parametrize("artefact", ARTEFACTS)
-def test_artefact_is_made_with_its_plotted_numbers(workspace, artefact):
+@pytest.mark.parametrize("artifact", ARTIFACTS)
+def test_artifact_is_made_with_its_plotted_numbers(workspace, artifact):
     reports = workspace.folder / "reports"
-    for name in (f"figures/{artefact}.svg", f"figures/{artefact}.png", f"plots/{artefact}.csv"):
+    for name in (f"figures/{artifact}.svg", f"figures/{artifact}.png", f"plots/{artifact}.csv"):
         assert (reports / name).stat().st_size > 0
 
 
-@pytest.mark.parametrize("artefact", ["b-tab3", "b-appb1"])
-def test_table_is_made_in_both_forms(workspace, artefact):
+@pytest.mark.parametrize("artifact", ["b-tab3", "b-appb1"])
+def test_table_is_made_in_both_forms(workspace, artifact):
     for suffix in ("csv", "md"):
-        assert (workspace.folder / f"reports/tables/{artefact}.{suffix}").stat().st_size > 0
+        assert (workspace.folder / f"reports/tables/{artifact}.{suffix}").stat().st_size > 0
 
 
 def test_every_run_has_its_metrics_file(workspace):

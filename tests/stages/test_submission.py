@@ -45,7 +45,13 @@ def repository(tmp_path, monkeypatch):
         "palette": PALETTE,
         "network": options,
         "training": {"image_size_px": 32, "input": "resize"},
-        "run": {"dataset": "voc"},
+        "run": dict.fromkeys(("dataset", "supervision", "network", "objective", "training"), "voc") | {"start": None},
+        "objective": dict.fromkeys(("masks", "seeds", "image_labels", "potts", "self_labeling")),
+        "supervision": {"subset": None, "seeds": None},
+        "annotation": {},
+        "profile": "smoke",
+        "device": "cpu",
+        "repetitions": 1,
     }
     write_json(paths.run_record("potts", "tiny"), record)
     network = NETWORKS["small"](3, width=4)
@@ -88,7 +94,7 @@ def test_photos_are_more_than_a_batch(repository):
             return [np.zeros(image.shape[:2], np.uint8) for image in images]
 
     predictor = Counted(Trained(torch.nn.Identity(), tuple(NAMES), [], 32, ""), torch.device("cpu"), batch_size=2)
-    made = dict(submission.predictions(predictor, listed_photos(paths.raw("voc")), np.zeros(3, np.uint8)))
+    made = dict(submission.predictions(predictor, listed_photos(Voc(paths.raw("voc"))), np.zeros(3, np.uint8)))
     assert list(made) == list(SIZES)
     assert seen == [2, 1]
 
@@ -127,7 +133,7 @@ def test_procedural_photos_are_enough(tmp_path, monkeypatch):
 def test_copy_without_test_list_says_which_file_to_extract(repository):
     (paths.raw("voc") / "VOCdevkit/VOC2012/ImageSets/Segmentation/test.txt").unlink()
     with pytest.raises(DatasetError, match=r"test\.txt: not found; .* VOC2012test\.tar, .*data/raw/\.archives"):
-        listed_photos(paths.raw("voc"))
+        listed_photos(Voc(paths.raw("voc")))
 
 
 def test_without_photos_an_optional_archive_is_a_note(repository, monkeypatch, capsys):
@@ -143,4 +149,4 @@ def test_without_photos_an_optional_archive_is_a_note(repository, monkeypatch, c
 def test_missing_photo_is_found_before_anything_is_predicted(repository):
     (paths.raw("voc") / "VOCdevkit/VOC2012/JPEGImages/2008_000011.jpg").unlink()
     with pytest.raises(DatasetError, match=r"2008_000011\.jpg: not found; .* VOC2012test\.tar"):
-        listed_photos(paths.raw("voc"))
+        listed_photos(Voc(paths.raw("voc")))

@@ -35,6 +35,12 @@ def answers(prepared, name, classes):
     return dict(zip(truth.archive.ids, sizes)), [(row["image_id"], row["size_fraction"], row["seconds"]) for row in rows]
 
 
+def test_the_error_of_every_answer_names_the_grid_it_was_given_with(prepared):
+    answers(prepared, "animals", ["dog", "cat", "bird"])
+    with paths.annotation_errors("voc/animals").open(newline="") as file:
+        assert {row["grid"] for row in csv.DictReader(file)} <= {"5x4", "3x3", "none"}
+
+
 def test_one_simulated_annotator_answers_for_all_views_of_a_data_set(prepared):
     of_cats, cats = answers(prepared, "cat", ["cat"])
     of_animals, animals = answers(prepared, "animals", ["dog", "cat", "bird"])

@@ -341,7 +341,7 @@ def test_time_of_tags_is_not_part_of_an_answers_time():
 
 
 def answered(pairs):
-    return [AnnotationError("a", CAT, "Ada", size, exact, (size - exact) / exact, 1.0, False) for size, exact in pairs]
+    return [AnnotationError("a", CAT, "Ada", size, exact, (size - exact) / exact, 1.0, False, "none") for size, exact in pairs]
 
 
 def test_calibration_recovers_a_systematic_bias_despite_slips():

@@ -30,7 +30,7 @@ def test_labels_are_read_back_as_soft_targets(tmp_path):
     ("text", "message"),
     [
         ("image_id,sea,street\n", "line 1: expected image_id,class,eta"),
-        ("image_id,class,eta\na,lake,0.1\n", "line 2: expected an image id, one of sea"),
+        ("image_id,class,eta\na,lake,0.1\n", "line 2: expected an image id without a line so far, one of sea"),
         ("image_id,class,eta\na,sea,0\nb,sea,1.5\n", "line 3"),
         ("image_id,class,eta\na,sea,much\n", "line 2"),
         ("image_id,class,eta\na,sea\n", "line 2"),

@@ -41,7 +41,7 @@ _POINTS = (_EXACT.but(length_ratio=0.0), _PCE.but(length_ratio=0.0))
 _SCRIBBLES = (_EXACT.but(length_ratio=1.0), _PCE.but(length_ratio=1.0))
 """With exact sizes, and without."""
 _ONE_CLASS = Where(family="annotated")
-_ANIMALS = _ONE_CLASS.but(classes="cat dog bird")
+_ANIMALS = _ONE_CLASS.but(several_classes=True)
 _VIT = Where(family="backbones", dataset="voc", network="vit")
 _ACDC = Where(family="acdc")
 _ACDC_SIZES = _ACDC.but(method="pce_size")
@@ -73,13 +73,16 @@ def _in_tail() -> Sequence[float] | None:
 
 
 def _twice_as_accurate() -> Sequence[float] | None:
-    """Return for each class of each annotator the ratio of the mean errors without and with a grid."""
+    """Return for each class of each annotator the ratio of the mean errors without and with a grid.
+
+    In hundredths, as all numbers of a table of claims are shown times 100.
+    """
     errors = _errors()
     if errors is None or "grid" not in errors:
         return None
-    gridded = errors.assign(grid=errors["grid"].ne("none"))
+    gridded = errors.dropna(subset="grid").assign(grid=errors["grid"].ne("none"))  # of overlooked classes none is known
     means = gridded.groupby(["annotator", "class", "grid"])["error"].mean().unstack()
-    return None if means.shape[1] < 2 or means.dropna().empty else (means[False] / means[True]).dropna().tolist()
+    return None if means.shape[1] < 2 or means.dropna().empty else (means[False] / means[True] / 100).dropna().tolist()
 
 
 CLAIMS = PaperClaims(
@@ -312,7 +315,8 @@ CLAIMS = PaperClaims(
             "with a grid annotators are about twice as accurate (tested: 1.5 times, by annotator and class)",
             "section 3.4",
             "greater",
-            (Measured("mean error without over that with grid", _twice_as_accurate), Fixed("limit", 1.5)),
+            (Measured("times larger without grid", _twice_as_accurate), Fixed("limit", 0.015)),
+            printed=each(("a-claims", "grid", "times more accurate")),
         ),
         Claim(
             "size-acdc-barrier",

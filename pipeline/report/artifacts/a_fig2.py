@@ -12,8 +12,8 @@ from matplotlib.figure import Figure
 
 from pipeline import paths
 from pipeline.report.artifact import Artifact, Data
-from pipeline.report.overlay import blend, panel_grid
-from pipeline.report.panels import Panels, add_class_legend, class_handles, load_panels, run_names, score_panels
+from pipeline.report.overlay import panel_grid, tint_objects
+from pipeline.report.panels import Panels, add_class_legend, load_panels, object_handles, run_names, score_panels
 from pipeline.report.runs import Where
 from pipeline.report.style import TEXT_WIDTH_IN
 
@@ -45,14 +45,14 @@ def draw(_: pd.DataFrame, __: Data) -> Figure:
     rows = [
         [
             image,
-            *(blend(image, panels.predictions[run][index], panels.palette) for run in run_names(RUNS.values())),
-            blend(image, labels, panels.palette),
+            *(tint_objects(image, panels.predictions[run][index], panels.palette) for run in run_names(RUNS.values())),
+            tint_objects(image, labels, panels.palette),
         ]
         for index, (image, labels) in enumerate(zip(panels.images, panels.labels, strict=True))
     ]
     titles = ["image", *RUNS, "ground truth"]
     figure = panel_grid(rows, titles, panel_width_in=TEXT_WIDTH_IN / len(titles))
-    add_class_legend(figure, class_handles(panels))
+    add_class_legend(figure, object_handles(panels))
     return figure
 
 

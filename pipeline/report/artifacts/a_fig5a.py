@@ -46,10 +46,11 @@ def compute(data: Data) -> pd.DataFrame:
     source = str(rows["source"].iloc[0])
     starts = np.arange(0.0, END_PERCENT + BIN_PERCENT / 2, BIN_PERCENT)
     frames = []
-    for name, of_class in rows.groupby("class", sort=True):
+    for name in _classes(rows, data):
+        of_class = rows[rows["class"] == name]
         counts, _ = np.histogram(100 * of_class["relative_error"], [*starts, np.inf])
         share, number = 100 * counts / len(of_class), len(of_class)
-        columns = {"series": str(name), "error_percent": starts, "share_percent": share, "annotations": number, "source": source}
+        columns = {"series": name, "error_percent": starts, "share_percent": share, "annotations": number, "source": source}
         frames.append(pd.DataFrame(columns))
     sigma = data.printed("synthetic", "sigma")
     if np.isnan(sigma):
@@ -64,6 +65,12 @@ def compute(data: Data) -> pd.DataFrame:
         "source": "",
     }
     return pd.concat([*frames, pd.DataFrame(columns)], ignore_index=True)
+
+
+def _classes(rows: pd.DataFrame, data: Data) -> list[str]:
+    """Return the annotated classes, in the order of the paper where it has them."""
+    found, printed = set(rows["class"]), data.published.loc[data.published["artefact"] == ID, "row"]
+    return [*(name for name in dict.fromkeys(printed) if name in found), *sorted(found - set(printed))]
 
 
 def annotation_errors() -> pd.DataFrame:
@@ -89,7 +96,7 @@ def annotation_errors() -> pd.DataFrame:
 def tabulate(_: pd.DataFrame, data: Data) -> pd.DataFrame:
     """Return one line per class and one for all: annotations, mRE published and ours (percent), median error, seconds."""
     rows = annotation_errors()
-    groups = [*((str(name), of_class) for name, of_class in rows.groupby("class", sort=True)), (ALL, rows)]
+    groups = [*((name, rows[rows["class"] == name]) for name in _classes(rows, data)), (ALL, rows)]
     lines = []
     for name, group in groups:
         printed, error = data.printed(name, "mRE"), 100 * group["relative_error"]
@@ -110,18 +117,20 @@ def tabulate(_: pd.DataFrame, data: Data) -> pd.DataFrame:
 
 def draw(frame: pd.DataFrame, data: Data) -> Figure:
     """Return the histograms as outlines, over the error of Normal noise as a dashed line."""
-    figure = new_figure(COLUMN_WIDTH_IN, 3.1)
+    figure = new_figure(COLUMN_WIDTH_IN, 3.3)
     axes = figure.add_subplot()
     means = tabulate(frame, data).set_index("class").to_dict("index")
     noise, annotated = frame[frame["source"] == ""], frame[frame["source"] != ""]
+
+    def error_of(name: str) -> str:
+        printed = means[name]["mRE published"]
+        beside = f" (published {printed:.1f} %)" if pd.notna(printed) else ""
+        return f"{name}: mRE {means[name]['mRE ours']:.1f} %{beside}"
+
     for place, (name, bars) in enumerate(annotated.groupby("series", sort=False)):
         edges = [*bars["error_percent"], END_PERCENT + BIN_PERCENT]
-        printed = means[str(name)]["mRE published"]
-        label = f"{name}: mRE {means[str(name)]['mRE ours']:.1f} %" + (
-            f" (published {printed:.1f} %)" if pd.notna(printed) else ""
-        )
         color = _COLORS[place % len(_COLORS)]
-        axes.stairs(bars["share_percent"], edges, color=color, linewidth=1.4, label=label)
+        axes.stairs(bars["share_percent"], edges, color=color, linewidth=1.4, label=error_of(str(name)))
         axes.stairs(bars["share_percent"], edges, color=color, alpha=0.12, fill=True)
     middles, density = noise["error_percent"].iloc[:-1] + BIN_PERCENT / 2, noise["share_percent"].iloc[:-1]
     axes.plot(middles, density, "--", color=BLACK, label=noise["series"].iloc[0])
@@ -131,6 +140,7 @@ def draw(frame: pd.DataFrame, data: Data) -> Figure:
     axes.set_xlabel("relative error of the annotated size (%)")
     axes.set_ylabel(f"share of the sizes of the class (%)\nper {BIN_PERCENT:g} % of error")
     axes.set_title(SOURCES[str(frame["source"].iloc[0])])
+    axes.plot([], [], " ", label=error_of(ALL))
     figure.legend(loc="outside upper center", ncols=1)
     return figure
 
@@ -144,7 +154,9 @@ ARTIFACT = Artifact(
     inputs=(paths.supervision(ANNOTATED), paths.PUBLISHED),
     scale=None,
     note=f"sizes of supervision {ANNOTATED}",
-    table_note="",
+    table_note=lambda frame: (
+        f"Relative errors in percent of the exact size; ours: {SOURCES[str(frame['source'].iloc[0])]}, published: people."
+    ),
     decimals=1,
     mark_best=False,
     compute=compute,

@@ -14,13 +14,21 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from pipeline.report.artifact import Artifact, Data
-from pipeline.report.curves import curve_handle, draw_curve, draw_level, draw_published, level_handle, published_handle
+from pipeline.report.curves import (
+    curve_handle,
+    draw_curve,
+    draw_level,
+    draw_published,
+    label_realised,
+    level_handle,
+    published_handle,
+)
 from pipeline.report.points import ANNOTATORS, ERROR_LABEL, METRIC, curve_points
 from pipeline.report.runs import COMPARISON, NAN, Where
 from pipeline.report.style import BLACK, COLUMN_WIDTH_IN, METHOD_STYLE, new_figure
 
 SIZES, STAR, FULL = "size targets", "annotated", METHOD_STYLE["full"].label
-_ANIMALS = Where(family="annotated", classes="cat dog bird")
+_ANIMALS = Where(family="annotated", several_classes=True)
 CURVES = {SIZES: _ANIMALS.but(method="size_crf")}
 STAR_RUN = _ANIMALS.but(method="annotated")
 FULL_RUN = _ANIMALS.but(method="full")
@@ -32,8 +40,9 @@ def compute(data: Data) -> pd.DataFrame:
 
     Returns:
         One row per point: series ("size targets", "annotated", "full masks"), run, mre_percent (ours; full masks have the ends of
-        the axis), mre_published_percent (of the star), the columns of `COMPARISON`, share_of_full_percent, its
-        share_of_full_published_percent (of the star), and annotation ("simulated" or "annotated"; of the star).
+        the axis), mre_foreground_percent (realised by the objects), mre_published_percent (of the star), the columns of
+        `COMPARISON`, share_of_full_percent, its share_of_full_published_percent (of the star), and annotation ("simulated" or
+        "annotated"; of the star).
     """
     runs = data.runs
     runs.require([STAR_RUN, FULL_RUN])
@@ -53,7 +62,7 @@ def compute(data: Data) -> pd.DataFrame:
     frame = pd.DataFrame([*rows[0], star, *rows[1]])
     frame["share_of_full_percent"] = 100 * frame["ours_percent"] / curves.loc[full, "ours_percent"].iloc[0]
     extra = ["share_of_full_percent", "share_of_full_published_percent", "annotation"]
-    return frame[["series", "run", "mre_percent", "mre_published_percent", *COMPARISON, *extra]]
+    return frame[["series", "run", "mre_percent", "mre_foreground_percent", "mre_published_percent", *COMPARISON, *extra]]
 
 
 def draw(frame: pd.DataFrame, data: Data) -> Figure:
@@ -74,6 +83,7 @@ def draw(frame: pd.DataFrame, data: Data) -> Figure:
     axes.axhline(full["published_percent"], color=full_look.color, linestyle=":", linewidth=1)
     axes.margins(y=0.08)
     axes.set_xlabel(ERROR_LABEL)
+    label_realised(axes, frame[frame["series"] == SIZES])
     names = str(data.runs.value(FULL_RUN, "classes")).split()
     axes.set_ylabel(f"mIoU, {', '.join(names)} and background (%)", fontsize=7)
     made_by = ANNOTATORS[star["annotation"]]

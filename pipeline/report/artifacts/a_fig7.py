@@ -5,8 +5,6 @@ Although a size target says nothing about places, the networks find the objects 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
@@ -14,12 +12,11 @@ from matplotlib.patches import Patch
 
 from pipeline import paths
 from pipeline.report.artifact import Artifact, Data
-from pipeline.report.overlay import blend, panel_grid
-from pipeline.report.panels import Panels, add_class_legend, class_handles, load_panels, run_names, score_panels
+from pipeline.report.overlay import panel_grid, tint_objects
+from pipeline.report.panels import Panels, add_class_legend, load_panels, object_handles, run_names, score_panels
 from pipeline.report.runs import Where
 from pipeline.report.style import TEXT_WIDTH_IN
 
-NETWORKS = ("ResNet-101", "WideResNet-38", "ViT-B/16")
 RUNS = {
     "PASCAL": {
         "ResNet-101": Where(family="size_noise", run="size-crf-mre08"),
@@ -54,36 +51,32 @@ def compute(_: Data) -> pd.DataFrame:
 
 
 def draw(_: pd.DataFrame, __: Data) -> Figure:
-    """Return a row per image, PASCAL above COCO: image, a prediction per network, ground truth."""
+    """Return a row per image, PASCAL above COCO: image, a prediction per network, ground truth.
+
+    A class has the colour that the first data set with a class of this name gives it.
+    """
+    sets, colors = _sets(), dict[str, tuple[int, int, int]]()
     rows: list[list[np.ndarray | None]] = []
-    names = []
-    sets = _sets()
+    names: list[str] = []
+    titles: dict[int, list[str]] = {}
+    handles: dict[str, Patch] = {}
     for dataset, panels in sets.items():
-        predictions = dict(zip(RUNS[dataset], panels.predictions.values(), strict=True))
+        palette = [colors.setdefault(name, color) for name, color in zip(panels.class_names, panels.palette)]
+        titles[len(rows)] = ["image", *RUNS[dataset], "ground truth"]
         for index, (image, labels) in enumerate(zip(panels.images, panels.labels, strict=True)):
-            found = [predictions[network][index] if network in predictions else None for network in NETWORKS]
-            shown = [None if labels_of is None else blend(image, labels_of, panels.palette) for labels_of in found]
-            rows.append([image, *shown, blend(image, labels, panels.palette)])
+            shown = [*(of_run[index] for of_run in panels.predictions.values()), labels]
+            rows.append([image, *(tint_objects(image, labels_of, palette) for labels_of in shown)])
             names.append(dataset)
-    titles = ["image", *NETWORKS, "ground truth"]
-    figure = panel_grid(rows, titles, names, panel_width_in=TEXT_WIDTH_IN / len(titles))
-    add_class_legend(figure, _legend(sets))
+        handles |= {str(handle.get_label()): handle for handle in object_handles(panels._replace(palette=palette))}
+    width = max(map(len, rows))
+    rows = [[*row, *[None] * (width - len(row))] for row in rows]
+    figure = panel_grid(rows, [""] * width, names, panel_width_in=TEXT_WIDTH_IN / width)
+    grid = np.reshape(np.array(figure.axes), (len(rows), width))
+    for place, of_row in titles.items():
+        for axes, title in zip(grid[place], of_row):
+            axes.set_title(title, fontsize=8, pad=3)
+    add_class_legend(figure, list(handles.values()))
     return figure
-
-
-def _legend(sets: Mapping[str, Panels]) -> list[Patch]:
-    """Return an entry per class and colour; a class that another data set draws in another colour is named with its data set."""
-    handles: list[Patch] = []
-    for dataset, panels in sets.items():
-        known = {str(handle.get_label()): handle.get_facecolor() for handle in handles}
-        for handle in class_handles(panels):
-            name = str(handle.get_label())
-            if known.get(name) == handle.get_facecolor():
-                continue
-            if name in known:
-                handle.set_label(f"{name} ({dataset})")
-            handles.append(handle)
-    return handles
 
 
 ARTIFACT = Artifact(

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 from pipeline.report.artifact import Artifact, Data
 from pipeline.report.grid import open_unit_interval
-from pipeline.report.style import BLUE, GREEN, ORANGE, TEXT_WIDTH_IN, VERMILION, new_figure
+from pipeline.report.style import BLUE, GREEN, GREY, ORANGE, TEXT_WIDTH_IN, VERMILION, new_figure
 
 NAMES = {"ce": "standard", "rce": "reverse", "cce": "collision"}
 LABELS = (0.5, 0.7, 0.9, 0.99)
@@ -61,7 +61,8 @@ def draw(frame: pd.DataFrame, _: Data) -> Figure:
         axes.set(xlim=(0, 1), ylim=(0, 3), xticks=(0, 0.5, 1), title=f"({letter}) {name} {formula}")
         axes.set_xlabel(r"prediction $\sigma^1$ (probability)")
     panels[0].set_ylabel("cross-entropy (nats)")
-    figure.legend(loc="outside upper center", ncols=4, handlelength=3.0)
+    panels[0].plot([], [], "o", color=GREY, label="lowest point")
+    figure.legend(loc="outside upper center", ncols=5, handlelength=3.0)
     return figure
 
 

@@ -2,7 +2,8 @@
 nearest neighbours); and from section 3.2 hard pseudo-labels, the arg max of the soft ones, at full length.
 
 The paper finds the collision cross-entropy best at every length, and both it and the reverse one clearly above the standard
-one. It prints the curves as a picture only; those of H_CCE + P_Q are a row of its Table 3 and stand here as hollow markers.
+one. It prints the curves as a picture only; those of H_CCE + P_Q are a row of its Table 3 and stand here as hollow markers. A
+second panel shows differences to the standard one, because curves may lie upon each other.
 """
 
 from __future__ import annotations
@@ -62,7 +63,8 @@ ARTIFACT = Artifact(
         looks={**{f"H_{key.upper()}": look for key, look in CROSS_ENTROPY_STYLE.items()}, HARD: METHOD_STYLE["hard_argmax"]},
         x_label=LENGTH_LABEL,
         y_label=MIOU_LABEL,
-        height_in=3.2,
+        height_in=4.2,
+        base="H_CE",
         legend={"ncols": 2, "columnspacing": 1.2},
     ),
     tabulate=tabulate,

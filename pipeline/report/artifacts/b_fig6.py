@@ -1,7 +1,7 @@
 """Figure 6 of [SSL]: gradient descent, hard and soft self-labelling against the length of scribbles.
 
 One panel per neighbourhood. The paper prints curves as a picture only; the numbers at full length are those of its Table 4 and
-stand here as hollow markers.
+stand here as hollow markers; that of hard, dense self-labelling is of another network and absent.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from pipeline.report.artifact import Artifact, Data
 from pipeline.report.curves import curve_handle, draw_series, published_handles
 from pipeline.report.points import LENGTH_LABEL, MIOU_LABEL, curve_points, pivoted
+from pipeline.report.published import LEGEND, MARKS, OTHER
 from pipeline.report.runs import NAN, Where
 from pipeline.report.style import METHOD_STYLE, TEXT_WIDTH_IN, new_figure
 
@@ -47,18 +48,22 @@ def compute(data: Data) -> pd.DataFrame:
     """
 
     def printed(series: str, length: float) -> float:
-        method, neighborhood = series.split(", ")
-        return data.printed(method, neighborhood, "b-tab4") if length == 1 else NAN
+        return NAN if length != 1 or _origin(data, series) == OTHER else data.printed(*series.split(", "), "b-tab4")
 
     return curve_points(data.runs, CURVES, "length_ratio", printed)
 
 
-def tabulate(frame: pd.DataFrame, _: Data) -> pd.DataFrame:
+def _origin(data: Data, series: str) -> str:
+    return data.origin(*series.split(", "), "b-tab4")
+
+
+def tabulate(frame: pd.DataFrame, data: Data) -> pd.DataFrame:
     """Return a row per method; per length published, ours and the difference, in percent; no empty column."""
-    return pivoted(frame, "series", "method", "length_ratio").dropna(axis="columns", how="all")
+    table = pivoted(frame, "series", "method", "length_ratio").dropna(axis="columns", how="all")
+    return table.assign(**{"printed number": [_origin(data, series) for series in table["method"]]})
 
 
-def draw(frame: pd.DataFrame, _: Data) -> Figure:
+def draw(frame: pd.DataFrame, data: Data) -> Figure:
     """Return a panel of curves per neighbourhood; bands are one standard deviation over seeds."""
     figure = new_figure(TEXT_WIDTH_IN, 2.9)
     panels = figure.subplots(1, len(PANELS), sharey=True)
@@ -66,9 +71,14 @@ def draw(frame: pd.DataFrame, _: Data) -> Figure:
         draw_series(axes, frame, "length_ratio", {series: METHOD_STYLE[key]._replace(line="-") for series, key in styles.items()})
         axes.margins(y=0.08)
         axes.set(xlabel=LENGTH_LABEL, title=title)
+        for row in frame[frame["series"].isin(styles) & frame["published_percent"].notna()].to_dict("records"):
+            mark = MARKS.get(_origin(data, row["series"]), "")
+            axes.annotate(mark, (row["length_ratio"], row["published_percent"]), (4, 1), textcoords="offset points")
     panels[0].set_ylabel(MIOU_LABEL)
     handles = [curve_handle(METHOD_STYLE[key]) for key in PANELS["nearest neighbours"].values()]
-    figure.legend(handles=[*handles, *published_handles(frame)], loc="outside upper center", ncols=4)
+    figure.legend(
+        handles=[*handles, *published_handles(frame)], loc="outside upper center", ncols=4, title=LEGEND, title_fontsize=7
+    )
     return figure
 
 

@@ -11,15 +11,22 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from pipeline.report.artifact import Artifact, Data
-from pipeline.report.curves import strike
+from pipeline.report.curves import curve_handle, draw_differences, draw_series
 from pipeline.report.points import LENGTH_LABEL, METRIC, MIOU_LABEL, pivoted
-from pipeline.report.runs import COMPARISON, Where
-from pipeline.report.style import RELAXATION_STYLE, TEXT_WIDTH_IN, new_figure
+from pipeline.report.runs import COMPARISON, NAN, Where
+from pipeline.report.style import BLACK, GREY, RELAXATION_STYLE, TEXT_WIDTH_IN, LineStyle, new_figure
 
 _POTTS = Where(family="potts", neighborhood="grid4")
 RELAXATIONS = {f"P_{key.upper()}": _POTTS.but(cross_entropy="cce", relaxation=key) for key in RELAXATION_STYLE}
 _QUADRATIC = _POTTS.but(cross_entropy="quadratic", relaxation="q")
 QUADRATIC = {"H_Q+P_Q": _QUADRATIC.but(entropy_term=False), "H_Q+P_Q+entropy": _QUADRATIC.but(entropy_term=True)}
+
+LOOKS = {f"P_{key.upper()}": look for key, look in RELAXATION_STYLE.items()}
+_CLOSED = r"$H_\mathrm{Q}$+$P_\mathrm{Q}$"
+POINTS = {
+    "H_Q+P_Q": LineStyle(_CLOSED, GREY, "P", "-"),
+    "H_Q+P_Q+entropy": LineStyle(f"{_CLOSED}\n+ entropy", BLACK, "X", "-"),
+}
 
 
 def compute(data: Data) -> pd.DataFrame:
@@ -57,28 +64,17 @@ def tabulate(frame: pd.DataFrame, _: Data) -> pd.DataFrame:
 
 
 def draw(frame: pd.DataFrame, _: Data) -> Figure:
-    """Return the table as curves over scribble length, published and ours side by side on axes of their own."""
-    figure = new_figure(TEXT_WIDTH_IN, 3.0)
-    panels = figure.subplots(1, 2)
-    for axes, title in zip(panels, ("published", "ours"), strict=True):
-        for key, style in RELAXATION_STYLE.items():
-            curve = frame[frame["series"] == f"P_{key.upper()}"]
-            axes.errorbar(
-                curve["length_ratio"],
-                curve[f"{title}_percent"],
-                yerr=curve["ours_std_percent"] if title == "ours" and curve["ours_std_percent"].notna().any() else None,
-                color=style.color,
-                linestyle=style.line,
-                marker=style.marker,
-                markerfacecolor="white" if style.line == "--" else style.color,
-                capsize=2,
-                label=style.label if title == "ours" else None,
-            )
-            if title == "ours":
-                struck = curve[curve["failed"].astype(bool)]
-                strike(axes, struck["length_ratio"].tolist(), struck["ours_percent"].tolist())
-        axes.set(xlabel=LENGTH_LABEL, ylabel=MIOU_LABEL, title=title)
-    figure.legend(loc="outside right center", handlelength=3.0)
+    """Return the table as curves over scribble length, published and ours side by side, and below their differences to P_Q."""
+    figure = new_figure(TEXT_WIDTH_IN, 4.4)
+    panels = figure.subplots(2, 2, sharex=True, height_ratios=[2, 1])
+    published = frame.assign(ours_percent=frame["published_percent"], ours_std_percent=NAN, failed=False)
+    for (axes, below), shown, title in zip(panels.T, (published, frame), ("published", "ours"), strict=True):
+        draw_series(axes, shown.assign(published_percent=NAN), "length_ratio", {**LOOKS, **POINTS})
+        draw_differences(below, shown, "length_ratio", LOOKS, "P_Q", "ours_percent")
+        axes.set(ylabel=MIOU_LABEL, title=title)
+        below.set(xlabel=LENGTH_LABEL)
+    handles = [curve_handle(look) for look in (*LOOKS.values(), *POINTS.values())]
+    figure.legend(handles=handles, loc="outside right center", handlelength=3.0)
     return figure
 
 

@@ -15,6 +15,7 @@ import pandas as pd
 from pipeline.report.artifact import Artifact, Data
 from pipeline.report.curves import Dots
 from pipeline.report.points import CITED, MIOU_LABEL, in_symbols, number_columns, sources, table_rows
+from pipeline.report.published import LEGEND, MARKS
 from pipeline.report.runs import COMPARISON, Where, wheres
 from pipeline.report.style import GREEN, GREY, METHOD_STYLE, TEXT_WIDTH_IN
 
@@ -82,15 +83,16 @@ def compute(data: Data) -> pd.DataFrame:
     """Return published and own accuracy of every row.
 
     Returns:
-        One row per row of the table: series, the fields of `Row`, run (empty for rows of others), the columns of `COMPARISON`
-        and source (`CITED` or `TRAINED`).
+        One row per row of the table: series, the fields of `Row`, run (empty for rows of others), the columns of `COMPARISON`,
+        source (`CITED` or `TRAINED`) and origin (of the printed number).
     """
     frame = table_rows(
         data.runs, {series: row.where for series, row in ROWS.items()}, lambda series: data.printed(series, "mIoU")
     )
     described = pd.DataFrame([row[:-1] for row in ROWS.values()], columns=list(_DESCRIBED))
-    return pd.concat([frame, described], axis=1).assign(source=sources(frame))[
-        ["series", *_DESCRIBED, "run", *COMPARISON, "source"]
+    origins = [data.origin(series, "mIoU") for series in ROWS]
+    return pd.concat([frame, described], axis=1).assign(source=sources(frame), origin=origins)[
+        ["series", *_DESCRIBED, "run", *COMPARISON, "source", "origin"]
     ]
 
 
@@ -104,7 +106,7 @@ def tabulate(frame: pd.DataFrame, _: Data) -> pd.DataFrame:
         "optimisation": frame["optimization"],
         "neighbourhood": frame["neighborhood"].replace("", "-"),
     }
-    return pd.DataFrame({**described, **number_columns(frame), "source": frame["source"]})
+    return pd.DataFrame({**described, **number_columns(frame), "source": frame["source"], "printed number": frame["origin"]})
 
 
 def _color(row: pd.Series) -> str:
@@ -128,12 +130,12 @@ ARTIFACT = Artifact(
     compared=lambda table: table["group"] != FULL,
     compute=compute,
     draw=Dots(
-        label=lambda row: f"{row['series']}, full masks" if row["group"] == FULL else in_symbols(row["series"]),
+        label=lambda row: in_symbols(row["series"]) + ", full masks" * (row["group"] == FULL) + MARKS.get(row["origin"], ""),
         color=_color,
         height_in=3.9,
         width_in=TEXT_WIDTH_IN,
         x_label=MIOU_LABEL,
-        title=lambda _: "grey: reported by its authors",
+        title=lambda _: f"grey: {CITED}; {LEGEND}",
     ),
     tabulate=tabulate,
 )

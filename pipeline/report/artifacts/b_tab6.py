@@ -11,7 +11,8 @@ from matplotlib.figure import Figure
 
 from pipeline.report.artifact import Artifact, Data
 from pipeline.report.curves import dots_legend, draw_dots
-from pipeline.report.points import METRIC, MIOU_LABEL, in_symbols, pivoted, sources
+from pipeline.report.points import CITED, METRIC, MIOU_LABEL, in_symbols, pivoted, sources
+from pipeline.report.published import LEGEND, MARKS
 from pipeline.report.runs import COMPARISON, Where, wheres
 from pipeline.report.style import GREY, METHOD_STYLE, TEXT_WIDTH_IN, new_figure
 
@@ -34,7 +35,7 @@ def compute(data: Data) -> pd.DataFrame:
 
     Returns:
         One row per cell: series (row of the table), column (data set), run (empty for the row of others), the columns of
-        `COMPARISON` and source (`CITED` or `TRAINED`).
+        `COMPARISON`, source (`CITED` or `TRAINED`) and origin (of the printed number).
     """
     runs = data.runs
     cells = [
@@ -48,14 +49,15 @@ def compute(data: Data) -> pd.DataFrame:
         for series, column, run in cells
     ]
     frame = pd.DataFrame(rows, columns=["series", "column", "run", *COMPARISON])
-    return frame.assign(source=sources(frame))
+    origins = [data.origin(series, column) for series, column in zip(frame["series"], frame["column"])]
+    return frame.assign(source=sources(frame), origin=origins)
 
 
 def tabulate(frame: pd.DataFrame, _: Data) -> pd.DataFrame:
     """Return the table as the paper prints it: a row per method; per data set published, ours and the difference, in percent."""
     table = pivoted(frame, "series", "method", "column")
     table.insert(1, "supervision", ["full masks" if name == _FULL else "blocks, 50 %" for name in table["method"]])
-    return table.assign(source=frame["source"].iloc[: len(table)].to_numpy())
+    return table.assign(**{"source": frame["source"], "printed number": frame["origin"]})  # both data sets alike
 
 
 def draw(frame: pd.DataFrame, _: Data) -> Figure:
@@ -65,9 +67,10 @@ def draw(frame: pd.DataFrame, _: Data) -> Figure:
     for axes, column in zip(panels, DATASETS, strict=True):
         cells = frame[frame["column"] == column]
         colors = [METHOD_STYLE[_COLORS[name]].color if name in _COLORS else GREY for name in cells["series"]]
-        draw_dots(axes, cells, ["full masks" if name == _FULL else in_symbols(name) for name in cells["series"]], colors)
+        labels = ["full masks" if name == _FULL else in_symbols(name) for name in cells["series"]]
+        draw_dots(axes, cells, [label + MARKS.get(origin, "") for label, origin in zip(labels, cells["origin"])], colors)
         axes.set(xlabel=MIOU_LABEL, title=column)
-    dots_legend(figure, "grey: reported by its authors")
+    dots_legend(figure, f"grey: {CITED}; {LEGEND}")
     return figure
 
 

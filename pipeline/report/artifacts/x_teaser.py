@@ -1,0 +1,98 @@
+"""The opening picture: what an annotator may give instead of masks, and what the losses of both papers make of it."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from matplotlib.colors import to_rgb
+from matplotlib.figure import Figure
+
+from pipeline import paths
+from pipeline.report.artifact import Artifact, Data
+from pipeline.report.artifacts.b_fig7 import check_panels
+from pipeline.report.overlay import blend, label_colors, soft_colors
+from pipeline.report.panels import archive_scale, load_archive
+from pipeline.report.runs import Where
+from pipeline.report.style import BLACK, BLUE, GREEN, ORANGE, PURPLE, RELAXATION_STYLE, TEXT_WIDTH_IN, VERMILION, new_figure
+from pipeline.targets.corruption import perturb, sigma_from_mre
+from pipeline.targets.sizes import class_sizes
+
+ARCHIVE = "b-fig7"
+MRE = 0.08
+"""Mean relative error of the sizes that are shown, the one that [SIZE] compares with others at."""
+RELAXATIONS = ("q", "cd")
+PICTURES = 2
+COLORS = ("#EDEDED", VERMILION, BLUE, GREEN, ORANGE, PURPLE)
+"""Of the background and of the classes in turn, clearer than the data set's own; the same to every kind of colour vision."""
+
+
+def compute(_: Data) -> pd.DataFrame:
+    """Return the sizes of the pictures that are shown.
+
+    Returns:
+        One row per picture and class in it: series (class name), image (index), exact_percent, given_percent (with an error).
+
+    Raises:
+        ValueError: arrays are missing or do not fit together.
+    """
+    panels = load_archive(ARCHIVE)
+    check_panels(panels)
+    names = panels["class_names"].tolist()
+    exact = np.stack([class_sizes(labels, len(names)) for labels in panels["labels"][:PICTURES]])
+    given = perturb(exact, sigma_from_mre(MRE), np.random.default_rng(0)).sizes
+    return pd.DataFrame(
+        {"series": name, "image": image, "exact_percent": 100 * exact[image, k], "given_percent": 100 * given[image, k]}
+        for image in range(len(exact))
+        for k, name in enumerate(names)
+        if exact[image, k] > 0
+    )
+
+
+def draw(frame: pd.DataFrame, _: Data) -> Figure:
+    """Return a row per picture: photo, size target, scribbles, pseudo-labels of two relaxations, the network's labels."""
+    panels = load_archive(ARCHIVE)
+    looks = [COLORS[k] if k == 0 else COLORS[1 + (k - 1) % (len(COLORS) - 1)] for k in range(len(panels["palette"]))]
+    palette = [(int(255 * red), int(255 * green), int(255 * blue)) for red, green, blue in map(to_rgb, looks)]
+    names = panels["class_names"].tolist()
+    places = [panels["relaxation"].tolist().index(key) for key in RELAXATIONS]
+    shown = range(min(PICTURES, len(panels["image"])))
+    height, width = panels["labels"].shape[1:]
+    columns = 4 + len(RELAXATIONS)
+    figure = new_figure(TEXT_WIDTH_IN, 0.25 + len(shown) * TEXT_WIDTH_IN / columns * height / width, tight=True)
+    grid = figure.subplots(len(shown), columns, squeeze=False)
+    for row in shown:
+        image, seeds = panels["image"][row], panels["seeds"][row]
+        predicted = panels["probs"][row].argmax(0).astype(np.uint8)
+        soft = [soft_colors(panels["pseudo_labels"][place, row].astype(np.float32), palette) for place in places]
+        pictures = [image, None, blend(image, seeds, [(0, 0, 0), *palette[1:]], alpha=1.0), *soft, label_colors(predicted, palette)]
+        for axes, picture in zip(grid[row], pictures, strict=True):
+            axes.set(xticks=[], yticks=[])
+            axes.grid(False)
+            axes.spines[:].set_visible(False)
+            if picture is not None:
+                axes.imshow(picture)
+        sizes = frame[frame["image"] == row]
+        bars = grid[row][1]
+        colors = [looks[names.index(name)] for name in sizes["series"]]
+        bars.barh(range(len(sizes)), sizes["given_percent"], color=colors, edgecolor=BLACK, linewidth=0.5, height=0.6)
+        for place, (name, share) in enumerate(zip(sizes["series"], sizes["given_percent"])):
+            bars.text(0, place - 0.36, f"{name}, {share:.0f} %", fontsize=6, va="bottom")
+        bars.set(xlim=(0, 100), ylim=(len(sizes) - 0.4, -0.9))
+    titles = ["photo", "size target", "scribbles", *(f"pseudo-labels, {RELAXATION_STYLE[key].label}" for key in RELAXATIONS)]
+    for axes, title in zip(grid[0], [*titles, "network after stage 1"], strict=True):
+        axes.set_title(title, fontsize=7)
+    return figure
+
+
+ARTIFACT = Artifact(
+    id="x-teaser",
+    title="From a size or a scribble to a mask",
+    shows="Procedural pictures, a size target of 8 % error, scribbles, pseudo-labels of two relaxations, the network's labels.",
+    paper="Neither paper needs a mask for training.",
+    look_for="How close the last column comes to the objects of the first.",
+    made_from=(Where(family="seeds", length_ratio=1.0),),
+    inputs=(paths.panels(ARCHIVE),),
+    scale=lambda _: archive_scale(load_archive(ARCHIVE)),
+    compute=compute,
+    draw=draw,
+)
