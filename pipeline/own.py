@@ -35,7 +35,7 @@ from pipeline.datasets.prepared import PreparedArchive, write_prepared
 from pipeline.errors import clear_errors
 from pipeline.expand import expand_training
 from pipeline.files import read_json, write_atomically, write_json
-from pipeline.params import Network, Objective, Own, OwnStage, Params, ParamsError, Training, read_yaml, resolve
+from pipeline.params import Network, Objective, Own, OwnStage, Params, ParamsError, Section, Training, read_yaml, resolve
 from pipeline.stages.summary import read_scores
 from pipeline.targets.annotations import BACKGROUND, FIELDS, fingerprint, finished_sizes, read_annotations
 from pipeline.targets.strokes import Draw, Stroke, check_strokes, draw_seeds, read_strokes, strokes_by_image
@@ -64,7 +64,7 @@ class Photos(Folder):
         self._names = [BACKGROUND, *self.class_names[1:]]
         self._strokes: dict[str, list[list[Stroke]]] = {}
         answers, strokes = logs(root)
-        self._logs = []
+        self._logs: list[Path] = []
         try:
             if answers is not None and not self._sizes:
                 self._sizes = self._answered(answers)
@@ -270,7 +270,7 @@ def own_params(
 
 def model_digest(params: Params, families: dict[str, Any], dataset: Photos) -> str:
     """Return what identifies a model: the settings of its runs and every file of the photos, wherever the folder lies."""
-    parts = [params.supervision[NAME]]
+    parts: list[Section] = [params.supervision[NAME]]
     for family in families:
         run = params.run(family, MODEL)
         parts += [run, params.training[run.training], params.networks[run.network], params.objectives[run.objective]]
@@ -411,10 +411,11 @@ def train_own(arguments: argparse.Namespace) -> None:
     out.mkdir(parents=True, exist_ok=True)
     os.chdir(out)
     same = claim(tree, families, digest)
-    print(f"given: {given}")
+    print(f"given: {given}", flush=True)
     trained = [told(params.objectives[params.run(family, MODEL).objective]) for family in families]
     why = f"pixels of {given.pixels} photos are known" if given.pixels else "there are sizes alone"
-    print(f"objective: {', then '.join(trained)}{'' if arguments.objective else f', as {why}; --objective takes another'}")
+    reason = "" if arguments.objective else f", as {why}; --objective takes another"
+    print(f"objective: {', then '.join(trained)}{reason}", flush=True)
     splits = [split for split in dataset.splits if dataset.ids(split) and prepare(dataset, split, keep=same)]
     model = paths.model(NAME, MODEL)
     if not paths.run_record(NAME, MODEL).exists():

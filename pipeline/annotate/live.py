@@ -14,6 +14,7 @@ import signal
 import tempfile
 import threading
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnProcess
@@ -138,7 +139,8 @@ class Live:
             lesson = self._lesson(self._told.number + 1, shown)
             self._stopping = False
             self._told = Told(lesson.number, "Training ...", "busy")
-            self._start().send(lesson)
+            # In a thread: a long lesson waits in the pipe until the process has loaded all that it needs.
+            threading.Thread(target=_send, args=(self._start(), lesson), daemon=True).start()
 
     def done(self, shown: str | None) -> None:
         """Take note that somebody goes on to another picture, `shown`; trains by itself if it may and there is something new."""
@@ -216,6 +218,11 @@ class Live:
                 self.version += bool(told.labels)
                 if told.number == self._told.number:  # not of pictures looked at before the newest lesson was begun
                     self._told = told
+
+
+def _send(pipe: Connection, lesson: Lesson) -> None:
+    with suppress(OSError):  # the process is gone, which whoever listens to it says
+        pipe.send(lesson)
 
 
 def work(pipe: Connection, pictures: Pictures, class_names: Sequence[str], folder: Path) -> None:

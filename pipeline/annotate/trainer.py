@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import copy
 import math
-import time
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -42,7 +41,7 @@ from pipeline.training.loop import Interrupted, Settings, TrainingError, train
 from pipeline.training.objectives import Objective
 from pipeline.training.seeding import BatchPlan, derive_seed
 
-FIRST_STEPS, LATER_STEPS = 30, 16
+FIRST_STEPS, LATER_STEPS = 24, 16
 """Steps of the first training, and of those that go on from it: seconds on one core."""
 AT_A_TIME = 8
 """Pictures looked at between two looks at what is wanted."""
@@ -233,9 +232,8 @@ def serve(pipe: Connection, pictures: Pictures, class_names: Sequence[str], fold
             lesson = pipe.recv() if pipe.poll(None if idle else 0) else None
             trainer = trainer or Trainer(pictures, class_names, folder)
             if lesson is not None:
-                number, begun = lesson.number, time.monotonic()
-                count = trainer.learn(lesson)
-                text = f"Trained on {count} picture{'' if count == 1 else 's'} in {time.monotonic() - begun:.0f} s."
+                number, count = lesson.number, trainer.learn(lesson)
+                text = f"Trained on {count} picture{'' if count == 1 else 's'}."
             labels, uncertainty = trainer.look()
             idle = not trainer.left
             pipe.send(Told(number, text, "idle" if idle else "looking", labels, uncertainty))

@@ -164,3 +164,9 @@ def test_file_with_other_classes_is_refused(folder):
 def test_annotated_pictures_that_are_gone_are_noted(folder):
     notes = tool.check_file(AnnotationStore(folder / "sizes.csv"), ["cat", "dog"], ["00"])
     assert notes == ["19 annotated pictures are not among these pictures, the first is 01: moved or renamed?"]
+
+
+def test_training_while_people_draw_needs_people_who_draw(folder, monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["annotate", *source(folder), "--live", "--out", str(folder / "sizes.csv")])
+    with pytest.raises(SystemExit, match="--live: predictions are shown to those who draw; start the tool with --task"):
+        tool.main()

@@ -571,7 +571,7 @@ def test_training_shows_its_prediction_while_one_goes_on_drawing(begin, live):
     ada.draw((100, 200), (200, 200))
     assert len(tool.strokes()) == 3, "strokes are stored while a training goes on"
     ada.page.wait_for_function("() => document.getElementById('overlay').width === 64", timeout=120_000)
-    ada.page.wait_for_function("() => document.getElementById('news').textContent.startsWith('Trained on 1 picture in ')")
+    assert ada.text("#news") == "Trained on 1 picture."
     assert ada.page.is_visible("#train")
     ada.page.evaluate("document.getElementById('overlay-opacity').value = 80")
     ada.page.locator("#overlay-opacity").dispatch_event("input")

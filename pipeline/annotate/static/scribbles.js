@@ -620,7 +620,7 @@ let polling = 0;
 function showLive(live) {
   if (!live || !at("train")) return;
   const busy = live.state === "busy";
-  if (busy && at("train").hidden === false && document.activeElement === at("train")) view.focus({ preventScroll: true });
+  if (busy && document.activeElement === at("train")) view.focus({ preventScroll: true });
   at("train").hidden = busy;
   at("stop").hidden = !busy;
   at("news").textContent = live.text;
