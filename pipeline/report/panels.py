@@ -19,7 +19,7 @@ from matplotlib.patches import Patch
 from pipeline import paths
 from pipeline.conventions import VOID
 from pipeline.metrics.overlap import overlap_counts
-from pipeline.report.overlay import panel_grid
+from pipeline.report.overlay import panel_grid, tint_objects
 from pipeline.report.runs import Where
 from pipeline.report.style import BLACK, TEXT_WIDTH_IN
 
