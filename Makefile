@@ -45,6 +45,14 @@ bench: setup ## time both kernels and a step of every objective against named pe
 	@python -m pipeline.bench.solver
 	@python -m pipeline.bench.steps
 
+EVIDENCE := size_noise size_losses scribble_sizes annotated acdc seeds potts cross_entropies methods solvers scribble_resnet \
+	scribble_resnet_potts cross_seeds cross label_noise
+evidence: setup ## train and record all that has real data, after `python -m pipeline.profile real`; goes on where it stopped
+	@grep -q "^profile: real" params.yaml || { echo "first: python -m pipeline.profile real"; exit 1; }
+	@python -m pipeline.launch --jobs $(JOBS) $(foreach family,$(EVIDENCE),--only "pipeline/experiments/$(family)/dvc.yaml:*")
+	@python -m pipeline.record real $(foreach family,$(EVIDENCE),--family $(family))
+	@python -m pipeline.report.pages
+
 status: setup ## what would be rebuilt
 	@dvc status
 
