@@ -1,6 +1,6 @@
 # Everything runs inside a virtual environment in this checkout; no other set-up is needed.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo repro test check lint lock schema clean status bench
+.PHONY: help setup demo repro test check lint lock schema clean status bench evidence thorough
 
 PYTHON ?= python3
 JOBS ?= 2
