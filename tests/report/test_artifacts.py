@@ -213,7 +213,7 @@ def test_ours_is_the_run_that_is_named_and_the_difference_is_to_the_printed_numb
         assert trained["ours_percent"].tolist() == pytest.approx(expected)
         assert len(trained)
     if "difference_points" in frame:
-        comparable = frame["origin"] != OTHER if "origin" in frame else True
+        comparable = frame["origin"] != OTHER if "origin" in frame else frame["ours_percent"].notna()
         difference = (frame["ours_percent"] - frame["published_percent"]).where(comparable).astype(float)
         pd.testing.assert_series_equal(frame["difference_points"], difference, check_names=False)
 
@@ -253,11 +253,12 @@ def test_the_scale_of_what_was_trained_is_noted_below_the_figure(made, results_o
     assert drawing.figure.get_supxlabel().replace("\n", " ") == text
 
 
-@pytest.mark.parametrize(("name", "starred"), [("b-tab4", 2), ("b-tab5", 5), ("b-tab6", 2)])
+@pytest.mark.parametrize(("name", "starred"), [("b-tab4", 2), ("b-tab5", 5), ("b-tab6", 1)])
 def test_numbers_that_were_reproduced_for_the_paper_have_an_asterisk(made, name, starred):
     drawing = made(name)
     labels = [tick.get_text() for axes in drawing.figure.axes for tick in axes.get_yticklabels() if tick.get_text()]
-    assert sum(MARKS[REPRODUCED] in label for label in labels) == starred == (drawing.frame["origin"] == REPRODUCED).sum()
+    assert sum(MARKS[REPRODUCED] in label for label in labels) == starred
+    assert drawing.frame.loc[drawing.frame["origin"] == REPRODUCED, "series"].nunique() == starred
 
 
 def test_numbers_of_another_network_are_no_measure(made):

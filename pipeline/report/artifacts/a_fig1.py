@@ -150,7 +150,7 @@ def _draw_examples(panels: list[Axes]) -> None:
             for index in objects:
                 y, x = np.nonzero(scene.instances == index)
                 color = _hex(int(scene.labels[y[0], x[0]]))
-                corner, width, height = (x.min() - 0.5, y.min() - 0.5), np.ptp(x) + 1, np.ptp(y) + 1
+                corner, width, height = (x.min() - 0.5, y.min() - 0.5), float(np.ptp(x)) + 1, float(np.ptp(y)) + 1
                 axes.add_patch(Rectangle(corner, width, height, fill=False, edgecolor=color, linewidth=1.2))
         elif kind.id == "point":
             for index in present:

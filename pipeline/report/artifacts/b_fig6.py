@@ -48,13 +48,15 @@ def compute(data: Data) -> pd.DataFrame:
     """
 
     def printed(series: str, length: float) -> float:
-        return NAN if length != 1 or _origin(data, series) == OTHER else data.printed(*series.split(", "), "b-tab4")
+        method, neighborhood = series.split(", ")
+        return NAN if length != 1 or _origin(data, series) == OTHER else data.printed(method, neighborhood, "b-tab4")
 
     return curve_points(data.runs, CURVES, "length_ratio", printed)
 
 
 def _origin(data: Data, series: str) -> str:
-    return data.origin(*series.split(", "), "b-tab4")
+    method, neighborhood = series.split(", ")
+    return data.origin(method, neighborhood, "b-tab4")
 
 
 def tabulate(frame: pd.DataFrame, data: Data) -> pd.DataFrame:
