@@ -22,7 +22,7 @@ from pipeline.annotate.store import AnnotationStore, StrokeStore
 from pipeline.datasets.prepared import PreparedArchive
 from pipeline.params import read_yaml, resolve
 from pipeline.predict import load_trained
-from pipeline.profile import put_profile
+from pipeline.profile import dump, put_profile
 from pipeline.stages import evaluate, features, supervise, train, weights
 from pipeline.targets.annotations import Annotation
 from pipeline.targets.strokes import Draw, Stroke
@@ -211,8 +211,7 @@ def test_settings_of_its_own_hold_in_every_profile(run, stages, photos, tmp_path
     own_settings = json.loads(json.dumps(tree["own"]))
     if profile is not None:
         put_profile(tree, profile)
-    with (tmp_path / "params.yaml").open("w") as file:
-        YAML().dump(tree, file)
+    (tmp_path / "params.yaml").write_bytes(dump(tree))
     run(photos)
     made = resolve(read_yaml(tmp_path / "model/params.yaml"), {})
     assert made.networks["own"].model_dump(include=set(own_settings["network"])) == own_settings["network"]
@@ -329,8 +328,7 @@ def test_fewer_photos_get_more_epochs(run, stages, photos, tmp_path, shown, epoc
     tree = YAML().load(REPOSITORY / "params.yaml")
     tree["own"]["sizes"][0]["photos_shown"] = shown
     tree["own"]["training"]["epochs"] = 10
-    with (tmp_path / "params.yaml").open("w") as file:
-        YAML().dump(tree, file)
+    (tmp_path / "params.yaml").write_bytes(dump(tree))
     masks_held_back(photos)
     (photos / "sizes.csv").write_text((photos / "sizes.csv").read_text() + "p4,0.5,0.5\n")
     run(photos)
@@ -371,8 +369,7 @@ def test_pretrained_weights_are_not(run, stages, photos, capsys):
 def test_params_without_own_settings_say_where_they_are(refusal, photos, tmp_path):
     tree = YAML().load(REPOSITORY / "params.yaml")
     del tree["own"]
-    with (tmp_path / "params.yaml").open("w") as file:
-        YAML().dump(tree, file)
+    (tmp_path / "params.yaml").write_bytes(dump(tree))
     assert "params.yaml: has no section `own`; take it over" in refusal(photos)
 
 

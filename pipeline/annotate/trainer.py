@@ -41,8 +41,8 @@ from pipeline.training.loop import Interrupted, Settings, TrainingError, train
 from pipeline.training.objectives import Objective
 from pipeline.training.seeding import BatchPlan, derive_seed
 
-FIRST_STEPS, LATER_STEPS = 24, 16
-"""Steps of the first training, and of those that go on from it: seconds on one core."""
+STEPS = 24
+"""Of each training: a few seconds on one core."""
 AT_A_TIME = 8
 """Pictures looked at between two looks at what is wanted."""
 
@@ -138,8 +138,7 @@ class Trainer:
         )
         stage = fitting_stages(self._own, pixels=bool(lesson.strokes), sizes=bool(lesson.sizes))[0]
         settings = self._own.training.model_dump(include=set(Settings.__dataclass_fields__))
-        steps = LATER_STEPS if self._lessons else FIRST_STEPS
-        settings["epochs"] = math.ceil(steps / BatchPlan(len(ids), settings["batch_size"], 1, 0).steps_per_epoch)
+        settings["epochs"] = math.ceil(STEPS / BatchPlan(len(ids), settings["batch_size"], 1, 0).steps_per_epoch)
         before = copy.deepcopy(self._network.state_dict())
         try:
             train(
