@@ -111,8 +111,9 @@ def read_steps(files: Iterable[Path]) -> list[Measured]:
             numbers = (float(line["step_ms"]), float(line["ratio"]), float(line["memory_mb"]) if line["memory_mb"] else None)
             scale = (int(line["batch"]), int(line["size_px"]))
             named = (line["network"], line["kind"])
-            how = (line["precision"], line["device"], line.get("kept_features") == "True")  # older tables have no such column
-            rows.append(Measured(line["objective"], line["solver"], *numbers, *named, *scale, *how))
+            how = (line["precision"], line["device"])
+            kept = line.get("kept_features") == "True"  # older tables have no such column
+            rows.append(Measured(line["objective"], line["solver"], *numbers, *named, *scale, *how, kept_features=kept))
     return rows
 
 
