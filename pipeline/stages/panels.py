@@ -54,8 +54,8 @@ def main() -> None:
             "device": trained[0].record["device"],
             "seed": 0,
             "failed": [
-                training_failed(read_history(*run.split("/"), 0), one.record, archive.num_classes)
-                for run, one in zip(spec.runs, trained)
+                training_failed(read_history(family, name, 0), one.record, archive.num_classes)
+                for (family, name), one in zip((run.split("/") for run in spec.runs), trained)
             ],
         }
         for index, image_id in enumerate(ids):

@@ -164,7 +164,7 @@ def annotated_sizes(truth: Truth, variant: str, spec: SizeTargets, seed: int) ->
     known = [row for row in rows if row.class_name in names]
     errors = [one for one in annotation_errors(known, dict(zip(ids, truth.sizes)), names) if math.isfinite(one.error)]
     source = "simulated" if any(row.annotator == SIMULATED for row in rows) else "annotated"
-    rows = [
+    told = [
         {
             "image_id": one.image_id,
             "class": one.class_name,
@@ -178,7 +178,7 @@ def annotated_sizes(truth: Truth, variant: str, spec: SizeTargets, seed: int) ->
         }
         for one in errors
     ]
-    write_csv(paths.annotation_errors(variant), rows)
+    write_csv(paths.annotation_errors(variant), told)
     return sizes, {
         "annotation": source,
         "annotated_mre": float(np.mean([abs(one.error) for one in errors])),
