@@ -105,12 +105,20 @@ def _arrange(yaml: YAML, tree: Any, depth: int) -> None:
             comment.start_mark.column = 0  # one space before it, however long the line is
         for key, value in tree.items():
             if isinstance(value, CommentedSeq):
-                value.fa.set_block_style()
+                _spread(value)
             elif isinstance(value, CommentedMap):
                 fits = not _commented(value) and _length(yaml, key, value) + 2 * (depth + 1) <= WIDTH
                 value.fa.set_flow_style() if fits else value.fa.set_block_style()
                 if not fits:
                     _arrange(yaml, value, depth + 1)
+
+
+def _spread(tree: Any) -> None:
+    """Give every key and item of a list its own line, at any depth."""
+    if isinstance(tree, CommentedMap | CommentedSeq):
+        tree.fa.set_block_style()
+        for inner in tree.values() if isinstance(tree, CommentedMap) else tree:
+            _spread(inner)
 
 
 def _commented(tree: Any) -> bool:
