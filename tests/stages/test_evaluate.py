@@ -4,9 +4,18 @@ import csv
 
 import numpy as np
 import pytest
+import torch
 
 from pipeline import paths
-from pipeline.stages.evaluate import CONFUSION_COLUMNS, confusion_rows, repetition_failed, training_failed, write_confusions
+from pipeline.networks.small import SmallNetwork
+from pipeline.stages.evaluate import (
+    CONFUSION_COLUMNS,
+    confusion_rows,
+    remember_features,
+    repetition_failed,
+    training_failed,
+    write_confusions,
+)
 
 NAMES = ["background", "cat", "dog"]
 COUNTS = np.array([[6, 2, 0], [0, 3, 1], [0, 0, 0]])
@@ -88,3 +97,22 @@ def test_a_history_without_losses_is_named(tmp_path, monkeypatch, content):
 
 def test_one_epoch_has_nothing_to_be_compared_with():
     assert not training_failed(epochs(3.6), record(), classes=4)
+
+
+def test_networks_of_one_encoder_share_what_it_makes_of_a_batch(monkeypatch):
+    torch.manual_seed(0)
+    first, second, other = (SmallNetwork(3, width=4).eval() for _ in range(3))
+    second.load_state_dict(first.state_dict())
+    second.classifier.weight.data += 1  # another head on the same encoder
+    asked = []
+    compute = SmallNetwork.features
+    monkeypatch.setattr(SmallNetwork, "features", lambda self, image: asked.append(self) or compute(self, image))
+    image, memory = torch.rand(2, 3, 32, 32), {}
+    with torch.inference_mode():
+        wanted = [network(image) for network in (first, second, other)]
+        asked.clear()
+        for network in (first, second, other):
+            remember_features(network, memory)
+        found = [network(image) for network in (first, second, other)]
+    assert asked == [first, other]
+    assert all(torch.equal(one, two) for one, two in zip(found, wanted))
