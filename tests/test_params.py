@@ -137,7 +137,7 @@ def test_exponents_without_a_point_are_numbers(tmp_path):
         (("datasets", "voc", "classes"), ["cat", "cat"], "voc.classes: expected different entries, got 'cat' more than once"),
         (("datasets", "voc", "classes"), [], "datasets.voc.classes: List should have at least 1 item"),
         (("datasets", "voc", "synthetic", "classes"), ["cat", "cat"], "voc.synthetic.classes: expected different entries"),
-        (("supervision", "animals-masks", "subset", "classes"), ["cat", "cat"], "animals-masks.subset.classes: expected different"),
+        (("supervision", "animals-masks", "subset", "classes"), ["cat"] * 2, "animals-masks.subset.classes: expected different"),
         (("levels", "mre"), [0.04, 0.08, 0.04], "levels.mre: expected different entries, got 0.04 more than once"),
         (("training", "base", "augmentation"), {"scale_min": 3.0}, "scale_min: expected at most scale_max, 2, got 3"),
         (("terms", "barrier", "object_min"), 0.5, "terms.barrier: object_min: expected at most object_max, 0.07, got 0.5"),

@@ -1,4 +1,4 @@
-"""All artefacts on one HTML page that needs no network: published beside ours, and where each number comes from.
+"""All artifacts on one HTML page that needs no network: published beside ours, and where each number comes from.
 
 `report_page` fills page/page.html from files under reports/ only. Figures are part of the page as vector graphics, or as pixels
 where those are large; style and script are part of it too, so the file can be mailed or printed. Letters that figures share
@@ -47,7 +47,7 @@ GROUPS = {
 }
 """First letter of an id to the heading of its part and what stands beside it."""
 CLAIMS = {"a-claims": "a", "b-claims": "b"}
-"""Artefacts that hold the claims of a paper, and the first letter of the artefacts the claims are about."""
+"""Artifacts that hold the claims of a paper, and the first letter of the artifacts the claims are about."""
 VERDICTS = ("holds", "does not hold", "not decided", "not tested")
 METRICS = {"mIoU": "mIoU", "DSC": "DSC", "accuracy": "accuracy"}
 """Metric of a run to its name on the page, the first that the run has."""
@@ -112,7 +112,7 @@ class Run:
 
 @dataclass(frozen=True)
 class Files:
-    """The files of one artefact; paths of figure and table have no suffix, and any may be absent."""
+    """The files of one artifact; paths of figure and table have no suffix, and any may be absent."""
 
     figure: Path
     table: Path
@@ -121,7 +121,7 @@ class Files:
 
 @dataclass(frozen=True)
 class Entry:
-    """One artefact as it stands on the page."""
+    """One artifact as it stands on the page."""
 
     artifact: Artifact
     figure: Markup | None
@@ -335,12 +335,12 @@ def inline_svg(text: str, prefix: str, label: str, glyphs: dict[str, str]) -> Ma
     return Markup(f"{root} {style}>{body.strip()}</svg>")
 
 
-def read_figure(stem: Path, artefact: str, label: str, glyphs: dict[str, str]) -> Markup | None:
-    """Return the figure of an artefact as part of a page, or None where there is none.
+def read_figure(stem: Path, artifact: str, label: str, glyphs: dict[str, str]) -> Markup | None:
+    """Return the figure of an artifact as part of a page, or None where there is none.
 
     Args:
         stem: its path without suffix.
-        artefact: id.
+        artifact: id.
         label: what it shows.
         glyphs: see `inline_svg`.
     """
@@ -348,7 +348,7 @@ def read_figure(stem: Path, artefact: str, label: str, glyphs: dict[str, str]) -
     if vector.is_file():
         text = vector.read_text()
         if len(PICTURE.sub("", text)) <= LARGEST_SVG_BYTES or not raster.is_file():
-            return inline_svg(text, artefact, label, glyphs)
+            return inline_svg(text, artifact, label, glyphs)
     if not raster.is_file():
         return None
     return Markup('<img alt="{}" src="{}">').format(label, pack_picture(raster.read_bytes()))
@@ -376,7 +376,7 @@ def belongs(claim: Mapping[str, str], places: Iterable[str]) -> bool:
 
 
 def make_entry(
-    artefact: str,
+    key: str,
     files: Files,
     page: Path,
     runs: Sequence[Run],
@@ -384,18 +384,18 @@ def make_entry(
     published: pd.DataFrame,
     glyphs: dict[str, str],
 ) -> Entry:
-    """Return one artefact as it stands on the page.
+    """Return one artifact as it stands on the page.
 
     Args:
-        artefact: id.
+        key: id of the artifact.
         files: its files.
         page: where the page will be.
         runs: all runs.
-        claims: claims by first letter of the artefacts that they are about.
+        claims: claims by first letter of the artifacts that they are about.
         published: from `load_published`.
         glyphs: see `inline_svg`.
     """
-    artifact = load(artefact)
+    artifact = load(key)
     behind = [run for run in runs if any(where.matches(run.fields) for where in (*artifact.runs, *artifact.made_from))]
     profile = " and ".join(sorted({run.profile for run in behind})) or "this project's"
     markdown = files.table.with_name(files.table.name + ".md")
@@ -408,13 +408,13 @@ def make_entry(
     links = [(path.suffix[1:], _address(path, page)) for path in there]
     if plotted:
         links.append(("plotted numbers", _address(files.plotted, page)))
-    printed = published.loc[published["artefact"] == artefact]
+    printed = published.loc[published["artifact"] == key]
     return Entry(
         artifact=artifact,
-        figure=read_figure(files.figure, artefact, f"{artifact.title}. {artifact.shows}", glyphs),
+        figure=read_figure(files.figure, key, f"{artifact.title}. {artifact.shows}", glyphs),
         table=table,
         beside=beside if table is None and beside.rows else None,
-        plotted=numbers if 0 < len(numbers.rows) <= LONGEST_PLOT_ROWS and artefact not in CLAIMS else None,
+        plotted=numbers if 0 < len(numbers.rows) <= LONGEST_PLOT_ROWS and key not in CLAIMS else None,
         published=[
             {
                 **{name: str(row[name]) for name in ("paper", "place", "row", "column", "unit", "note")},
@@ -422,7 +422,7 @@ def make_entry(
             }
             for row in printed.to_dict("records")
         ],
-        claims=[claim for claim in claims.get(artefact[0], []) if belongs(claim, artifact.places)],
+        claims=[claim for claim in claims.get(key[0], []) if belongs(claim, artifact.places)],
         runs=behind,
         scale=scale_of(behind),
         links=links,
@@ -463,7 +463,7 @@ def report_page(
     """Return the whole page.
 
     Args:
-        files: the files of each artefact, by id, in any order.
+        files: the files of each artifact, by id, in any order.
         page: where the page will be, for relative addresses.
         runs: all runs, in the order they shall be listed.
         published: from `load_published`.
@@ -471,11 +471,11 @@ def report_page(
         settings_file: its path.
 
     Raises:
-        ValueError: `files` names an artefact that does not exist, or a file is malformed.
+        ValueError: `files` names an artifact that does not exist, or a file is malformed.
     """
     unknown = sorted(set(files) - set(IDS))
     if unknown:
-        raise ValueError(f"expected artefacts of {list(IDS)}, got {unknown}")
+        raise ValueError(f"expected artifacts of {list(IDS)}, got {unknown}")
     claims = {
         letter: read_claims(files[name].table.with_name(files[name].table.name + ".csv")) if name in files else []
         for name, letter in CLAIMS.items()

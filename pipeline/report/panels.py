@@ -69,12 +69,12 @@ def load_panels(name: str, runs: Collection[str]) -> Panels:
     return read_panels(load_archive(name), name, runs)
 
 
-def read_panels(arrays: Mapping[str, np.ndarray], artefact: str, runs: Collection[str]) -> Panels:
+def read_panels(arrays: Mapping[str, np.ndarray], artifact: str, runs: Collection[str]) -> Panels:
     """Return the panels of some runs, checked.
 
     Args:
         arrays: an opened archive, see the module's docstring.
-        artefact: id, for the message.
+        artifact: id, for the message.
         runs: "family/run" of the predictions to show.
 
     Raises:
@@ -83,17 +83,17 @@ def read_panels(arrays: Mapping[str, np.ndarray], artefact: str, runs: Collectio
 
     def array(name: str) -> np.ndarray:
         if name not in arrays:
-            raise ValueError(f"{artefact}: expected the array {name!r} among the panels, got {sorted(arrays)[:12]}")
+            raise ValueError(f"{artifact}: expected the array {name!r} among the panels, got {sorted(arrays)[:12]}")
         return arrays[name]
 
     ids, class_names, stored = (array(name).tolist() for name in ("ids", "class_names", "runs"))
     palette = [(int(red), int(green), int(blue)) for red, green, blue in array("palette")]
     missing = [run for run in runs if run not in stored]
     if missing:
-        raise ValueError(f"{artefact}: expected predictions of {list(runs)}, missing {missing}")
+        raise ValueError(f"{artifact}: expected predictions of {list(runs)}, missing {missing}")
     if not ids or len(palette) != len(class_names):
         raise ValueError(
-            f"{artefact}: expected images and a colour per class, got {len(ids)} images, {len(palette)} colours, {class_names}"
+            f"{artifact}: expected images and a colour per class, got {len(ids)} images, {len(palette)} colours, {class_names}"
         )
     images = [array(f"image_{index}") for index in range(len(ids))]
     labels = [array(f"labels_{index}") for index in range(len(ids))]
@@ -102,12 +102,12 @@ def read_panels(arrays: Mapping[str, np.ndarray], artefact: str, runs: Collectio
         for name, picture in [("labels", labels[index]), *((run, of_run[index]) for run, of_run in predictions.items())]:
             if image.shape != (*picture.shape, 3):
                 raise ValueError(
-                    f"{artefact}: image {ids[index]}: expected {name} of shape {image.shape[:2]}, got {picture.shape}"
+                    f"{artifact}: image {ids[index]}: expected {name} of shape {image.shape[:2]}, got {picture.shape}"
                 )
             highest = int(np.where(picture == VOID, 0, picture).max(initial=0))
             if highest >= len(class_names):
                 raise ValueError(
-                    f"{artefact}: image {ids[index]}: {name} has class {highest}, expected {len(class_names)} classes"
+                    f"{artifact}: image {ids[index]}: {name} has class {highest}, expected {len(class_names)} classes"
                 )
     for name in SCALE:
         array(name)

@@ -41,7 +41,7 @@ class _Shown(NamedTuple):
 
 
 def write_points(frame: pd.DataFrame, path: Path) -> None:
-    """Write the plotted numbers of an artefact as CSV, floats with six significant digits and missing values empty."""
+    """Write the plotted numbers of an artifact as CSV, floats with six significant digits and missing values empty."""
     write_atomically(path, _csv(frame).encode())
 
 

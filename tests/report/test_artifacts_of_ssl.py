@@ -127,7 +127,7 @@ class TestTab4:
 
 class TestTab5:
     def test_rows_are_those_of_the_paper_with_every_printed_number(self, made, published):
-        frame, printed = made("b-tab5").frame, published.query("artefact == 'b-tab5' and column == 'mIoU'")
+        frame, printed = made("b-tab5").frame, published.query("artifact == 'b-tab5' and column == 'mIoU'")
         assert frame["series"].tolist() == list(b_tab5.ROWS) == printed["row"].tolist()
         assert frame["published_percent"].tolist() == printed["value"].tolist()
 
@@ -139,7 +139,7 @@ class TestTab5:
         assert frame.loc[frame["source"] == TRAINED, "run"].tolist() == expected
 
     def test_rows_said_to_be_cited_are_those_of_other_authors(self, made, published):
-        notes = published.query("artefact == 'b-tab5' and column == 'mIoU'").set_index("row")["note"]
+        notes = published.query("artifact == 'b-tab5' and column == 'mIoU'").set_index("row")["note"]
         cited = made("b-tab5").frame.query("source == @CITED")
         assert cited["ours_percent"].isna().all()
         assert all("reported by its authors" in notes[series] for series in cited["series"])

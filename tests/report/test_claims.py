@@ -314,7 +314,7 @@ def test_printed_numbers_stand_in_the_order_of_the_quantities(tested, published)
     assert tested("b-claims", "nearest")["published"] == "71.10 against 67.90"
     assert tested("b-claims", "cityscapes")["published"] == "72.40 against 69.50 against 69.30"
     assert (tested("b-claims", "steps")["published"], tested("b-claims", "noise")["published"]) == ("-0.72", "")
-    table = published.query("artefact == 'b-tab3' and row.str.startswith('P_')").groupby("row")["value"].mean()
+    table = published.query("artifact == 'b-tab3' and row.str.startswith('P_')").groupby("row")["value"].mean()
     means = table[["P_CCE", "P_CD", "P_LQ"]].mean(), table[["P_BL", "P_NQ", "P_Q"]].mean()
     assert tested("b-claims", "logarithm")["published"] == "{:.2f} against {:.2f}".format(*means)
 

@@ -51,15 +51,15 @@ class Elements(HTMLParser):
         return [attrs[attribute] for _, attrs in self.found if attribute in attrs]
 
 
-def article(page, artefact):
-    return re.search(rf'<article class="artefact" id="{artefact}".*?</article>', page, re.DOTALL)[0]
+def article(page, artifact):
+    return re.search(rf'<article class="artifact" id="{artifact}".*?</article>', page, re.DOTALL)[0]
 
 
 def words(markup):
     return " ".join(unescape(re.sub(r"<[^>]+>", " ", markup)).split())
 
 
-def test_every_claim_stands_at_an_artefact():
+def test_every_claim_stands_at_an_artifact():
     for letter, paper in (("a", a_claims.CLAIMS), ("b", b_claims.CLAIMS)):
         known = {place for name in IDS if name[0] == letter for place in load(name).places}
         places = [{part.strip().lower() for part in claim.where.split(",")} for claim in paper.claims]
@@ -124,12 +124,12 @@ def test_a_run_has_the_metric_that_was_measured(folder):
     assert folder.runs()[0].score == "accuracy 50.00"
 
 
-@pytest.mark.parametrize("artefact", ["b-tab3", "a-fig4a"])
-def test_ours_carries_its_scale_at_every_artefact(folder, artefact):
-    assert "Ours: embedded scale, cpu, seed" in words(article(folder.render(), artefact))
+@pytest.mark.parametrize("artifact", ["b-tab3", "a-fig4a"])
+def test_ours_carries_its_scale_at_every_artifact(folder, artifact):
+    assert "Ours: embedded scale, cpu, seed" in words(article(folder.render(), artifact))
 
 
-def test_an_artefact_lists_the_runs_behind_it_and_no_others(folder):
+def test_an_artifact_lists_the_runs_behind_it_and_no_others(folder):
     text = words(article(folder.render(), "a-fig4a"))
     assert "Runs behind it (2)" in text
     assert "size_noise/size-mre00" in text
@@ -149,7 +149,7 @@ def test_lines_of_runs_are_those_of_yaml():
     assert all(lines[number - 1].startswith(f"    {run.split('/')[1]}:") for run, number in found.items())
 
 
-def test_claims_stand_at_their_artefact_with_their_verdict(folder):
+def test_claims_stand_at_their_artifact_with_their_verdict(folder):
     text = words(article(folder.render(), "a-fig4a"))
     assert "✓ holds Sizes may be wrong." in text
     assert "? not decided (2 seeds) The CRF loss helps." in text
@@ -307,7 +307,7 @@ def test_a_metrics_file_without_repetitions_is_a_mistake(folder):
         read_run(path, folder.page, path, path)
 
 
-def test_an_unknown_artefact_is_a_mistake(folder):
+def test_an_unknown_artifact_is_a_mistake(folder):
     with pytest.raises(ValueError, match="c-fig1"):
         folder.render([*IDS, "c-fig1"])
 

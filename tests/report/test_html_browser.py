@@ -69,7 +69,7 @@ def page(browser, address):
 
 
 def shown(page):
-    return [article.get_attribute("id") for article in page.query_selector_all(".artefact") if article.is_visible()]
+    return [article.get_attribute("id") for article in page.query_selector_all(".artifact") if article.is_visible()]
 
 
 def column(page, index):
@@ -90,11 +90,11 @@ def after_reload(page, element, expected, seconds=10):
             return text
 
 
-def test_search_shows_artefacts_with_all_words(page):
+def test_search_shows_artifacts_with_all_words(page):
     page.keyboard.press("/")
     page.keyboard.type("relaxations q-len100")
     assert shown(page) == ["b-tab3"]
-    assert page.inner_text("#found") == "1 of 5 artefacts"
+    assert page.inner_text("#found") == "1 of 5 artifacts"
     assert page.locator("nav .id:visible").all_inner_texts() == ["b-tab3"]
 
 

@@ -23,7 +23,7 @@ def test_runs_are_found_by_their_name(arrays):
     np.testing.assert_array_equal(panels.predictions["f/b"][1], arrays["prediction_1_1"])
 
 
-def test_a_missing_run_is_named_with_its_artefact(arrays):
+def test_a_missing_run_is_named_with_its_artifact(arrays):
     with pytest.raises(ValueError, match=r"a-fig2.*missing \['f/c'\]"):
         read_panels(arrays, "a-fig2", ["f/a", "f/c"])
 

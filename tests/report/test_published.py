@@ -14,16 +14,16 @@ def write(tmp_path: Path, text: str) -> Path:
     return path
 
 
-def test_every_number_belongs_to_a_known_artefact(published):
-    assert set(published["artefact"]) <= set(IDS)
+def test_every_number_belongs_to_a_known_artifact(published):
+    assert set(published["artifact"]) <= set(IDS)
 
 
 def test_no_number_is_there_twice(published):
     assert not published.duplicated(KEY).any()
 
 
-def test_the_artefact_belongs_to_the_paper(published):
-    assert (published["artefact"].str[0] == published["paper"].map({"SIZE": "a", "SSL": "b"})).all()
+def test_the_artifact_belongs_to_the_paper(published):
+    assert (published["artifact"].str[0] == published["paper"].map({"SIZE": "a", "SSL": "b"})).all()
 
 
 def test_every_number_says_where_it_comes_from(published):
@@ -51,7 +51,7 @@ def test_table_3_is_complete(published, row, numbers):
 
 
 @pytest.mark.parametrize(
-    ("artefact", "row", "column", "value"),
+    ("artifact", "row", "column", "value"),
     [
         ("a-tab1", "bird", "mRE", 20.1),
         ("a-tab2", "R101-DeepLabV3+ size (8%)", "COCO val mIoU", 45.0),
@@ -63,15 +63,15 @@ def test_table_3_is_complete(published, row, numbers):
         ("b-appb1", "gradient, 200 steps", "soft Jaccard", 99.2),
     ],
 )
-def test_anchor_of_each_table(published, artefact, row, column, value):
-    assert published_value(published, artefact, row, column) == value
+def test_anchor_of_each_table(published, artifact, row, column, value):
+    assert published_value(published, artifact, row, column) == value
 
 
 def test_a_dash_in_a_table_has_no_value(published):
     assert published_value(published, "a-tab2", "ViT-B-Linear full", "COCO val mIoU") is None
 
 
-def test_an_unknown_artefact_is_a_mistake(published):
+def test_an_unknown_artifact_is_a_mistake(published):
     with pytest.raises(ValueError, match="b-tab33"):
         published_value(published, "b-tab33", "P_BL", "0")
 
@@ -80,7 +80,7 @@ def test_an_unknown_artefact_is_a_mistake(published):
     ("text", "message"),
     [
         ("paper,value\nSSL,1\n", "expected columns"),
-        (HEADER + "SSL,Table 3,b-tab9,P_BL,0,56.42,percent,\n", "artefact"),
+        (HEADER + "SSL,Table 3,b-tab9,P_BL,0,56.42,percent,\n", "artifact"),
         (HEADER + "SSLX,Table 3,b-tab3,P_BL,0,56.42,percent,\n", "paper"),
         (HEADER + "SSL,Table 3,b-tab3,P_BL,0,56.42,fraction,\n", "unit"),
         (HEADER + "SSL,Table 3,b-tab3,P_BL,0,many,percent,\n", "number"),

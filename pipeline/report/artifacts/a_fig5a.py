@@ -69,7 +69,7 @@ def compute(data: Data) -> pd.DataFrame:
 
 def _classes(rows: pd.DataFrame, data: Data) -> list[str]:
     """Return the annotated classes, in the order of the paper where it has them."""
-    found, printed = set(rows["class"]), data.published.loc[data.published["artefact"] == ID, "row"]
+    found, printed = set(rows["class"]), data.published.loc[data.published["artifact"] == ID, "row"]
     return [*(name for name in dict.fromkeys(printed) if name in found), *sorted(found - set(printed))]
 
 

@@ -74,7 +74,7 @@ def compute(data: Data) -> pd.DataFrame:
     """
     data.runs.require([run for runs in RUNS.values() for run in runs.values()], ["profile"])
     scores = load_scores(paths.TEST_SCORES)
-    printed = data.published[(data.published["artefact"] == ID) & data.published["column"].isin(COLUMNS)]
+    printed = data.published[(data.published["artifact"] == ID) & data.published["column"].isin(COLUMNS)]
     rows: list[dict[str, object]] = []
     for series, cells in printed.groupby("row", sort=False):
         stages = "multi-stage" if cells["note"].str.contains("multi-stage").any() else "single-stage"

@@ -9,7 +9,6 @@ from matplotlib.figure import Figure
 
 from pipeline import paths
 from pipeline.report.artifact import Artifact, Data
-from pipeline.report.artifacts.b_fig7 import check_panels
 from pipeline.report.overlay import blend, label_colors, soft_colors
 from pipeline.report.panels import archive_scale, load_archive
 from pipeline.report.runs import Where
@@ -31,12 +30,8 @@ def compute(_: Data) -> pd.DataFrame:
 
     Returns:
         One row per picture and class in it: series (class name), image (index), exact_percent, given_percent (with an error).
-
-    Raises:
-        ValueError: arrays are missing or do not fit together.
     """
     panels = load_archive(ARCHIVE)
-    check_panels(panels)
     names = panels["class_names"].tolist()
     exact = np.stack([class_sizes(labels, len(names)) for labels in panels["labels"][:PICTURES]])
     given = perturb(exact, sigma_from_mre(MRE), np.random.default_rng(0)).sizes

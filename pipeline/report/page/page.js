@@ -34,9 +34,9 @@ byId("theme").addEventListener("click", () => {
 const first = storedTheme();
 showTheme(THEMES.includes(first) ? first : "system");
 
-/* search: artefacts in which every word occurs */
+/* search: artifacts in which every word occurs */
 
-const artefacts = all(".artefact").map((article) => ({
+const artifacts = all(".artifact").map((article) => ({
   article,
   text: article.textContent.toLowerCase(),
   entry: document.querySelector(`nav a[href="#${article.id}"]`).parentElement,
@@ -45,13 +45,13 @@ const artefacts = all(".artefact").map((article) => ({
 function search() {
   const words = byId("search").value.toLowerCase().split(/\s+/).filter(Boolean);
   let count = 0;
-  for (const { article, text, entry } of artefacts) {
+  for (const { article, text, entry } of artifacts) {
     const found = words.every((word) => text.includes(word));
     article.hidden = entry.hidden = !found;
     count += found;
   }
-  for (const group of all(".group")) group.hidden = !all(".artefact", group).some((article) => !article.hidden);
-  byId("found").textContent = words.length ? `${count} of ${artefacts.length} artefacts` : "";
+  for (const group of all(".group")) group.hidden = !all(".artifact", group).some((article) => !article.hidden);
+  byId("found").textContent = words.length ? `${count} of ${artifacts.length} artifacts` : "";
 }
 
 byId("search").addEventListener("input", search);
@@ -145,7 +145,7 @@ for (const button of all(".enlarge")) {
     figure = shown.cloneNode(true); // references inside lead to the first one, which stays on the page
     ratio = box.height / box.width;
     view.replaceChildren(figure);
-    byId("large-title").textContent = button.closest(".artefact").querySelector("h3").firstChild.textContent.trim();
+    byId("large-title").textContent = button.closest(".artifact").querySelector("h3").firstChild.textContent.trim();
     large.showModal();
     fit();
     view.focus();
