@@ -182,7 +182,7 @@ class Predictor:
                 for columns in windows(width, self.window_px):
                     part = image[rows.start : rows.stop, columns.start : columns.stop]
                     logits = _finite(predict_logits(self.network, [part], resize_px=None, device=self.device)[0])
-                    found = logits.argmax(0).to(torch.uint8).cpu().numpy()
+                    found = logits.max(0).indices.to(torch.uint8).cpu().numpy()
                     inner = found[rows.first - rows.start : rows.last - rows.start, columns.first - columns.start :]
                     labels[rows.first : rows.last, columns.first : columns.last] = inner[:, : columns.last - columns.first]
         except torch.cuda.OutOfMemoryError as error:
@@ -246,7 +246,7 @@ def upscaled_labels(logits: Tensor, size: tuple[int, ...]) -> Picture:
         strip = slice(start, start + rows)
         part = torch.lerp(logits[:, above[strip]], logits[:, below[strip]], share[strip])
         wide = interpolate(part[None], size=(part.shape[1], width), mode="bilinear", align_corners=False)[0]
-        labels[strip] = wide.argmax(0).to(torch.uint8).cpu().numpy()
+        labels[strip] = wide.max(0).indices.to(torch.uint8).cpu().numpy()
     return labels
 
 

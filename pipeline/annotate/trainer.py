@@ -181,7 +181,7 @@ class Trainer:
         probs = log_probs.exp()
         entropy = -(probs * log_probs).sum(1).mean((1, 2)) / math.log(len(self._names))
         labels, uncertainty = {}, {}
-        for image_id, found, spread, sizes in zip(ids, logits.argmax(1), entropy.tolist(), probs.mean((2, 3)).numpy()):
+        for image_id, found, spread, sizes in zip(ids, logits.max(1).indices, entropy.tolist(), probs.mean((2, 3)).numpy()):
             labels[image_id] = encode_raster(found.byte().numpy())
             given = self._sizes.get(image_id)
             uncertainty[image_id] = spread + (0.0 if given is None else float(np.abs(sizes - given).sum()) / 2)

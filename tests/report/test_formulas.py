@@ -50,7 +50,7 @@ class TestDivergences:
         forward, reverse, *_ = figure.axes[0].lines
         assert (forward.get_linestyle(), reverse.get_linestyle()) == ("-", "--")
         assert forward.get_color() == reverse.get_color()
-        assert len(figure.legends[0].get_texts()) == 4
+        assert len(figure.legends[0].get_texts()) == 5  # four curves and what the dots mean
 
 
 class TestRelaxations:
@@ -146,5 +146,5 @@ class TestCrossEntropies:
     def test_three_panels_with_a_line_per_label_and_no_dot_on_flat_ones(self, formula):
         figure = formula("b-fig3abc").figure
         assert [panel.get_title()[:3] for panel in figure.axes] == ["(a)", "(b)", "(c)"]
-        assert len(figure.legends[0].get_texts()) == 4
+        assert len(figure.legends[0].get_texts()) == 5  # four curves and what the dots mean
         assert [sum(line.get_marker() == "o" for line in panel.lines) for panel in figure.axes] == [4, 3, 3]
