@@ -40,7 +40,8 @@ class TestFig6:
     def test_ends_of_the_curves_are_the_runs_of_table_4(self, made):
         frame = made("b-fig6").frame.query("length_ratio == 1")
         assert frame["run"].tolist() == made("b-tab4").frame["run"].tolist()
-        assert frame["published_percent"].tolist() == [67.0, 69.5, 69.6, 63.1, 71.1, 67.9]
+        others = float("nan")  # the table's 63.1 is of another network, whose curve is not drawn
+        assert frame["published_percent"].tolist() == pytest.approx([67.0, 69.5, 69.6, others, 71.1, 67.9], nan_ok=True)
 
     def test_a_curve_is_in_the_panel_of_its_neighbourhood(self, made, results):
         nearest, dense = made("b-fig6").figure.axes
@@ -109,7 +110,8 @@ class TestTab4:
         frame = made("b-tab4").frame
         runs = ["gd-nn", "gd-dn", "hard-nn", "hard-dn", SOFT, "soft-dn"]
         assert frame["run"].tolist() == [run if "/" in run else f"methods/{run}-len100" for run in runs]
-        assert frame["published_percent"].tolist() == [67.0, 69.5, 69.6, 63.1, 71.1, 67.9]
+        others = float("nan")  # the table's 63.1 is of another network, whose curve is not drawn
+        assert frame["published_percent"].tolist() == pytest.approx([67.0, 69.5, 69.6, others, 71.1, 67.9], nan_ok=True)
 
     def test_the_table_is_three_by_two(self, made):
         table = made("b-tab4").table
