@@ -7,6 +7,7 @@ confusion matrices of the runs it names. Models of runs that the family no longe
 
 from __future__ import annotations
 
+import hashlib
 import math
 import shutil
 from collections.abc import Mapping, Sequence
@@ -24,17 +25,24 @@ from pipeline.datasets.prepared import PreparedArchive
 from pipeline.errors import clear_errors
 from pipeline.evaluation.accuracy import accuracy
 from pipeline.evaluation.score import score
+from pipeline.features import encoder_digest
 from pipeline.files import read_table, write_csv, write_json
+from pipeline.networks.base import SegmentationNetwork
 from pipeline.params import Params, load_params
 from pipeline.runs import Trained
 from pipeline.stages.common import stage_arguments
 from pipeline.stages.device import select_device
 
+Memory = dict[tuple[str, str], list[torch.Tensor]]
+"""What frozen encoders made of batches: digest of the encoder and of the batch to its maps."""
+REMEMBERED_BYTES = 2 * 2**30
+
 
 class DecodedArchive:
-    """A prepared archive whose pictures are decoded once and kept: the runs of a family share them."""
+    """A prepared archive whose pictures are decoded once and kept, with their maps: the runs of a family share them."""
 
     def __init__(self, archive: PreparedArchive) -> None:
+        self.maps: Memory = {}
         self.ids, self.num_classes, self.class_names = archive.ids, archive.num_classes, archive.class_names
         self.task, self.has_background, self.group = archive.task, archive.has_background, archive.group
         self.image = lru_cache(maxsize=2000)(archive.image)
@@ -43,6 +51,22 @@ class DecodedArchive:
 
 
 Archives = dict[str, DecodedArchive]
+
+
+def remember_features(network: SegmentationNetwork, memory: Memory) -> None:
+    """Let networks of one frozen encoder share what it makes of a batch: all runs of a family see the same pictures."""
+    encoder, compute = encoder_digest(network), network.features
+
+    def features(image: torch.Tensor) -> list[torch.Tensor]:
+        key = (encoder, hashlib.sha256(image.cpu().numpy().tobytes()).hexdigest())
+        if key in memory:
+            return memory[key]
+        maps = compute(image)
+        if sum(one.nbytes for known in memory.values() for one in known) < REMEMBERED_BYTES:
+            memory[key] = maps
+        return maps
+
+    network.features = features  # type: ignore[method-assign]
 
 
 def open_archive(archives: Archives, trained: Trained, split: str) -> DecodedArchive:
@@ -65,6 +89,8 @@ def score_weights(
     The metrics are mIoU and DSC of segmentation, accuracy of classification.
     """
     network = trained.network(images.num_classes, weights, device)
+    if trained.record["network"]["freeze_encoder"] and isinstance(network, SegmentationNetwork):
+        remember_features(network, images.maps)
     if images.task == "classification":
         return {"accuracy": accuracy(network, images, resize_px=trained.record["training"]["image_size_px"], device=device)}, None
     result = score(network, images, resize_px=trained.resize_px, device=device)
