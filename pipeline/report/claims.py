@@ -324,6 +324,9 @@ def _expect_testable(claim: Claim, levels: Levels, data: Data) -> None:
     failed = [data.runs.name(run) for run in runs if data.runs.failed(run)]
     if failed:
         raise NotTested(f"training failed: {', '.join(failed)}")
+    unmeasured = [data.runs.name(run) for run in runs if math.isnan(data.runs.mean(run, claim.metric))]
+    if unmeasured:
+        raise NotTested(f"{claim.metric} was not measured: {', '.join(unmeasured[:3])}")
     if any(isinstance(quantity, Reported) for case in claim.cases for quantity in case):
         profile = data.runs.value(next(iter(runs)), "profile")
         if profile != "paper":
