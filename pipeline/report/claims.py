@@ -202,7 +202,7 @@ class PaperClaims:
 
         Args:
             data: results and printed numbers.
-            made_only: leave out claims of which a run is missing, instead of refusing.
+            made_only: leave out claims of which a run is missing, instead of refusing, and claims without runs.
 
         Returns:
             One row per claim: id, kind, claim (its sentence), paper, where, published (printed numbers in the order of the
@@ -307,12 +307,11 @@ def _runs(part: Where | Curve, levels: Levels) -> list[Where]:
 
 
 def _is_made(claim: Claim, levels: Levels, runs: Runs) -> bool:
-    """Return whether all runs of a claim are there, and anything of one without runs."""
+    """Return whether all runs of a claim are there. A claim without runs has none: what it measures may be of any others."""
     if any(math.isnan(level) for of in levels.values() for level in of):
         return False
-    measured = [quantity for case in claim.cases for quantity in case if isinstance(quantity, Measured)]
-    there = all(quantity.of() is not None for quantity in measured)
-    return there and all(runs.has(run) for part in claim.parts() for run in _runs(part, levels))
+    asked = [run for part in claim.parts() for run in _runs(part, levels)]
+    return bool(asked) and all(map(runs.has, asked))
 
 
 def _expect_testable(claim: Claim, levels: Levels, data: Data) -> None:
