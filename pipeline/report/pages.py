@@ -66,7 +66,7 @@ def origin() -> str:
     sets = ", ".join(f"{kind['kind']}" for kind in told["data"].values())
     return (
         f"Profile {told['profile']}, {', '.join(told['devices'])}, {told['seeds']} seeds, data: {sets}; {hours:.1f} hours of "
-        f"training. Differences are paired over seeds, with 95 % intervals."
+        f"training. Differences are in points, paired over seeds, with 95 % intervals."
     )
 
 
