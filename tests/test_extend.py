@@ -54,6 +54,9 @@ def run(folder, console):
         yield Command(text, expected, done.stdout if done.returncode == 0 else done.stdout + done.stderr, done.returncode)
 
 
+PAGES = ("CONTRIBUTING.md", "CHANGELOG.md", "CITATION.cff")
+
+
 @pytest.fixture(scope="module")
 def page():
     return (REPOSITORY / "docs/extend.md").read_text()
@@ -63,10 +66,9 @@ def page():
 def commands(page, tmp_path_factory):
     """Return the commands of the page, run in a copy to which all changes before each were made."""
     folder = tmp_path_factory.mktemp("extended")
-    for name in ("pipeline", "tests", "docs"):
+    for name in ("pipeline", "tests", "docs", "reports"):
         shutil.copytree(REPOSITORY / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("params.yaml", "dvc.yaml", "pyproject.toml", "README.md", "Makefile", "reports/published.csv"):
-        (folder / name).parent.mkdir(exist_ok=True)
+    for name in ("params.yaml", "dvc.yaml", "pyproject.toml", "README.md", "Makefile", *PAGES):
         shutil.copy(REPOSITORY / name, folder / name)
     (folder / "data/annotations").mkdir(parents=True)
     made = []

@@ -20,7 +20,7 @@ LITE0 = ENCODERS["efficientnet_lite0"]
 
 
 def test_kinds_with_several_encoders_must_name_one():
-    with pytest.raises(ValueError, match="encoder of light: expected resnet101 or mobilenet_v2 or efficientnet_lite0, got None"):
+    with pytest.raises(ValueError, match=r"encoder of light: expected resnet101 or .*efficientnet_lite0.*, got None"):
         encoder_of("light", None)
 
 

@@ -25,7 +25,7 @@ from pipeline.solver.fast import Level, descend_adaptively, solve_fast, torch_ad
 from pipeline.solver.pace import PACES, Schedule, rates
 from pipeline.solver.solution import self_labeling_energy
 
-ALL = [(first, second) for first in CROSS_ENTROPIES for second in RELAXATIONS]
+ALL = [(first, second) for first in CROSS_ENTROPIES for second in RELAXATIONS if second in Relaxation.__members__]
 RATES = rates(5, 0.3)
 SMALLEST = 0.3
 """Large, so that steps do not amplify rounding."""

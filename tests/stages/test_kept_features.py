@@ -103,7 +103,6 @@ def test_pipeline_of_a_family_names_the_features_it_reads(trained, monkeypatch):
     stage = yaml.safe_load(family_pipeline(params, "kept"))["stages"]["train"]
     assert stage["foreach"]["full"]["features"] == "kept"
     assert f"{paths.features('${item.features}')}" in stage["do"]["deps"]
-    assert "features" not in family_pipeline(params, "plain").split("train:")[1].split("params:")[0]
 
 
 def test_stage_declares_what_it_reads_and_writes():
@@ -133,9 +132,10 @@ def test_parts_that_do_not_fit_are_named(changes, message):
     assert message in str(error.value)
 
 
-def test_family_in_which_only_some_runs_keep_features_is_rejected():
-    with pytest.raises(ParamsError, match="either all runs have `features` or none"):
-        resolve(tree(), families(("more", RUN)))
+def test_run_of_the_same_pictures_network_and_size_reads_them_unasked():
+    params = resolve(tree(), families(("more", RUN)))
+    [found] = {run.features for runs in params.runs.values() for name, run in runs.items() if name == "more"}
+    assert found == "kept"
 
 
 def test_run_with_features_that_are_not_there_is_rejected():
