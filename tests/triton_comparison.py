@@ -5,10 +5,8 @@ import json
 import torch
 from solver_scenes import scene
 
-from pipeline.losses.cross_entropy import CROSS_ENTROPIES
-from pipeline.losses.relaxations import RELAXATIONS
 from pipeline.solver.backends import triton_descent
-from pipeline.solver.backends.triton_descent import FusedAdam
+from pipeline.solver.backends.triton_descent import CROSS_ENTROPIES, RELAXATIONS, FusedAdam
 from pipeline.solver.descent import start_logits
 from pipeline.solver.fast import Level, descend_adaptively, torch_adam
 from pipeline.solver.pace import Schedule, rates

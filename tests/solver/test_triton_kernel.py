@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from pipeline.losses.cross_entropy import CROSS_ENTROPIES
-from pipeline.losses.relaxations import RELAXATIONS
 from pipeline.solver.fast import Level
 
 pytest.importorskip("triton")
+from pipeline.solver.backends.triton_descent import CROSS_ENTROPIES, RELAXATIONS
+
 TESTS = Path(__file__).resolve().parent.parent
 PAIRS = [f"cce-{name}" for name in RELAXATIONS] + [f"{name}-q" for name in CROSS_ENTROPIES if name != "cce"]
 
