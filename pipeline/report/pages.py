@@ -1,8 +1,7 @@
 """Say on README.md and docs/evidence.md what the recorded runs on real data decided: `python -m pipeline.report.pages`.
 
 Both pages hold a block between `<!-- results -->` and `<!-- /results -->` that is made of the tables of claims in
-reports/recorded/real.
-`python -m pipeline.record real` rewrites the tables; a test compares the pages with them.
+reports/recorded/real. `python -m pipeline.record real` rewrites the tables; a test compares the pages with them.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ from pipeline import paths
 from pipeline.errors import clear_errors
 from pipeline.files import read_json, replace_block
 from pipeline.report.artifacts import a_claims, b_claims
-from pipeline.report.verdicts import FAILS, HOLDS
+from pipeline.report.verdicts import FAILS, HOLDS, OPEN
 
 MARK = "results"
 RECORD = paths.RECORDED / "real"
@@ -63,7 +62,7 @@ def origin() -> str:
     """Return one sentence about where the numbers come from."""
     told = read_json(RECORD / "provenance.json", "restore it with git")
     hours = sum(told["hours"].values())
-    sets = ", ".join(f"{kind['kind']}" for kind in told["data"].values())
+    sets = ", ".join(kind["kind"] for kind in told["data"].values())
     return (
         f"Profile {told['profile']}, {', '.join(told['devices'])}, {told['seeds']} seeds, data: {sets}; {hours:.1f} hours of "
         f"training. Differences are in points, paired over seeds, with 95 % intervals."
@@ -77,8 +76,10 @@ def blocks() -> dict[Path, str]:
         nothing = "Nothing is recorded yet."
         return {Path("README.md"): nothing, Path("docs/evidence.md"): nothing}
     count = Counter(claims["verdict"].str.split(" (", regex=False).str[0])
-    decided = count[HOLDS] + count[FAILS]
-    summary = f"Of {len(claims)} claims {count[HOLDS]} hold, {count[FAILS]} do not hold, {len(claims) - decided} are not decided."
+    summary = (
+        f"Of {len(claims)} claims {count[HOLDS]} hold, {count[FAILS]} do not hold, {count[OPEN]} are not decided and "
+        f"{len(claims) - count[HOLDS] - count[FAILS] - count[OPEN]} not tested."
+    )
     shown = claims[claims["id"].isin(FRONT)].sort_values("id", key=lambda ids: ids.map(FRONT.index))
     front = [*table(shown, ["claim", "where", "published", "difference", "verdict"]), "", f"{summary} {origin()}"]
     columns = ["claim", "paper", "where", "published", "difference", "verdict", "corrected"]

@@ -19,6 +19,7 @@ from matplotlib.patches import Patch
 from pipeline import paths
 from pipeline.conventions import VOID
 from pipeline.metrics.overlap import overlap_counts
+from pipeline.report.artifact import Artifact
 from pipeline.report.overlay import panel_grid, tint_objects
 from pipeline.report.runs import Where
 from pipeline.report.style import BLACK, TEXT_WIDTH_IN
@@ -163,6 +164,31 @@ def draw_panels(panels: Panels, runs: Mapping[str, Where]) -> Figure:
     figure = panel_grid(rows, titles, panel_width_in=TEXT_WIDTH_IN / len(titles))
     add_class_legend(figure, object_handles(panels))
     return figure
+
+
+def compared(id: str, runs: Mapping[str, Where], **told: Any) -> Artifact:
+    """Return an artifact that shows predictions of runs on the same images: image, a column per run, ground truth.
+
+    Its numbers are those of `score_panels`; its stage is made from models/panels/`id`.npz.
+
+    Args:
+        id: of the artifact.
+        runs: title of a column to the run.
+        told: title, shows, paper, look_for and perhaps places.
+    """
+
+    def panels() -> Panels:
+        return load_panels(id, run_names(runs.values()))
+
+    return Artifact(
+        id=id,
+        made_from=tuple(runs.values()),
+        inputs=(paths.panels(id),),
+        scale=lambda _: panels().scale,
+        compute=lambda _: score_panels(panels(), runs),
+        draw=lambda _, __: draw_panels(panels(), runs),
+        **told,
+    )
 
 
 def object_handles(panels: Panels) -> list[Patch]:

@@ -22,7 +22,7 @@ from pipeline.params import load_params
 from pipeline.runs import Trained
 from pipeline.stages.common import lookup, stage_arguments
 from pipeline.stages.device import select_device
-from pipeline.stages.evaluate import read_history, training_failed
+from pipeline.stages.evaluate import repetition_failed
 
 
 def draw_with_objects(archive: PreparedArchive, count: int, seed: int) -> list[str]:
@@ -54,7 +54,7 @@ def main() -> None:
             "device": trained[0].record["device"],
             "seed": 0,
             "failed": [
-                training_failed(read_history(family, name, 0), one.record, archive.num_classes)
+                repetition_failed(family, name, 0, one.record, archive.num_classes)
                 for (family, name), one in zip((run.split("/") for run in spec.runs), trained)
             ],
         }

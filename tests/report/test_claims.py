@@ -1,5 +1,7 @@
 """The claims of both papers, on made-up results in which all runs are equal but for those that a test changes."""
 
+import math
+
 import pandas as pd
 import pytest
 from report_runs import changed, make_data, names, without
@@ -215,6 +217,12 @@ def test_a_claim_about_a_training_that_failed_is_not_tested(level, published):
     assert frame.loc["size-acdc-barrier", ["verdict", "ours"]].tolist() == [NOT_TESTED, "training failed: acdc/barrier"]
     assert frame.loc["size-acdc-mean", "verdict"] == NOT_TESTED
     assert frame.loc["size-acdc-full", "verdict"] == "not decided"
+
+
+def test_a_claim_about_what_was_not_measured_is_not_tested(level, published):
+    frame = a_claims.CLAIMS.tested(make_data("a-claims", level.assign(mIoU_train=math.nan), published)).set_index("id")
+    assert frame.loc["size-training-falls", "verdict"] == NOT_TESTED
+    assert frame.loc["size-training-falls", "ours"].startswith("mIoU_train was not measured: size_noise/")
 
 
 def test_numbers_of_others_are_compared_at_the_scale_of_the_paper_only(level, published):

@@ -138,6 +138,13 @@ def test_run_of_the_same_pictures_network_and_size_reads_them_unasked():
     assert found == "kept"
 
 
+@pytest.mark.parametrize("other", [{"network": "mobilenet"}, {"training": "size"}, {"supervision": "coco-masks"}])
+def test_run_of_others_does_not(other):
+    made = families()
+    made["plain"] = {"runs": {"full": RUN | other}}
+    assert resolve(tree(), made).runs["plain"]["full"].features is None
+
+
 def test_run_with_features_that_are_not_there_is_rejected():
     with pytest.raises(ParamsError, match="features = 'gone' names nothing in features"):
         resolve(tree(), families(("more", RUN | {"features": "gone"})))

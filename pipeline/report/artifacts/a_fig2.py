@@ -7,51 +7,19 @@ large or too small.
 
 from __future__ import annotations
 
-import pandas as pd
-from matplotlib.figure import Figure
-
-from pipeline import paths
-from pipeline.report.artifact import Artifact, Data
-from pipeline.report.panels import Panels, draw_panels, load_panels, run_names, score_panels
+from pipeline.report.panels import compared
 from pipeline.report.runs import Where
 
-ID = "a-fig2"
-RUNS = {
-    "(a) tags, log barrier": Where(family="size_losses", run="log-barrier-crf"),
-    "(b) size targets": Where(family="size_noise", run="size-crf-mre08"),
-    "(c) full masks": Where(family="size_noise", run="full"),
-}
-"""Title of a column to its run."""
-
-
-def _panels() -> Panels:
-    return load_panels(ID, run_names(RUNS.values()))
-
-
-def compute(_: Data) -> pd.DataFrame:
-    """Return how well each prediction fits its ground truth, see `panels.score_panels`.
-
-    Raises:
-        ValueError: arrays or runs are missing or do not fit together.
-    """
-    return score_panels(_panels(), RUNS)
-
-
-def draw(_: pd.DataFrame, __: Data) -> Figure:
-    """Return a row per image: image, the three predictions, ground truth."""
-    return draw_panels(_panels(), RUNS)
-
-
-ARTIFACT = Artifact(
-    id=ID,
+ARTIFACT = compared(
+    "a-fig2",
+    {
+        "(a) tags, log barrier": Where(family="size_losses", run="log-barrier-crf"),
+        "(b) size targets": Where(family="size_noise", run="size-crf-mre08"),
+        "(c) full masks": Where(family="size_noise", run="full"),
+    },
     title="Segmentations from tags, size targets and full masks",
     shows="The same validation images segmented by three networks: trained from tags, from size targets and from full masks.",
     paper="Tags with a log barrier give segments that are too large or too small; size targets correct that.",
     look_for="Whether the areas in column (b) fit the ground truth better than those in column (a).",
-    made_from=tuple(RUNS.values()),
-    inputs=(paths.panels(ID),),
     places=("fig. 2",),
-    scale=lambda _: _panels().scale,
-    compute=compute,
-    draw=draw,
 )
