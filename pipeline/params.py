@@ -185,6 +185,16 @@ class Supervision(Section):
         """The subset as arguments of `PreparedArchive`."""
         return {} if self.subset is None else self.subset.model_dump()
 
+    @property
+    def random(self) -> bool:
+        """Whether chance has a part in it, so that every repetition of a run gets a draw of its own."""
+        noisy = self.sizes is not None and (self.sizes.source == "exact" or self._simulated)
+        return noisy or self.labels is not None or (self.seeds is not None and self.seeds.kind == "scribbles")
+
+    @property
+    def _simulated(self) -> bool:
+        return self.sizes is not None and self.sizes.source == "annotations" and self.sizes.file is None
+
 
 class Noise(Section):
     """Corruption of exact sizes, [SIZE] Eq. 15."""

@@ -56,8 +56,13 @@ def run_settings(family: str, name: str) -> Path:
 
 
 def supervision(variant: str) -> Path:
-    """Return the folder of one supervision variant, named `dataset/variant`; all that follows lies in it."""
+    """Return the folder of a supervision variant, `dataset/variant`, or of one of its draws; all that follows lies in it."""
     return Path("data/supervision") / variant
+
+
+def drawn(variant: str, repetition: int) -> str:
+    """Return the variant of another draw of the same chance, for one of several repetitions; the first has the variant itself."""
+    return f"{variant}/{repetition}" if repetition else variant
 
 
 def size_targets(variant: str) -> Path:

@@ -80,6 +80,11 @@ class Job:
         return self.params.supervision[self.run.supervision]
 
     @property
+    def variant(self) -> str:
+        """Place of its supervision: where chance has a part, every repetition has a draw of its own."""
+        return paths.drawn(self.run.variant, self.repetition if self.supervision.random else 0)
+
+    @property
     def objective(self) -> Settings:
         """Its loss terms."""
         return objective_terms(self.params, self.run.objective)
@@ -140,7 +145,7 @@ class Job:
         read = [paths.code(self.family), paths.prepared(self.run.dataset, "train")]
         if self.training.validate_every_epochs > 0:
             read.append(paths.prepared(self.run.dataset, "val"))
-        read += sorted(paths.supervision(self.run.variant).glob("*"))
+        read += sorted(path for path in paths.supervision(self.variant).glob("*") if path.is_file())
         return read + [path for path in (self.pretrained, self.features, self.start) if path is not None]
 
     def unfinished(self) -> Path:

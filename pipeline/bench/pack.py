@@ -48,8 +48,8 @@ WHEELS = (
 )  # fmt: skip
 PLATFORMS = ("manylinux_2_28_x86_64", "manylinux_2_17_x86_64", "manylinux2014_x86_64", "manylinux1_x86_64")
 QUALITY = 60
-SUPERVISION_BYTES = 2000
-"""Set aside for each training photo besides its own bytes: strokes, clicks and the size targets of all errors."""
+SUPERVISION_BYTES = 2500
+"""Set aside for each training photo besides its own bytes: entries of the archive, strokes, clicks and all size targets."""
 MIB = 2**20
 
 

@@ -20,7 +20,9 @@ def supervision_settings(params: Params, dataset: str) -> dict[str, Any]:
     """Return what the supervision of a data set depends on, the default noise among it only where some size target has it."""
     variants = {name: spec.model_dump() for name, spec in params.supervision.items() if spec.dataset == dataset}
     noisy = any(spec["sizes"] is not None and spec["sizes"]["mre"] is None for spec in variants.values())
-    return {"seed": params.seed, "noise": params.noise.model_dump() if noisy else None, "supervision": variants}
+    draws = params.repetitions if any(spec.random for spec in params.supervision.values() if spec.dataset == dataset) else 1
+    noise = params.noise.model_dump() if noisy else None
+    return {"seed": params.seed, "draws": draws, "noise": noise, "supervision": variants}
 
 
 def main() -> None:

@@ -3,7 +3,9 @@
 Size targets come from the masks, corrupted by [SIZE] Eq. 15, from a file of annotations, or are one average for all images.
 Scribbles are the set's own, or drawn from the masks where it has none, and shortened to the asked ratio; regions are eroded
 masks. A folder holds sizes.csv, tags.csv, labels.csv, seeds.json or seeds.zip as asked for, and summary.json with the seed and
-what was realised. All variants are made together, because they share the decoded masks; a training depends on its own folder.
+what was realised. Where chance has a part, every repetition of a training after the first gets a draw of its own, in a folder
+named after it: differences over repetitions then spread by the annotator's chance too. All variants are made together, because
+they share the decoded masks; a training depends on its own folder.
 """
 
 from __future__ import annotations
@@ -25,7 +27,7 @@ from pipeline.datasets.prepared import PreparedArchive
 from pipeline.errors import clear_errors
 from pipeline.files import write_csv, write_json
 from pipeline.metrics.size_error import mean_relative_error
-from pipeline.params import ClassLabels, Params, Seeds, SizeTargets, Supervision, load_params
+from pipeline.params import ClassLabels, Seeds, SizeTargets, Supervision, load_params
 from pipeline.stages.common import lookup, stage_arguments
 from pipeline.targets.annotations import SIMULATED, Annotation, annotation_errors, combine, read_annotations, simulate
 from pipeline.targets.blocks import block_labels
@@ -290,32 +292,45 @@ def make_class_labels(archive: PreparedArchive, variant: str, spec: ClassLabels,
     return {"corrupted": spec.corrupted, "wrong": float((given != exact).mean())}
 
 
-def make_variant(truth: Truth, variant: str, spec: Supervision, params: Params) -> None:
-    """Write the folder of one variant."""
+def draw_seed(seed: int, repetition: int) -> int:
+    """Return the root of the randomness of one draw; the first has the seed itself."""
+    return int(np.random.SeedSequence([seed, repetition]).generate_state(1)[0]) if repetition else seed
+
+
+def make_variant(truth: Truth, variant: str, spec: Supervision, sigma: float, seed: int) -> None:
+    """Write the folder of one draw of a variant.
+
+    Args:
+        truth: the images.
+        variant: its place, `dataset/name` or what `paths.drawn` makes of it.
+        spec: what is asked for.
+        sigma: noise of size targets that set none of their own.
+        seed: root of the randomness.
+    """
     archive = truth.archive
     summary: dict[str, Any] = {
         "dataset": spec.dataset,
         "subset": spec.view,  # trainings depend on it through this file
         "images": len(archive.ids),
-        "seed": params.seed,
+        "seed": seed,
         "masks": spec.masks,
     }
     if spec.sizes is not None:
-        sigma = params.noise.sigma if spec.sizes.mre is None else sigma_from_mre(spec.sizes.mre)
+        sigma = sigma if spec.sizes.mre is None else sigma_from_mre(spec.sizes.mre)
         optional = spec.seeds is not None and spec.seeds.kind == "given"
-        summary["sizes"] = make_sizes(truth, variant, spec.sizes, sigma, params.seed, optional=optional)
+        summary["sizes"] = make_sizes(truth, variant, spec.sizes, sigma, seed, optional=optional)
     if spec.tags:
         write_tags(paths.tags(variant), archive.ids, truth.sizes > 0, archive.class_names)
     if spec.seeds is not None:
         if spec.seeds.kind in ("scribbles", "clicks"):
-            made = make_strokes(truth, variant, spec.seeds, params.seed)
+            made = make_strokes(truth, variant, spec.seeds, seed)
         elif spec.seeds.kind == "given":
             made = make_given(truth, variant, spec.seeds)
         else:
             made = make_regions(truth, variant, spec.seeds)
         summary["seeds"] = {"kind": spec.seeds.kind, **made}
     if spec.labels is not None:
-        summary["labels"] = make_class_labels(archive, variant, spec.labels, params.seed)
+        summary["labels"] = make_class_labels(archive, variant, spec.labels, seed)
     write_json(paths.supervision_summary(variant), summary)
 
 
@@ -331,7 +346,9 @@ def main() -> None:
                 view = json.dumps(spec.view)
                 if view not in truths:
                     truths[view] = Truth(PreparedArchive(paths.prepared(dataset, "train"), **spec.view))
-                make_variant(truths[view], f"{dataset}/{name}", spec, params)
+                for repetition in range(params.repetitions if spec.random else 1):
+                    place = paths.drawn(f"{dataset}/{name}", repetition)
+                    make_variant(truths[view], place, spec, params.noise.sigma, draw_seed(params.seed, repetition))
 
 
 if __name__ == "__main__":

@@ -54,7 +54,7 @@ def make_draw(supervision: Supervision) -> Draw:
 
 def make_dataset(job: Job, archive: PreparedArchive, features: KeptFeatures | None) -> AttachedImages:
     """Join the training pictures with the run's supervision and its kept features."""
-    variant, supervision = job.run.variant, job.supervision
+    variant, supervision = job.variant, job.supervision
     training, augmentation = job.training, job.training.augmentation
     jitter = Jitter(flip=augmentation.flip, color=augmentation.color_jitter)
     draw = make_draw(supervision)

@@ -13,8 +13,9 @@ from pipeline.datasets.folder import Folder
 from pipeline.datasets.prepared import PreparedArchive, write_prepared
 from pipeline.datasets.synthetic import make_scenes
 from pipeline.datasets.voc import Voc
-from pipeline.params import Seeds, SizeTargets
-from pipeline.stages.supervise import Truth, annotated_sizes, given_sizes, make_given
+from pipeline.params import Seeds, SizeTargets, Supervision, load_params
+from pipeline.runs import Job
+from pipeline.stages.supervise import Truth, annotated_sizes, draw_seed, given_sizes, make_given, make_variant
 from pipeline.targets.rasters import RasterArchive
 from pipeline.targets.scribbles import read_scribbles
 
@@ -47,6 +48,42 @@ def test_one_simulated_annotator_answers_for_all_views_of_a_data_set(prepared):
     assert len(cats) >= 3
     assert cats == animals
     assert [of_cats[image][1] for image, *_ in cats] == [of_animals[image][2] for image, *_ in cats]
+
+
+@pytest.mark.parametrize(("spec", "file"), [({"sizes": {"mre": 0.16}}, "sizes.csv"), ({"seeds": {"width_px": 3}}, "seeds.json")])
+def test_another_draw_of_the_same_chance_differs(prepared, spec, file):
+    truth = Truth(PreparedArchive(prepared))
+    given = []
+    for repetition in (0, 1, 2, 1):
+        place = paths.drawn("voc/one", repetition)
+        make_variant(truth, place, Supervision(dataset="voc", **spec), 0.1, draw_seed(7, repetition))
+        given.append((paths.supervision(place) / file).read_bytes())
+    assert len(set(given)) == 3 and given[1] == given[3]
+
+
+@pytest.mark.parametrize(
+    ("spec", "random"),
+    [
+        ({"masks": True}, False),
+        ({"tags": True}, False),
+        ({"sizes": {"mre": 0.08}}, True),
+        ({"sizes": {"source": "mean"}}, False),
+        ({"sizes": {"source": "annotations"}}, True),
+        ({"sizes": {"source": "annotations", "file": "data/annotations/a.csv"}}, False),
+        ({"seeds": {"kind": "scribbles"}}, True),
+        ({"seeds": {"kind": "clicks"}}, False),
+        ({"seeds": {"kind": "erosion"}, "sizes": {"mre": 0.0}}, True),
+        ({"labels": {"corrupted": 0.4}}, True),
+    ],
+)
+def test_what_chance_has_a_part_in_is_drawn_for_every_repetition(spec, random):
+    assert Supervision(dataset="voc", **spec).random is random
+
+
+def test_a_repetition_learns_from_its_own_draw_where_there_is_one():
+    params = load_params()
+    places = [Job("size_noise", name, params, repetition).variant for name in ("full", "size-default") for repetition in (0, 2)]
+    assert places == ["voc/voc-masks", "voc/voc-masks", "voc/voc-sizes", "voc/voc-sizes/2"]
 
 
 @pytest.fixture
