@@ -13,6 +13,10 @@ from pipeline.files import write_atomically
 
 VERTEX_DISTANCE_PX = 6.0
 """Distance between the vertices of a generated stroke, along the stroke."""
+PIECE_PX = 8.0
+"""Longer segments are drawn in pieces."""
+BOX_PIXELS = 2**20
+"""So many pixels are tested at once at most: some 50 MB."""
 SWING_PERIOD = 5
 """Vertices between two independent swings of a stroke to one side or the other."""
 
@@ -117,13 +121,11 @@ def rasterize(
         points = np.array(scribble.points, np.float64).reshape(-1, 2) * scale
         is_click = len(points) == 1
         pixels = np.floor(points)
-        for x, y in pixels:
-            if 0 <= x < width and 0 <= y < height:
-                seeds[int(y), int(x)] = scribble.class_index
+        columns, rows = pixels[((pixels >= 0) & (pixels < (width, height))).all(1)].astype(int).T
+        seeds[rows, columns] = scribble.class_index
         starts, ends = (pixels + 0.5, pixels + 0.5) if is_click else (points[:-1], points[1:])
         radius = (click_width if is_click else stroke_width) / 2
-        for start, end in zip(starts, ends):
-            _draw_segment(seeds, start, end, radius, scribble.class_index)
+        _draw_segments(seeds, starts, ends, radius, scribble.class_index)
     return seeds
 
 
@@ -142,18 +144,34 @@ def read_scribbles(path: Path) -> dict[str, list[Scribble]]:
     return scribbles_from_json(path.read_bytes(), str(path))
 
 
-def _draw_segment(seeds: np.ndarray, start: np.ndarray, end: np.ndarray, radius: float, value: int) -> None:
-    """Set the pixels whose centres lie within `radius` of the segment."""
+def _draw_segments(seeds: np.ndarray, starts: np.ndarray, ends: np.ndarray, radius: float, value: int) -> None:
+    """Set the pixels whose centres lie within `radius` of one of the segments, whose ends are (N, 2) each."""
     height, width = seeds.shape
-    left, top = np.floor(np.minimum(start, end) - radius).clip(0).astype(int)
-    right, bottom = np.minimum(np.ceil(np.maximum(start, end) + radius), (width, height)).astype(int)
-    if left >= right or top >= bottom:
-        return
-    x, y = np.arange(left, right) + 0.5 - start[0], (np.arange(top, bottom) + 0.5 - start[1])[:, None]
-    dx, dy = end - start
-    along = ((x * dx + y * dy) / max(dx * dx + dy * dy, 1e-12)).clip(0, 1)
-    near = (x - along * dx) ** 2 + (y - along * dy) ** 2 <= radius**2 + 1e-9
-    seeds[top:bottom, left:right][near] = value
+    starts, ends = _pieces(starts, ends)
+    outside = (np.maximum(starts, ends) < -radius) | (np.minimum(starts, ends) > np.array([width, height]) + radius)
+    starts, ends = starts[~outside.any(1)], ends[~outside.any(1)]
+    side = int(np.ceil(PIECE_PX + 2 * radius)) + 1
+    together = max(BOX_PIXELS // side**2, 1)
+    for first in range(0, len(starts), together):
+        start, along = starts[first : first + together], (ends - starts)[first : first + together]
+        corner = np.floor(np.minimum(start, start + along) - radius)
+        columns, rows = (corner[:, axis, None] + np.arange(side) for axis in (0, 1))  # (pieces, side)
+        x, y = (columns + 0.5 - start[:, :1])[:, None, :], (rows + 0.5 - start[:, 1:])[:, :, None]
+        dx, dy = along[:, 0, None, None], along[:, 1, None, None]
+        nearest = ((x * dx + y * dy) / np.maximum(dx * dx + dy * dy, 1e-12)).clip(0, 1)
+        near = (x - nearest * dx) ** 2 + (y - nearest * dy) ** 2 <= radius**2 + 1e-9
+        near &= ((columns >= 0) & (columns < width))[:, None, :] & ((rows >= 0) & (rows < height))[:, :, None]
+        piece, row, column = np.nonzero(near)
+        seeds[rows[piece, row].astype(int), columns[piece, column].astype(int)] = value
+
+
+def _pieces(starts: np.ndarray, ends: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Cut segments into equal pieces of at most `PIECE_PX`, whose boxes are of one size and can be tested together."""
+    counts = np.ceil(np.abs(ends - starts).max(1) / PIECE_PX).clip(1).astype(int)
+    of = np.repeat(np.arange(len(starts)), counts)
+    number = np.arange(len(of)) - np.repeat(np.cumsum(counts) - counts, counts)
+    step = ((ends - starts) / counts[:, None])[of]
+    return starts[of] + number[:, None] * step, starts[of] + (number[:, None] + 1) * step
 
 
 def _stroke(region: np.ndarray, generator: np.random.Generator, erosion_px: int, waviness: float) -> np.ndarray:
