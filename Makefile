@@ -40,10 +40,12 @@ demo: setup ## a first look in two minutes: a size-target and a self-labelling r
 	@python -m pipeline.stages.report
 	@echo "Look at reports/figures/x-look.png; reports/index.html#x-look is the page around it"
 
-bench: setup ## time both kernels and a step of every objective against named peers; tables in reports/bench
+bench: setup ## time kernels, steps of every objective, kept features and DVC's commands beside named peers; see reports/bench
 	@python -m pipeline.bench.dense_crf
 	@python -m pipeline.bench.solver
 	@python -m pipeline.bench.steps
+	@python -m pipeline.bench.features
+	@python -m pipeline.bench.commands
 
 EVIDENCE := size_noise size_losses scribble_sizes annotated acdc seeds potts cross_entropies methods solvers scribble_resnet \
 	scribble_resnet_potts cross_seeds cross label_noise

@@ -1,0 +1,93 @@
+"""What the commands of every day take: `python -m pipeline.bench.commands`.
+
+All stages are made once in a fresh clone of the committed state, at the smallest scale. Then `dvc repro` and `dvc status` of an
+unchanged tree, `dvc exp run` of a changed setting, `dvc plots diff` and `dvc exp show` are timed there in turn. Beside them stands a
+process that does nothing but import torch: a stage is at least that. Writes reports/bench/commands.csv, with the machine's load.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shlex
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import pandas as pd
+from tqdm import tqdm
+
+from pipeline.errors import clear_errors
+from pipeline.files import write_csv
+
+RESULTS = Path("reports/bench/commands.csv")
+UNIT = f"{shlex.quote(sys.executable)} -c 'import torch'"
+BACK = "git checkout --quiet . && dvc checkout --quiet"
+"""Undoes an experiment, with what the one before left in the cache."""
+
+
+def turn(number: int) -> tuple[str, ...]:
+    """Return the commands of one turn: every experiment must be a new one, as results that are known are not made again."""
+    experiment = f"dvc exp run --quiet -S noise.sigma={0.2 + number / 1000:g}"
+    return (UNIT, "dvc repro", "dvc status", experiment, "dvc plots diff --out dvc_plots", "dvc exp show --no-pager")
+
+
+def run(command: str, folder: Path) -> float:
+    """Run a command in a shell and return the seconds it took.
+
+    Raises:
+        RuntimeError: it failed; the message has the end of what it printed.
+    """
+    paths = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
+    environment = {**os.environ, "PATH": paths, "OMP_NUM_THREADS": "1"}
+    begun = time.monotonic()
+    ended = subprocess.run(command, shell=True, cwd=folder, env=environment, capture_output=True, text=True)
+    if ended.returncode:
+        raise RuntimeError(f"`{command}` failed in {folder}: {(ended.stdout + ended.stderr)[-600:]}")
+    return time.monotonic() - begun
+
+
+def prepare(folder: Path, profile: str, jobs: int) -> float:
+    """Clone this repository, make everything at the scale of a profile, commit it, and return the seconds of the making."""
+    run(f"git clone --quiet . {shlex.quote(str(folder))}", Path.cwd())
+    run(f"{shlex.quote(sys.executable)} -m pipeline.profile {profile}", folder)
+    seconds = run(f"{shlex.quote(sys.executable)} -m pipeline.launch --jobs {jobs} && dvc repro --quiet", folder)
+    run("git add --all && git -c user.name=bench -c user.email=bench@localhost commit --quiet --no-verify -m made", folder)
+    return seconds
+
+
+def main() -> None:
+    """Run the benchmark."""
+    parser = argparse.ArgumentParser(
+        prog="python -m pipeline.bench.commands", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--profile", default="smoke", help="scale of the clone (default: smoke)")
+    parser.add_argument("--repeats", type=int, default=3, help="turns (default: 3)")
+    parser.add_argument("--jobs", type=int, default=2, help="stages at a time while all is made (default: 2)")
+    arguments = parser.parse_args()
+    rows: list[dict[str, object]] = []
+    with clear_errors(RuntimeError), tempfile.TemporaryDirectory() as place:
+        clone = Path(place) / "clone"
+
+        def note(command: str, load: float, seconds: float) -> None:
+            shown = command.replace(UNIT, "import torch").partition(" -S")[0]
+            rows.append({"profile": arguments.profile, "command": shown, "load_before": load, "seconds": round(seconds, 1)})
+            write_csv(RESULTS, rows)
+
+        load = os.getloadavg()[0]
+        note("make repro", load, prepare(clone, arguments.profile, arguments.jobs))
+        commands = [one for number in range(arguments.repeats) for one in (*turn(number), BACK)]
+        for command in tqdm(commands, unit="command", disable=None):
+            load = os.getloadavg()[0]
+            seconds = run(command, clone)
+            if command != BACK:
+                note(command, load, seconds)
+    times = pd.DataFrame(rows).groupby("command", sort=False)["seconds"].agg(["median", "min", "max"])
+    times["ratio"] = (times["median"] / times.loc["import torch", "median"]).round(1)
+    print(times.to_string())
+
+
+if __name__ == "__main__":
+    main()
