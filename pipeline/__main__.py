@@ -27,6 +27,7 @@ COMMANDS = {
         "pipeline.bench.dense_crf": "time and accuracy of the dense CRF loss",
         "pipeline.bench.steps": "time and memory of a step of every objective",
         "pipeline.bench.features": "what kept features save",
+        "pipeline.bench.commands": "what the commands of DVC take",
         "pipeline.bench.estimate": "hours, memory and disk of a profile before it is run",
         "pipeline.bench.gpu": "everything that only a GPU can show",
         "pipeline.bench.pack": "pack what a GPU machine without internet needs",

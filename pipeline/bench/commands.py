@@ -1,8 +1,8 @@
 """What the commands of every day take: `python -m pipeline.bench.commands`.
 
 All stages are made once in a fresh clone of the committed state, at the smallest scale. Then `dvc repro` and `dvc status` of an
-unchanged tree, `dvc exp run` of a changed setting, `dvc plots diff` and `dvc exp show` are timed there in turn. Beside them stands a
-process that does nothing but import torch: a stage is at least that. Writes reports/bench/commands.csv, with the machine's load.
+unchanged tree, `dvc exp run` of a changed setting, `dvc plots diff` and `dvc exp show` are timed there in turn. Beside them
+stands a process that only imports torch: a stage is at least that. Writes reports/bench/commands.csv, with the machine's load.
 """
 
 from __future__ import annotations

@@ -58,7 +58,8 @@ def test_another_draw_of_the_same_chance_differs(prepared, spec, file):
         place = paths.drawn("voc/one", repetition)
         make_variant(truth, place, Supervision(dataset="voc", **spec), 0.1, draw_seed(7, repetition))
         given.append((paths.supervision(place) / file).read_bytes())
-    assert len(set(given)) == 3 and given[1] == given[3]
+    assert len(set(given)) == 3
+    assert given[1] == given[3]
 
 
 @pytest.mark.parametrize(
