@@ -110,6 +110,15 @@ class Subset(Section):
     """Only images that contain at least one of the classes, or all images (negatives included)."""
 
 
+def _watched(path: str) -> str:
+    if not path.startswith("data/annotations/"):
+        raise ValueError(f"expected a path below data/annotations, the folder that DVC watches, got {path!r}")
+    return path
+
+
+AnnotationFile = Annotated[str, AfterValidator(_watched)]
+
+
 class SizeTargets(Section):
     """Size targets of the training images."""
 
@@ -119,16 +128,14 @@ class SizeTargets(Section):
     class's average size over training images that contain it ([SIZE] Fig. 6); `annotations`: a file of the annotation tool."""
     mre: Annotated[float, Field(ge=0, le=1.6)] | None = None
     """Analytic mean relative error as a fraction ([SIZE] Eq. 16). null: noise.sigma."""
-    file: str | None = None
+    file: AnnotationFile | None = None
     """`source: annotations`: the file, in data/annotations. null: answers of a simulated annotator, said wherever their numbers
     are shown."""
     combine: Literal["median", "mean"] = "median"
     """`source: annotations`: how several annotators are combined."""
 
     @model_validator(mode="after")
-    def _file_is_watched(self) -> SizeTargets:
-        if self.file is not None and not self.file.startswith("data/annotations/"):
-            raise ValueError(f"file: expected a path below data/annotations, the folder that DVC watches, got {self.file!r}")
+    def _keys_are_read(self) -> SizeTargets:
         for key, source in (("file", "annotations"), ("mre", "exact")):
             if getattr(self, key) is not None and self.source != source:
                 raise ValueError(f"{key}: only source {source} reads it, but source is {self.source}; take it out")
@@ -153,6 +160,14 @@ class Seeds(Section):
     """`blocks`: largest share of labelled pixels."""
     iterations: Count = 10
     """`erosion`: most erosions of an object."""
+    file: AnnotationFile | None = None
+    """`drawn`: strokes of the annotation tool, a file in data/annotations. null: the set's own pictures of scribbles."""
+
+    @model_validator(mode="after")
+    def _file_is_read(self) -> Seeds:
+        if self.file is not None and self.kind != "drawn":
+            raise ValueError(f"file: only kind drawn reads it, but kind is {self.kind}; take it out")
+        return self
 
 
 class ClassLabels(Section):

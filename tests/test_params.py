@@ -302,6 +302,7 @@ def test_defaults_are_pinned():
         "Seeds.min_area_fraction": 0.001,
         "Seeds.block_ratio": 0.5,
         "Seeds.iterations": 10,
+        "Seeds.file": None,
         "SelfLabeling.neighborhood": "grid4",
         "SelfLabeling.sigma_xy_px": 100.0,
         "SelfLabeling.landmarks": 128,

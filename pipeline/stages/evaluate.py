@@ -141,6 +141,7 @@ def describe(family: str, name: str, record: Mapping[str, Any], params: Params) 
         "annotated_seconds": sizes.get("annotated_seconds"),
         "length_ratio": seeds.get("length_ratio"),
         "block_ratio": seeds.get("block_ratio"),
+        "drawn_seconds": seeds.get("drawn_seconds"),
         "seeds_generated": seeds.get("generated", False),
         "seed_kind": (supervision["seeds"] or {}).get("kind"),
         "label_noise": labels.get("corrupted"),

@@ -37,6 +37,7 @@ from pipeline.targets.erosion import erode_to_seeds
 from pipeline.targets.rasters import write_rasters
 from pipeline.targets.scribbles import generate_scribbles, rasterize, shorten, write_scribbles
 from pipeline.targets.sizes import class_sizes, mean_size_targets, write_size_targets
+from pipeline.targets.strokes import check_strokes, draw_seeds, read_strokes, standing
 from pipeline.targets.tags import write_tags
 
 NOISE_STREAM, SCRIBBLE_STREAM, ANNOTATOR_STREAM, LABEL_STREAM = 1, 2, 3, 4
@@ -219,6 +220,7 @@ def make_regions(truth: Truth, variant: str, spec: Seeds) -> dict[str, Any]:
 
     Raises:
         DatasetError: drawn scribbles are asked for and the data set has none.
+        ValueError: as in `read_drawn`.
     """
 
     archive = truth.archive
@@ -230,7 +232,11 @@ def make_regions(truth: Truth, variant: str, spec: Seeds) -> dict[str, Any]:
             np.minimum(seeds, erode_to_seeds(labels, index, spec.iterations), out=seeds)
         return seeds
 
+    strokes, seconds = read_drawn(archive, Path(spec.file)) if spec.file is not None else ({}, {})
+
     def drawn_by_hand(image_id: str) -> np.ndarray:
+        if spec.file is not None:
+            return strokes.get(image_id, np.full_like(truth.labels(image_id), VOID))
         raster = archive.scribble_raster(image_id)
         if raster is None:
             raise DatasetError(f"supervision {variant}: seeds.kind: the data set has no drawn scribbles; use kind scribbles")
@@ -250,8 +256,41 @@ def make_regions(truth: Truth, variant: str, spec: Seeds) -> dict[str, Any]:
             yield image_id, seeds
 
     write_rasters(paths.seed_regions(variant), counted())
-    ratio = {"block_ratio": spec.block_ratio} if spec.kind == "blocks" else {}
-    return {"annotated": counts["labelled"] / counts["total"], "generated": spec.kind != "drawn", **ratio}
+    told: dict[str, Any] = {"block_ratio": spec.block_ratio} if spec.kind == "blocks" else {}
+    if spec.file is not None:
+        told = {"images": len(strokes), "drawn_seconds": sum(seconds.values()) / len(seconds)}
+    return {"annotated": counts["labelled"] / counts["total"], "generated": spec.kind != "drawn", **told}
+
+
+def read_drawn(archive: PreparedArchive, path: Path) -> tuple[dict[str, np.ndarray], dict[str, float]]:
+    """Return the seeds of every image that strokes of the annotation tool stand on, and the seconds that they took.
+
+    Classes that a part of the data set leaves out are background, as in its masks.
+
+    Raises:
+        ValueError: no such file, a damaged line, an unknown class or image, or no stroke on any of the images.
+    """
+    whole = PreparedArchive(archive.path)
+    rows, damaged = read_strokes(path)
+    if damaged:
+        raise ValueError(f"{path}, {damaged[0]}; remove the line, or open the file once with `python -m pipeline.annotate`")
+    check_strokes(rows, whole.class_names, known_ids=whole.ids)
+    index = np.full(VOID + 1, VOID, np.uint8)
+    for number, name in enumerate(whole.class_names):
+        index[number] = archive.class_names.index(name) if name in archive.class_names else 0
+    people = standing(rows).values()
+    drawn = {i: [one[i] for one in people if i in one and one[i].complete] for i in archive.ids}
+    drawn = {image_id: drawings for image_id, drawings in drawn.items() if drawings}
+    if not drawn:
+        raise ValueError(
+            f"{path}: no stroke on any training image; draw some with `python -m pipeline.annotate --task scribbles`"
+        )
+    seeds, seconds = {}, {}
+    for image_id, drawings in drawn.items():
+        strokes = [drawing.strokes for drawing in drawings]
+        seeds[image_id] = index[draw_seeds(strokes, archive.size(image_id), whole.class_names)[0]]
+        seconds[image_id] = sum(drawing.seconds for drawing in drawings) / len(drawings)
+    return seeds, seconds
 
 
 def make_given(truth: Truth, variant: str, spec: Seeds) -> dict[str, Any]:

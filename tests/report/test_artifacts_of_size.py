@@ -285,6 +285,15 @@ class TestCost:
         assert frame["published_percent"].dropna().tolist() == [62.7, 66.6, 75.8, 77.7, 71.9, 74.0, 78.2]
         assert frame["source"].value_counts().to_dict() == {TRAINED: 7, CITED: 1, x_cost.NONE: 1}
 
+    def test_seconds_that_people_took_stand_in_place_of_the_rule(self, made, results):
+        drawn = results["run"].eq("cd-12") & results["family"].eq("scribble_resnet_potts")
+        before, after = (
+            made("x-cost", table).frame.set_index("series")["seconds_ours"]
+            for table in (results, results.assign(drawn_seconds=drawn.map({True: 40.0, False: float("nan")})))
+        )
+        changed = after[after != before]
+        assert changed.to_dict() == {"scribbles, soft self-labelling": pytest.approx(40 + 2)}
+
     def test_measured_points_are_filled_and_printed_ones_hollow(self, made):
         figure = made("x-cost").figure
         assert sum(line.get_markerfacecolor() == "none" for line in figure.axes[0].lines) == len(figure.axes[0].containers) == 7

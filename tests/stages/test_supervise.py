@@ -1,6 +1,7 @@
 """What annotators give is one thing per data set, whatever part of it a supervision variant looks at."""
 
 import csv
+import json
 
 import numpy as np
 import pytest
@@ -15,9 +16,10 @@ from pipeline.datasets.synthetic import make_scenes
 from pipeline.datasets.voc import Voc
 from pipeline.params import Seeds, SizeTargets, Supervision, load_params
 from pipeline.runs import Job
-from pipeline.stages.supervise import Truth, annotated_sizes, draw_seed, given_sizes, make_given, make_variant
+from pipeline.stages.supervise import Truth, annotated_sizes, draw_seed, given_sizes, make_given, make_regions, make_variant
 from pipeline.targets.rasters import RasterArchive
 from pipeline.targets.scribbles import read_scribbles
+from pipeline.targets.strokes import HEADER
 
 
 @pytest.fixture
@@ -85,6 +87,52 @@ def test_a_repetition_learns_from_its_own_draw_where_there_is_one():
     params = load_params()
     places = [Job("size_noise", name, params, repetition).variant for name in ("full", "size-default") for repetition in (0, 2)]
     assert places == ["voc/voc-masks", "voc/voc-masks", "voc/voc-sizes", "voc/voc-sizes/2"]
+
+
+def drawn_by(tmp_path, *actions):
+    """Return a file of strokes: image id, class, x of a vertical stroke, seconds."""
+    rows = [
+        {
+            "image": image, "do": "draw", "annotator": "Ada", "seconds": seconds, "picture": "",
+            "timestamp": f"2025-01-31T12:00:{number:02}.000000Z",
+            "stroke": {"id": f"{number:016x}", "class": name, "width": 3, "points": [[x, 4], [x, 20]], "size": [32, 24]},
+        }
+        for number, (image, name, x, seconds) in enumerate(actions)
+    ]  # fmt: skip
+    path = tmp_path / "data/annotations/a.strokes.jsonl"
+    path.parent.mkdir(parents=True)
+    path.write_text(HEADER + "".join(json.dumps(row) + "\n" for row in rows))
+    return Seeds(kind="drawn", file="data/annotations/a.strokes.jsonl")
+
+
+def test_strokes_that_people_drew_become_seeds_and_their_seconds_are_kept(prepared, tmp_path):
+    first, second, *_ = PreparedArchive(prepared).ids
+    spec = drawn_by(tmp_path, (first, "cat", 5, 3.0), (first, "background", 20, 2.0), (second, "dog", 9, 4.0))
+    truth = Truth(PreparedArchive(prepared, classes=["cat"]))
+    told = make_regions(truth, "voc/drawn", spec)
+    seeds = RasterArchive(paths.seed_regions("voc/drawn"))
+    assert (told["images"], told["drawn_seconds"], told["generated"]) == (2, 4.5, False)
+    assert [seeds[first][12, x] for x in (5, 20, 28)] == [1, 0, VOID]
+    assert set(np.unique(seeds[second])) == {0, VOID}  # a dog is background to who looks for cats
+    assert (seeds[truth.archive.ids[2]] == VOID).all()
+
+
+@pytest.mark.parametrize(
+    ("image", "name", "said"),
+    [("nowhere", "cat", "unknown image"), (None, "cow", "unknown class 'cow'"), (None, None, "no stroke")],
+)
+def test_strokes_that_do_not_fit_the_data_set_are_named(prepared, tmp_path, image, name, said):
+    strokes = [(image or PreparedArchive(prepared).ids[0], name, 5, 1.0)] if name else []
+    spec = drawn_by(tmp_path, *strokes)
+    with pytest.raises(ValueError, match=said):
+        make_regions(Truth(PreparedArchive(prepared)), "voc/drawn", spec)
+
+
+def test_a_file_of_strokes_is_for_drawn_seeds_alone():
+    with pytest.raises(ValueError, match="only kind drawn"):
+        Seeds(kind="scribbles", file="data/annotations/a.strokes.jsonl")
+    with pytest.raises(ValueError, match="below data/annotations"):
+        Seeds(kind="drawn", file="elsewhere.jsonl")
 
 
 @pytest.fixture

@@ -2,8 +2,9 @@
 
 Seconds follow the rule of Bearman et al. (`labeling_cost`): printed accuracies stand at the cost with the statistics of PASCAL
 VOC 2012, ours at the cost with those of the data set that was trained on. Two kinds of annotation of one image share the seconds
-for classes that are not there. All runs have the same network; those of [SIZE] and [SSL] differ in schedule and input size.
-Block labels are left out: nobody has published what they cost, and they belong to other data sets.
+for classes that are not there. Where people drew the scribbles that a run was trained on (`seeds.file`), the seconds they took
+stand in place of the rule's. All runs have the same network; those of [SIZE] and [SSL] differ in schedule and input size. Block
+labels are left out: nobody has published what they cost, and they belong to other data sets.
 """
 
 from __future__ import annotations
@@ -80,17 +81,29 @@ def compute(data: Data) -> pd.DataFrame:
     frame = table_rows(data.runs, {series: one.run for series, one in SUPERVISIONS.items()}, printed)
     statistics = read_statistics("voc")
     frame["seconds_voc"] = [_seconds(one, VOC_STATISTICS) for one in SUPERVISIONS.values()]
-    frame["seconds_ours"] = [_seconds(one, statistics) for one in SUPERVISIONS.values()]
+    frame["seconds_ours"] = [_seconds(one, statistics, _drawn_seconds(one, data)) for one in SUPERVISIONS.values()]
     frame["source"] = sources(frame)
     frame.loc[frame["published_percent"].isna() & (frame["source"] != TRAINED), "source"] = NONE
     return frame[["series", "run", "seconds_voc", "seconds_ours", *COMPARISON, "source"]]
 
 
-def _seconds(supervision: Supervision, statistics: LabelStatistics) -> float:
-    """Return the time of all annotations of an image, absent classes gone through once."""
-    seconds = labeling_seconds(statistics)
-    absent = SECONDS_PER_TAG * (statistics.num_classes - statistics.classes_per_image)
+def _seconds(supervision: Supervision, statistics: LabelStatistics, drawn: float = NAN) -> float:
+    """Return the time of all annotations of an image, absent classes gone through once; `drawn`: what strokes took people."""
+    seconds, absent = labeling_seconds(statistics), _absent(statistics)
+    if pd.notna(drawn):
+        seconds["scribble"] = absent + drawn
     return sum(seconds[kind] for kind in supervision.kinds) - absent * (len(supervision.kinds) - 1)
+
+
+def _drawn_seconds(supervision: Supervision, data: Data) -> float:
+    """Return how long people drew on an image, where they did for its run."""
+    rows = pd.DataFrame() if supervision.run is None else data.runs.select(supervision.run)
+    return float(rows["drawn_seconds"].astype(float).mean()) if "drawn_seconds" in rows else NAN
+
+
+def _absent(statistics: LabelStatistics) -> float:
+    """Return the time for the classes that are not in an image."""
+    return SECONDS_PER_TAG * (statistics.num_classes - statistics.classes_per_image)
 
 
 def tabulate(frame: pd.DataFrame, _: Data) -> pd.DataFrame:
