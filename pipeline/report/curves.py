@@ -77,6 +77,23 @@ def label_realised(axes: Axes, frame: pd.DataFrame) -> None:
         axes.set_xlabel(f"{axes.get_xlabel()}\n{REALISED}")
 
 
+def with_realised(looks: Mapping[str, LineStyle], frame: pd.DataFrame) -> Mapping[str, LineStyle]:
+    """Return looks whose labels say the realised mean error of the objects, for series with corrupted size targets.
+
+    Args:
+        looks: of the series.
+        frame: rows with the column series and perhaps mre_foreground_percent.
+    """
+    if "mre_foreground_percent" not in frame:
+        return looks
+    realised = frame.groupby("series")["mre_foreground_percent"].mean()
+    corrupted = {series: error for series, error in realised.items() if error > 0.5}
+    return {
+        series: look._replace(label=f"{look.label} (objects {corrupted[series]:.0f} %)") if series in corrupted else look
+        for series, look in looks.items()
+    }
+
+
 def draw_level(axes: Axes, row: pd.Series, look: LineStyle) -> None:
     """Draw one number of ours, with its deviation, as a line over the whole axis with a band; pale and struck if it failed."""
     failed = bool(row.get("failed", False))
@@ -201,7 +218,8 @@ class Curves:
         axes, *below = figure.subplots(
             2 if self.base else 1, 1, sharex=True, squeeze=False, height_ratios=[2, 1][: 1 + bool(self.base)]
         )[:, 0]
-        draw_series(axes, frame, self.x, self.looks)
+        looks = self.looks if self.x == "mre_percent" else with_realised(self.looks, frame)
+        draw_series(axes, frame, self.x, looks)
         rows = {series: frame[frame["series"] == series].iloc[0] for series in self.levels}
         far = {series for series in rows if series == self.aside or rows[series].get("failed", False)}
         for series, look in self.levels.items():
@@ -222,7 +240,7 @@ class Curves:
             label_realised(axes, frame[frame["series"].isin(self.looks)])
         for panel in below:
             draw_differences(panel, frame, self.x, self.looks, self.base, "ours_percent")
-        handles = [*map(curve_handle, self.looks.values()), *map(level_handle, self.levels.values()), *published_handles(frame)]
+        handles = [*map(curve_handle, looks.values()), *map(level_handle, self.levels.values()), *published_handles(frame)]
         figure.legend(handles=handles, loc="outside upper center", **self.legend)
         return figure
 

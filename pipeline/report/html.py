@@ -1,4 +1,4 @@
-"""All artifacts on one HTML page that needs no network: published beside ours, and where each number comes from.
+"""All results on one HTML page that needs no network: first what runs on real data decided, then every artifact.
 
 `report_page` fills page/page.html from files under reports/ only. Figures are part of the page as vector graphics, or as pixels
 where those are large; style and script are part of it too, so the file can be mailed or printed. Letters that figures share
@@ -117,6 +117,31 @@ class Files:
     figure: Path
     table: Path
     plotted: Path
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """Curves of the record on real data, as they stand on the page."""
+
+    name: str
+    title: str
+    source: str
+    """Where the papers have them."""
+    figure: Markup
+    numbers: Table
+    address: str
+    """Of the numbers."""
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What the record on real data says."""
+
+    counted: str
+    origin: str
+    charts: list[Drawn]
+    claims: dict[str, list[dict[str, str]]]
+    """Heading of a paper to its claims."""
 
 
 @dataclass(frozen=True)
@@ -366,6 +391,28 @@ def read_claims(path: Path) -> list[dict[str, str]]:
     return [{**row, "kind": next((name for name in VERDICTS if row["verdict"].startswith(name)), "")} for row in rows]
 
 
+def read_evidence(record: Path, page: Path, glyphs: dict[str, str]) -> Evidence | None:
+    """Return what the record on real data says, as `report.evidence` wrote it; None if nothing was recorded.
+
+    Args:
+        record: its folder.
+        page: where the page will be.
+        glyphs: see `inline_svg`.
+    """
+    summary = record / "evidence.json"
+    if not summary.is_file():
+        return None
+    told = read_json(summary, "make it again with `python -m pipeline.report.pages`")
+    charts = []
+    for name, chart in told["charts"].items():
+        numbers = record / f"{name}.csv"
+        drawing = inline_svg((record / f"{name}.svg").read_text(), name, chart["title"], glyphs)
+        table = read_plotted(numbers.read_text(), "")
+        charts.append(Drawn(name, chart["title"], chart["source"], drawing, table, _address(numbers, page)))
+    papers = {GROUPS[letter][0]: read_claims(record / f"{name}.csv") for name, letter in CLAIMS.items()}
+    return Evidence(told["counted"], told["origin"], charts, {paper: claims for paper, claims in papers.items() if claims})
+
+
 def belongs(claim: Mapping[str, str], places: Iterable[str]) -> bool:
     """Return whether a claim stands at one of the places.
 
@@ -458,7 +505,13 @@ def run_lines(settings: str) -> dict[str, int]:
 
 
 def report_page(
-    files: Mapping[str, Files], page: Path, runs: Sequence[Run], published: pd.DataFrame, settings: str, settings_file: Path
+    files: Mapping[str, Files],
+    page: Path,
+    runs: Sequence[Run],
+    published: pd.DataFrame,
+    settings: str,
+    settings_file: Path,
+    record: Path,
 ) -> str:
     """Return the whole page.
 
@@ -469,6 +522,7 @@ def report_page(
         published: from `load_published`.
         settings: content of params.yaml.
         settings_file: its path.
+        record: folder of the record on real data, which need not be there.
 
     Raises:
         ValueError: `files` names an artifact that does not exist, or a file is malformed.
@@ -481,6 +535,7 @@ def report_page(
         for name, letter in CLAIMS.items()
     }
     glyphs: dict[str, str] = {}
+    evidence = read_evidence(record, page, glyphs)
     entries = [make_entry(name, files[name], page, runs, claims, published, glyphs) for name in IDS if name in files]
     groups = [
         (letter, heading, source, sorted((entry for entry in entries if entry.id[0] == letter), key=_claims_first))
@@ -491,6 +546,7 @@ def report_page(
     )
     lines = run_lines(settings)
     return environment.get_template("page.html").render(
+        evidence=evidence,
         groups=[group for group in groups if group[3]],
         entries=entries,
         runs=runs,

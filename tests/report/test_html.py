@@ -313,5 +313,41 @@ def test_an_unknown_artifact_is_a_mistake(folder):
 
 
 def test_a_page_without_runs_says_so(folder):
-    page = report_page({}, folder.page, [], None, "", folder.settings)
+    page = report_page({}, folder.page, [], None, "", folder.settings, folder.record)
     assert "No runs have been evaluated." in page
+
+
+def test_without_a_record_the_artifacts_are_unfolded(folder):
+    page = folder.render()
+    assert '<details id="embedded" open>' in page
+    assert 'id="evidence"' not in page
+
+
+def test_the_record_comes_before_the_artifacts_which_are_folded(folder):
+    folder.write_record()
+    page = folder.render()
+    assert page.index('id="evidence"') < page.index('<details id="embedded">') < page.index("<article")
+    assert "On real pictures: of 2 claims 1 hold." in words(page)
+
+
+def test_recorded_claims_have_both_verdicts(folder):
+    folder.write_record()
+    text = words(folder.render().split('id="verdicts"')[1].split("</section>")[0])
+    assert "✓ holds Sizes may be wrong. section 3.2 +1 corrected: not decided" in text
+
+
+def test_recorded_curves_have_their_numbers(folder):
+    folder.write_record()
+    chart = re.search(r'<figure class="chart" id="curves-a".*?</figure>', folder.render(), re.DOTALL)[0]
+    assert "A curve [SIZE] Fig. 4" in words(chart)
+    assert 'id="curves-a-figure_1"' in chart
+    assert 'href="recorded/real/curves-a.csv"' in chart
+    assert "55" in words(chart)
+
+
+def test_ids_of_a_page_with_a_record_are_unique_and_links_lead_there(folder):
+    folder.write_record()
+    elements = Elements(folder.render())
+    ids = elements.values("id")
+    assert len(ids) == len(set(ids))
+    assert {value[1:] for value in elements.values("href") if value.startswith("#")} <= set(ids)

@@ -442,7 +442,8 @@ def draw(frame: pd.DataFrame, _: Data) -> Figure:
     axes.set_xlabel("difference (points, 95 % interval)")
     for name, color in (*colors.items(), (OPEN, GREY)):
         axes.plot([], [], "o-", color=color, label=name)
-    figure.legend(loc="outside upper center", ncols=3)
+    axes.barh([], [], color=GREY, alpha=0.2, label="range of the claim, where it is not 0 and above")
+    figure.legend(loc="outside upper center", ncols=4)
     return figure
 
 
