@@ -34,7 +34,7 @@ CLAIMS = [
     ("The CRF loss helps.", "section 3.2", "not decided (2 seeds)"),
     ("Sizes help <short> scribbles.", "section 3.3", "does not hold"),
 ]
-CHART = {"title": "A curve", "source": "[SIZE] Fig. 4"}
+CHART = {"name": "curves-a", "title": "A curve", "source": "[SIZE] Fig. 4"}
 IDS = ("a-fig4a", "a-claims", "b-tab3", "b-fig1", "b-fig7")
 
 
@@ -86,7 +86,7 @@ class ReportFolder:
     def write_record(self) -> None:
         """Write a record on real data: two claims of [SIZE] and a curve."""
         self.record.mkdir(parents=True)
-        told = {"counted": "Of 2 claims 1 hold.", "origin": "Profile real.", "charts": {"curves-a": CHART}}
+        told = {"counted": "Of 2 claims 1 hold.", "origin": "Profile real.", "charts": [CHART]}
         (self.record / "evidence.json").write_text(json.dumps(told))
         (self.record / "curves-a.svg").write_text(SVG)
         write_points(pd.DataFrame({"series": ["size"], "ours_percent": [55.0]}), self.record / "curves-a.csv")

@@ -55,7 +55,7 @@ def draw_differences(axes: Axes, frame: pd.DataFrame, x: str, looks: Mapping[str
         axes.plot(curve[x], points, look.line, color=look.color, marker=look.marker, markerfacecolor=fill, clip_on=False)
     axes.set_yscale("symlog", linthresh=1, linscale=2)
     low, high = axes.get_ylim()
-    steps = (0.5, 1, 5, 20, 50) if high - low > 2 else (0.1, 0.2, 0.5, 1)
+    steps = (0.5, 1, 5, 20, 50) if high - low > 2 else (0.2, 0.5, 1) if high - low > 0.8 else (0.1, 0.2, 0.5)
     ticks = [tick for tick in sorted((0, *steps, *(-step for step in steps))) if low <= tick <= high]
     axes.set_yticks(ticks, [f"{tick:g}" for tick in ticks])
     axes.minorticks_off()

@@ -298,8 +298,8 @@ def drawn_charts(record: Path) -> list[tuple[Chart, pd.DataFrame]]:
 
 
 def evidence(record: Path) -> dict[str, object]:
-    """Return what evidence.json says: counted claims, origin, and title and source of each chart by name."""
-    charts = {f"curves-{chart.name}": {"title": chart.title, "source": chart.source} for chart, _ in drawn_charts(record)}
+    """Return what evidence.json says: counted claims, origin, and name of the files, title and source of each chart."""
+    charts = [{"name": f"curves-{one.name}", "title": one.title, "source": one.source} for one, _ in drawn_charts(record)]
     return {"counted": count_sentence(recorded_claims(record)), "origin": origin(record), "charts": charts}
 
 

@@ -2,8 +2,8 @@
 
 `report_page` fills page/page.html from files under reports/ only. Figures are part of the page as vector graphics, or as pixels
 where those are large; style and script are part of it too, so the file can be mailed or printed. Letters that figures share
-stand once, and pictures are packed again without loss. The same files give the same bytes. Nothing is computed here: tables are
-shown as `report.tables` wrote them, verdicts as `report.claims` decided them.
+stand once, and pictures are packed again, photos with a loss that is not seen. The same files give the same bytes. Nothing is
+computed here: tables are shown as `report.tables` wrote them, verdicts as `report.claims` decided them.
 """
 
 from __future__ import annotations
@@ -29,6 +29,8 @@ from pipeline.report.artifact import Artifact
 from pipeline.report.artifacts import IDS, load
 from pipeline.report.runs import generated_seeds
 
+PHOTO_BYTES_PER_PIXEL = 0.4
+"""A picture that needs more than this without loss is a photo or has noise."""
 LARGEST_SVG_BYTES = 400_000
 """With more than this beside its pictures a figure is shown as pixels: browsers get slow with many paths."""
 PICTURE = re.compile(r"data:image/png;base64,([A-Za-z0-9+/=\s]+)")
@@ -310,16 +312,20 @@ def _rounded(text: str) -> str:
 
 
 def pack_picture(data: bytes) -> str:
-    """Return a PNG as a data address, as WebP where that holds the same pixels in fewer bytes."""
-    packed = io.BytesIO()
-    with Image.open(io.BytesIO(data)) as image:
-        image.convert("RGBA" if image.has_transparency_data else "RGB").save(packed, "WEBP", lossless=True, method=4, exact=True)
-    kind, shortest = min((("png", data), ("webp", packed.getvalue())), key=lambda choice: len(choice[1]))
+    """Return a PNG as a data address: labels with the same pixels, as WebP where that takes fewer bytes, photos as lossy WebP."""
+    packed, lossy = io.BytesIO(), io.BytesIO()
+    with Image.open(io.BytesIO(data)) as opened:
+        image = opened.convert("RGBA" if opened.has_transparency_data else "RGB")
+        image.save(packed, "WEBP", lossless=True, method=4, exact=True)
+        kind, shortest = min((("png", data), ("webp", packed.getvalue())), key=lambda choice: len(choice[1]))
+        if len(shortest) > PHOTO_BYTES_PER_PIXEL * image.width * image.height:
+            image.save(lossy, "WEBP", quality=90, method=4)
+            kind, shortest = min(((kind, shortest), ("webp", lossy.getvalue())), key=lambda choice: len(choice[1]))
     return f"data:image/{kind};base64,{base64.b64encode(shortest).decode()}"
 
 
 def inline_svg(text: str, prefix: str, label: str, glyphs: dict[str, str]) -> Markup:
-    """Return a figure of matplotlib as part of a page: coordinates to 1/1000 point, pictures packed, without comments.
+    """Return a figure of matplotlib as part of a page: coordinates to 1/100 point, pictures packed, without comments.
 
     Args:
         text: content of the `.svg`.
@@ -346,7 +352,7 @@ def inline_svg(text: str, prefix: str, label: str, glyphs: dict[str, str]) -> Ma
         if glyphs.setdefault(glyph[1], glyph[0]) != glyph[0]:
             raise ValueError(f"figure {prefix}: expected one outline of {glyph[1]} in all figures, got another")
     body = GLYPH.sub("", body).replace("<defs></defs>", "")
-    body = DECIMALS.sub(lambda number: f"{float(number[0]):.3f}".rstrip("0").rstrip("."), body)
+    body = DECIMALS.sub(lambda number: f"{float(number[0]):.2f}".rstrip("0").rstrip("."), body)
     body = re.sub(r'\bid="', f'id="{prefix}-', body)
     body = re.sub(r'href="#(?!DejaVu)', f'href="#{prefix}-', body)
     body = re.sub(r"url\(#", f"url(#{prefix}-", body)
@@ -404,7 +410,8 @@ def read_evidence(record: Path, page: Path, glyphs: dict[str, str]) -> Evidence 
         return None
     told = read_json(summary, "make it again with `python -m pipeline.report.pages`")
     charts = []
-    for name, chart in told["charts"].items():
+    for chart in told["charts"]:
+        name = chart["name"]
         numbers = record / f"{name}.csv"
         drawing = inline_svg((record / f"{name}.svg").read_text(), name, chart["title"], glyphs)
         table = read_plotted(numbers.read_text(), "")

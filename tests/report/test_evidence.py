@@ -92,7 +92,7 @@ def test_the_summary_names_the_files_that_are_written(record):
     write_evidence(record)
     told = json.loads((record / SUMMARY).read_text())
     assert told == evidence(record)
-    assert all((record / f"{name}{suffix}").is_file() for name in told["charts"] for suffix in (".svg", ".csv"))
+    assert all((record / f"{chart['name']}{suffix}").is_file() for chart in told["charts"] for suffix in (".svg", ".csv"))
 
 
 def test_charts_that_are_not_filled_any_more_go(record):

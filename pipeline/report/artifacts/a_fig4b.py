@@ -56,9 +56,9 @@ ARTIFACT = Artifact(
         x="length_ratio",
         looks={
             WITHOUT: METHOD_STYLE["pce_crf"]._replace(label=WITHOUT, line="-"),
-            "mRE 0 %": _SIZES._replace(label="with, mRE 0 %", line="-"),
-            "mRE 8 %": _SIZES._replace(label="with, mRE 8 %", line="--"),
-            "mRE 16 %": _SIZES._replace(label="with, mRE 16 %", line=":"),
+            "mRE 0 %": _SIZES._replace(label="sizes, mRE 0 %", line="-"),
+            "mRE 8 %": _SIZES._replace(label="mRE 8 %", line="--"),
+            "mRE 16 %": _SIZES._replace(label="mRE 16 %", line=":"),
         },
         levels={FULL: METHOD_STYLE["full"]},
         x_label=LENGTH_LABEL,

@@ -135,7 +135,7 @@ def draw(frame: pd.DataFrame, _: Data) -> Figure:
         axes.set(xlabel="mIoU (%)", title=column.removesuffix(" mIoU"))
     if frame.loc[frame["source"] == OPEN, "run"].any():
         panels[COLUMNS.index(TEST)].set_title("PASCAL test\n(scores not entered are absent)", fontsize=7)
-    dots_legend(figure)
+    dots_legend(figure, f"grey: {CITED}")
     return figure
 
 

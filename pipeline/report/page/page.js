@@ -34,6 +34,10 @@ byId("theme").addEventListener("click", () => {
 const first = storedTheme();
 showTheme(THEMES.includes(first) ? first : "system");
 
+/* contents: folded where the window is narrow */
+
+if (matchMedia("(max-width: 900px)").matches) byId("contents").open = false;
+
 /* search: artifacts in which every word occurs */
 
 const artifacts = all(".artifact").map((article) => ({
