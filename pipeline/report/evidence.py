@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import pandas as pd
 
@@ -253,7 +253,7 @@ def chart_table(chart: Chart, frame: pd.DataFrame) -> list[str]:
     return lines
 
 
-def _cell(row: Mapping[str, object]) -> str:
+def _cell(row: Mapping[Any, Any]) -> str:
     spread = "" if pd.isna(row["ours_std_percent"]) else f" ± {row['ours_std_percent']:.2f}"
     return f"{row['ours_percent']:.2f}{spread}" + (" (training failed)" if row["failed"] else "")
 

@@ -112,7 +112,9 @@ def blocks() -> Blocks:
         nothing = "Nothing is recorded yet."
         return {**supervision, readme: nothing, (page, "results"): nothing, (page, "curves"): nothing}
     columns = ["claim", "paper", "where", "published", "difference", "verdict", "corrected"]
-    whole = [f"{count_sentence(claims)} {origin(RECORD)}", "", *table(claims, columns)]
+    several = claims["published"].str.count("against") > 1
+    short = claims.assign(published=claims["published"].mask(several, "several"))
+    whole = [f"{count_sentence(claims)} {origin(RECORD)}", "", *table(short, columns)]
     return {**supervision, readme: front_page(claims), (page, "results"): "\n".join(whole), (page, "curves"): curves()}
 
 

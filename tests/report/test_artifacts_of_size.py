@@ -163,7 +163,8 @@ class TestFig4b:
     def test_the_legend_says_what_error_sizes_came_to(self, made, results):
         realised = results["mre"].map({0.0: 0.0, 0.08: 0.114, 0.16: 0.2})
         figure = made("a-fig4b", results.assign(mre_foreground=realised)).figure
-        assert {"sizes, mRE 0 %", "mRE 8 % (objects 11 %)", "mRE 16 % (objects 20 %)"} <= set(legend(figure))
+        labels = {text.get_text() for text in figure.legends[0].get_texts()}
+        assert {"sizes, mRE 0 %", "mRE 8 % (objects 11 %)", "mRE 16 % (objects 20 %)"} <= labels
 
 
 class TestFig5b:

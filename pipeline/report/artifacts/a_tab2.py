@@ -114,7 +114,7 @@ def tabulate(frame: pd.DataFrame, _: Data) -> pd.DataFrame:
     servers = frame[frame["column"] == TEST].set_index("series")["source"]
     errors = frame.dropna(subset="mre_foreground_percent")
     realised = {
-        name: ", ".join(f"{row.column.split()[0]} {row.mre_foreground_percent:.1f} %" for row in rows.itertuples())
+        name: ", ".join(f"{row['column'].split()[0]} {row['mre_foreground_percent']:.1f} %" for row in rows.to_dict("records"))
         for name, rows in errors.groupby("series")
     }
     table[REALISED] = [realised.get(name, "") for name in table["method"]]
