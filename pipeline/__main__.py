@@ -19,7 +19,7 @@ COMMANDS = {
         "pipeline.launch": "run stages that are out of date, several at a time",
         "pipeline.wiring": "write the DVC pipelines anew after changing runs, levels or imports",
         "pipeline.record": "keep the numbers of an experiment",
-        "pipeline.report.pages": "say in README.md and docs/evidence.md what the record decided",
+        "pipeline.report.pages": "draw the curves of the record and say on the pages what it decided",
         "pipeline.datasets.inventory": "count what a copy of a data set holds",
     },
     "Measuring": {

@@ -10,7 +10,6 @@ class_names, palette (JSON), resize_px (side of the square that pictures are res
 
 from __future__ import annotations
 
-import argparse
 import json
 import warnings
 from collections.abc import Iterator, Sequence
@@ -21,6 +20,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from pipeline.command import command_parser
 from pipeline.errors import clear_errors
 from pipeline.files import atomic_path
 from pipeline.predict import Trained, add_model_arguments, model_of
@@ -142,9 +142,7 @@ def _first_line(error: Exception) -> str:
 
 def main() -> None:
     """Run the command line."""
-    parser = argparse.ArgumentParser(
-        prog="python -m pipeline.export", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = command_parser(__doc__, "pipeline.export --run potts/cd-len100 --out model.onnx")
     add_model_arguments(parser)
     parser.add_argument("--out", type=Path, required=True, help="file to write")
     parser.add_argument("--size", type=int, nargs=2, metavar=("HEIGHT", "WIDTH"), help="for pictures of this size only")

@@ -28,6 +28,7 @@ import numpy as np
 from ruamel.yaml import YAML
 
 from pipeline import paths
+from pipeline.command import command_parser
 from pipeline.conventions import VOID
 from pipeline.datasets.base import DatasetError, picture_size
 from pipeline.datasets.folder import Folder
@@ -364,9 +365,7 @@ def scores() -> str:
 
 def parse_arguments() -> argparse.Namespace:
     """Return the command line's values."""
-    parser = argparse.ArgumentParser(
-        prog="python -m pipeline.own", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = command_parser(__doc__, "pipeline.own photos --out my-model")
     parser.add_argument("photos", type=Path, help="folder with classes.yaml, images/ and what is given for them")
     parser.add_argument("--out", type=Path, required=True, help="folder of the model, made when needed")
     parser.add_argument("--network", help="key of `networks` in params.yaml, instead of own.network there")

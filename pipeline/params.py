@@ -8,7 +8,6 @@ Nothing but stages and command-line tools imports this module: mathematics gets 
 
 from __future__ import annotations
 
-import argparse
 import json
 import re
 from collections.abc import Iterator, Mapping
@@ -20,6 +19,7 @@ from ruamel.yaml import YAML, YAMLError
 
 from pipeline import paths
 from pipeline.checks import contradictions, first, missing_references, nearest
+from pipeline.command import command_parser
 from pipeline.expand import BASE, LEVELS, expand_objectives, expand_runs, expand_training, products, with_features
 from pipeline.files import read_text
 from pipeline.networks.encoders import ENCODERS, encoder_of
@@ -893,7 +893,7 @@ def json_schema() -> str:
 
 def main() -> None:
     """Check params.yaml and the families of runs, or rewrite the JSON schema."""
-    parser = argparse.ArgumentParser(prog="python -m pipeline.params", description=main.__doc__)
+    parser = command_parser(main.__doc__, "pipeline.params --schema")
     parser.add_argument("--schema", action="store_true", help=f"rewrite {SCHEMA.name} from the models")
     if parser.parse_args().schema:
         SCHEMA.write_text(json_schema(), encoding="utf-8")

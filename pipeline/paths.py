@@ -12,6 +12,8 @@ PARAMS = Path("params.yaml")
 PUBLISHED = Path("reports/published.csv")
 RECORDED = Path("reports/recorded")
 """Numbers of experiments that cannot be made again anywhere, such as those on data that may not be passed on."""
+REAL_RECORD = RECORDED / "real"
+"""The record that pages and report show: profile `real`."""
 TEST_SCORES = Path("reports/voc_test_scores.csv")
 """Scores that the evaluation server of PASCAL VOC returned, entered by hand."""
 DATA_STATISTICS = Path("reports/data.json")

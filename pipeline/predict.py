@@ -29,6 +29,7 @@ from torch.nn.functional import interpolate
 from tqdm import tqdm
 
 from pipeline import paths, runs
+from pipeline.command import command_parser
 from pipeline.datasets.base import DatasetError, encode_mask, encode_photo, file_id, picture_formats, read_made_from, read_photo
 from pipeline.errors import clear_errors
 from pipeline.evaluation.predict import predict_logits, resized_batch
@@ -503,9 +504,7 @@ def model_of(arguments: argparse.Namespace, device: torch.device) -> Trained:
 
 def main() -> None:
     """Run the command line."""
-    parser = argparse.ArgumentParser(
-        prog="python -m pipeline.predict", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = command_parser(__doc__, "pipeline.predict --model my-model/models/own/model --images more_photos --out predictions")
     add_model_arguments(parser)
     parser.add_argument("--images", type=Path, required=True, help="a picture, or a folder with all folders in it")
     parser.add_argument("--out", type=Path, required=True, help="folder of the results")

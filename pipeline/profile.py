@@ -7,7 +7,6 @@ comments. Every value is then visible, tracked and open to `dvc exp run -S`; pip
 
 from __future__ import annotations
 
-import argparse
 import io
 import json
 from collections.abc import Collection, Iterator, Mapping, MutableMapping
@@ -18,6 +17,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
 
 from pipeline import paths
+from pipeline.command import command_parser
 from pipeline.errors import clear_errors
 from pipeline.files import write_atomically
 from pipeline.params import load_params
@@ -140,7 +140,7 @@ def _length(yaml: YAML, key: str, value: Any) -> int:
 
 def main() -> None:
     """Run the command line."""
-    parser = argparse.ArgumentParser(prog="python -m pipeline.profile", description=__doc__)
+    parser = command_parser(__doc__, "pipeline.profile embedded")
     parser.add_argument("name", choices=profiles(), help="which scale")
     name = parser.parse_args().name
     from pipeline.wiring import write_pipelines

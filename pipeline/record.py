@@ -10,7 +10,6 @@ the numbers come, and how long they took. Pictures of the data are not among the
 
 from __future__ import annotations
 
-import argparse
 import hashlib
 import json
 import os
@@ -26,6 +25,7 @@ import pandas as pd
 import torch
 
 from pipeline import paths
+from pipeline.command import command_parser
 from pipeline.errors import clear_errors
 from pipeline.files import read_json, write_atomically, write_json
 from pipeline.launch.plan import changed_addresses
@@ -210,9 +210,7 @@ def public_params(params: Params) -> bytes:
 
 def main() -> None:
     """Run the command line."""
-    parser = argparse.ArgumentParser(
-        prog="python -m pipeline.record", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = command_parser(__doc__, "pipeline.record acdc --family acdc --artifact a-fig6a")
     parser.add_argument("name", help="folder below reports/recorded")
     parser.add_argument("--family", action="append", default=[], help="folder of pipeline/experiments; repeatable")
     parser.add_argument("--artifact", action="append", default=[], help="a drawn curve or table, such as a-fig6a; repeatable")

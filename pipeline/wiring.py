@@ -9,13 +9,13 @@ writes, and `python -m pipeline.params` says when the runs in them are out of da
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Callable, Iterable, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from pipeline import paths
+from pipeline.command import command_parser
 from pipeline.errors import clear_errors
 from pipeline.expand import LEVELS
 from pipeline.files import write_atomically
@@ -353,9 +353,7 @@ def write_pipelines() -> str:
 
 def main() -> None:
     """Run the command line."""
-    parser = argparse.ArgumentParser(
-        prog="python -m pipeline.wiring", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = command_parser(__doc__, "pipeline.wiring")
     parser.parse_args()
     with clear_errors():
         print(write_pipelines())

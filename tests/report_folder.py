@@ -34,6 +34,7 @@ CLAIMS = [
     ("The CRF loss helps.", "section 3.2", "not decided (2 seeds)"),
     ("Sizes help <short> scribbles.", "section 3.3", "does not hold"),
 ]
+CHART = {"name": "curves-a", "title": "A curve", "source": "[SIZE] Fig. 4"}
 IDS = ("a-fig4a", "a-claims", "b-tab3", "b-fig1", "b-fig7")
 
 
@@ -59,6 +60,7 @@ class ReportFolder:
         self.reports = folder / "reports"
         self.page = self.reports / "index.html"
         self.settings = folder / "params.yaml"
+        self.record = self.reports / "recorded" / "real"
         self.settings.write_text(SETTINGS)
         self.write_run("size_noise", "size-mre00", scores=(0.5, 0.6))
         self.write_run("size_noise", "full", scores=(0.7, 0.8))
@@ -81,6 +83,17 @@ class ReportFolder:
         folder.mkdir(parents=True, exist_ok=True)
         return folder / name
 
+    def write_record(self) -> None:
+        """Write a record on real data: two claims of [SIZE] and a curve."""
+        self.record.mkdir(parents=True)
+        told = {"counted": "Of 2 claims 1 hold.", "origin": "Profile real.", "charts": [CHART]}
+        (self.record / "evidence.json").write_text(json.dumps(told))
+        (self.record / "curves-a.svg").write_text(SVG)
+        write_points(pd.DataFrame({"series": ["size"], "ours_percent": [55.0]}), self.record / "curves-a.csv")
+        claims = pd.DataFrame(CLAIMS[:2], columns=["claim", "where", "verdict"])
+        claims = claims.assign(published="", ours="a 50.00", difference="+1", corrected="not decided")
+        write_table(claims, self.record / "a-claims")
+
     def write_run(self, family: str, run: str, **values) -> None:
         """Write the metrics file of a run."""
         self.path(f"metrics/{family}", f"{run}.json").write_text(json.dumps(metrics(family, run, **values)))
@@ -102,7 +115,7 @@ class ReportFolder:
         printed = [("SSL", "Table 3", "b-tab3", "P_Q", "1", 71.05, "percent", "H_CCE")]
         published = pd.DataFrame(printed, columns=COLUMNS)
         files = {name: self.files(name) for name in ids}
-        return report_page(files, self.page, self.runs(), published, self.settings.read_text(), self.settings)
+        return report_page(files, self.page, self.runs(), published, self.settings.read_text(), self.settings, self.record)
 
     def write(self) -> Path:
         """Write the page and return its path."""

@@ -1,15 +1,20 @@
 """Documentation: links lead to files, and commands that it shows exist."""
 
 import re
+import sys
+from importlib import import_module
+from statistics import fmean
 
 import pytest
 
 from pipeline.__main__ import COMMANDS
-from pipeline.files import split_block
+from pipeline.files import read_json, split_block
 from pipeline.import_graph import REPOSITORY, module_file
-from pipeline.report import pages
+from pipeline.report import evidence, pages
 
 PAGES = [REPOSITORY / "README.md", *sorted((REPOSITORY / "docs").glob("*.md"))]
+BOOKS = [page for page in PAGES if page.parent.name == "docs"]
+MODULES = [module for modules in COMMANDS.values() for module in modules]
 GUARD = 'if __name__ == "__main__":'
 
 
@@ -24,6 +29,43 @@ def test_relative_links_lead_to_files(page):
 def test_modules_in_commands_exist(page):
     modules = re.findall(r"python -m (pipeline[\w.]*)", page.read_text())
     assert [module for module in modules if module_file(module) is None] == []
+
+
+def sentences(text):
+    """Return the sentences of a page without code, tables, headings and what other modules write."""
+    text = re.sub(r"```.*?```|<!-- (\w+).*?-->.*?<!-- [/\w]+:?.*?-->", "\n\n", text, flags=re.DOTALL)
+    text = re.sub(r"^\s*(\||#|!\[).*$", "\n", text, flags=re.MULTILINE)
+    text = re.sub(r"^\s*([-*]|\d+\.)\s", "\n\n", text, flags=re.MULTILINE)
+    return [part for part in re.split(r"(?<=[.!?])\s+|\n{2,}", text) if len(part.split()) > 1]
+
+
+@pytest.mark.parametrize("page", BOOKS, ids=lambda page: page.name)
+def test_a_page_begins_with_what_its_reader_can_do_afterwards(page):
+    assert page.read_text().split("\n\n")[1].startswith("After this page you ")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_sentences_are_short(page):
+    words = {sentence: len(sentence.split()) for sentence in sentences(page.read_text())}
+    assert [sentence for sentence, count in words.items() if count > 30] == []
+    assert fmean(words.values()) < 18
+
+
+@pytest.mark.parametrize("command", MODULES)
+def test_the_help_of_a_command_ends_with_an_example_that_it_takes(command, monkeypatch, capsys):
+    is_package = (REPOSITORY / command.replace(".", "/")).is_dir()
+    monkeypatch.setattr(sys, "argv", [command, "--help"])
+    with pytest.raises(SystemExit):
+        import_module(f"{command}.__main__" if is_package else command).main()
+    usage, _, example = capsys.readouterr().out.rpartition("example:")
+    assert re.fullmatch(rf"\s+python -m {re.escape(command)}( .*)?\s+", example)
+    assert set(re.findall(r"--[\w-]+", example)) <= set(re.findall(r"--[\w-]+", usage))
+
+
+def test_make_help_lists_every_target():
+    rules = (REPOSITORY / "Makefile").read_text()
+    targets = set(re.search(r"^\.PHONY: (.*)$", rules, re.MULTILINE)[1].split())
+    assert set(re.findall(r"^([a-z-]+):.*## ", rules, re.MULTILINE)) == targets
 
 
 def test_make_targets_in_the_readme_exist():
@@ -46,10 +88,14 @@ def test_the_page_on_python_runs_as_it_stands():
 def test_the_list_of_commands_is_complete():
     sources = {path: path.read_text() for path in (REPOSITORY / "pipeline").rglob("*.py") if "stages" not in path.parts}
     modules = {".".join(path.relative_to(REPOSITORY).with_suffix("").parts) for path, text in sources.items() if GUARD in text}
-    listed = {module for modules in COMMANDS.values() for module in modules}
-    assert {module.removesuffix(".__main__") for module in modules} - {"pipeline", "pipeline.launch.worker"} == listed
+    assert {module.removesuffix(".__main__") for module in modules} - {"pipeline", "pipeline.launch.worker"} == set(MODULES)
 
 
 def test_pages_say_what_the_records_say():
-    for page, block in pages.blocks().items():
-        assert split_block((REPOSITORY / page).read_text(), pages.MARK, page)[1] == block
+    for (page, mark), block in pages.blocks().items():
+        assert split_block((REPOSITORY / page).read_text(), mark, page)[1] == block
+
+
+def test_the_record_is_summed_up_for_the_report_page():
+    told = read_json(REPOSITORY / pages.RECORD / evidence.SUMMARY, "run python -m pipeline.report.pages")
+    assert told == evidence.evidence(REPOSITORY / pages.RECORD)

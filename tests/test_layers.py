@@ -24,8 +24,9 @@ MAY_IMPORT = {
     "paths": set(),
     "checks": set(),
     "errors": set(),
+    "command": set(),
     "expand": set(),
-    "params": {"files", "paths", "checks", "expand", "networks"},
+    "params": {"command", "files", "paths", "checks", "expand", "networks"},
     "runs": {"files", "paths", "params", "datasets", "networks", "training"},
     "parallel": set(),
     "losses": {"conventions"},
@@ -34,11 +35,11 @@ MAY_IMPORT = {
     "crf": {"conventions", "losses"},
     "solver": {"conventions", "losses", "crf"},
     "networks": set(),
-    "datasets": {"conventions", "files"},
+    "datasets": {"command", "conventions", "files"},
     "features": {"files", "datasets", "networks"},
     "training": {"conventions", "files", "parallel", "losses", "crf", "solver", "networks"},
     "evaluation": {"conventions", "files", "parallel", "metrics"},
-    "report": {"conventions", "errors", "files", "paths", "losses", "metrics", "targets", "datasets"},
+    "report": {"command", "conventions", "errors", "files", "paths", "losses", "metrics", "targets", "datasets"},
 }
 """Layer -> other layers it may import. Stages and command-line tools may import everything."""
 

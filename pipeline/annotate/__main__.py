@@ -22,6 +22,7 @@ from pipeline.annotate.live import Live
 from pipeline.annotate.pictures import ArchivePictures, FolderPictures, Pictures
 from pipeline.annotate.session import Project
 from pipeline.annotate.store import AnnotationStore, StrokeStore
+from pipeline.command import command_parser
 from pipeline.conventions import VOID
 from pipeline.datasets.base import DatasetError
 from pipeline.datasets.prepared import PreparedArchive
@@ -33,9 +34,7 @@ TASKS = ("sizes", "scribbles", "both")
 
 def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     """Return the command line's values."""
-    parser = argparse.ArgumentParser(
-        prog="python -m pipeline.annotate", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = command_parser(__doc__, "pipeline.annotate --images photos --classes cat,dog --task both --out annotations.csv")
     add_source_arguments(parser)
     parser.add_argument("--task", choices=TASKS, default="sizes", help="what is annotated (default: sizes)")
     parser.add_argument(

@@ -17,6 +17,7 @@ import numpy as np
 from pipeline.annotate.__main__ import add_source_arguments, open_pictures, strokes_file
 from pipeline.annotate.pictures import Pictures
 from pipeline.annotate.results import ClassResult, summarise
+from pipeline.command import command_parser
 from pipeline.datasets.base import DatasetError, color_map, upright_size, write_mask
 from pipeline.datasets.voc import scribble_xml
 from pipeline.errors import clear_errors
@@ -41,9 +42,7 @@ from pipeline.targets.strokes import standing as strokes_standing
 
 def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     """Return the command line's values."""
-    parser = argparse.ArgumentParser(
-        prog="python -m pipeline.annotate.export", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = command_parser(__doc__, "pipeline.annotate.export annotations.csv --images photos --classes cat,dog --out sizes.csv")
     parser.add_argument("annotations", type=Path, metavar="CSV", help="file of `python -m pipeline.annotate`")
     add_source_arguments(parser)
     parser.add_argument("--out", type=Path, metavar="CSV", help="table of size targets to write; without it, only the report")

@@ -21,6 +21,7 @@ from pipeline.annotate.__main__ import add_source_arguments, open_pictures, stro
 from pipeline.annotate.pictures import Pictures
 from pipeline.annotate.session import check_annotator
 from pipeline.annotate.store import StrokeStore
+from pipeline.command import command_parser
 from pipeline.datasets.base import DatasetError, upright_size
 from pipeline.errors import clear_errors
 from pipeline.targets.annotations import BACKGROUND, fingerprint
@@ -63,10 +64,8 @@ class _LabelMe(BaseModel):
 
 def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     """Return the command line's values."""
-    parser = argparse.ArgumentParser(
-        prog="python -m pipeline.annotate.import_scribbles",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+    parser = command_parser(
+        __doc__, "pipeline.annotate.import_scribbles labels --images photos --classes cat,dog --out annotations.csv"
     )
     parser.add_argument("files", type=Path, nargs="+", metavar="FILE", help="LabelMe's .json or CVAT's .xml, or folders of them")
     add_source_arguments(parser)

@@ -10,7 +10,6 @@ interfere little; on a GPU they are wall-clock times of finished work.
 
 from __future__ import annotations
 
-import argparse
 import statistics
 import time
 from collections.abc import Callable
@@ -23,6 +22,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from pipeline.command import command_parser
 from pipeline.crf.dense import DenseKernel, bilateral_features
 from pipeline.crf.nystrom import GOLDEN_RATIO, exponent_factors, gaussian
 from pipeline.datasets.synthetic import make_scenes
@@ -163,9 +163,7 @@ def _clock(device: torch.device) -> float:
 
 def main() -> None:
     """Run the command line."""
-    parser = argparse.ArgumentParser(
-        prog="python -m pipeline.bench.dense_crf", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = command_parser(__doc__, "pipeline.bench.dense_crf --images photos")
     parser.add_argument("--images", type=Path, metavar="DIR", help="photographs; procedural pictures without it")
     parser.add_argument("--out", type=Path, default=Path("reports/bench/dense_crf.csv"), help="one line per picture and method")
     parser.add_argument("--count", type=int, default=8, help="number of pictures (of batches with --batch)")

@@ -18,7 +18,6 @@ weights, gradients and momentum stay, the rest grows with pixels.
 
 from __future__ import annotations
 
-import argparse
 import csv
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
@@ -29,6 +28,7 @@ import torch
 
 from pipeline import paths
 from pipeline.bench.steps import REFERENCE, read_params, resolved, solver_label
+from pipeline.command import command_parser
 from pipeline.datasets.registry import DATASETS
 from pipeline.errors import clear_errors
 from pipeline.networks import build_network
@@ -342,9 +342,7 @@ def report(params: Params, rows: Sequence[Measured], rates: Mapping[str, float],
 
 def main() -> None:
     """Run the command line."""
-    parser = argparse.ArgumentParser(
-        prog="python -m pipeline.bench.estimate", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = command_parser(__doc__, "pipeline.bench.estimate --profile paper --images-per-second 300")
     parser.add_argument("--profile", choices=profiles(), default="paper")
     parser.add_argument("--steps", type=Path, nargs="+", default=default_tables(), help="of bench.steps; a GPU's if left out")
     parser.add_argument(

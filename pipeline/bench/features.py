@@ -9,7 +9,6 @@ All in one process, in turn, in processor time of one thread. Pictures are proce
 
 from __future__ import annotations
 
-import argparse
 import statistics
 import tempfile
 import time
@@ -23,6 +22,7 @@ import torch
 from numpy.typing import NDArray
 
 from pipeline.bench.steps import make_batch
+from pipeline.command import command_parser
 from pipeline.errors import clear_errors
 from pipeline.features import KeptFeatures, write_features
 from pipeline.networks import build_network
@@ -125,9 +125,7 @@ def table(found: dict[str, float], images: int) -> str:
 
 def main() -> None:
     """Run the benchmark."""
-    parser = argparse.ArgumentParser(
-        prog="python -m pipeline.bench.features", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = command_parser(__doc__, "pipeline.bench.features --batch 16 --size-px 256")
     parser.add_argument("--batch", type=int, default=16, help="pictures of a step (default: 16)")
     parser.add_argument("--size-px", type=int, default=256, help="their side (default: 256)")
     parser.add_argument("--repeats", type=int, default=7, help="turns, of which the median counts (default: 7)")

@@ -19,7 +19,6 @@ budget in this order. After each item FOLDER is written anew:
 
 from __future__ import annotations
 
-import argparse
 import csv
 import importlib
 import json
@@ -49,6 +48,7 @@ from torch.utils.data import DataLoader
 
 from pipeline import parallel, paths
 from pipeline.bench import dense_crf, gpu_tables, pack, solver, steps
+from pipeline.command import command_parser
 from pipeline.crf.dense import DenseKernel, dense_crf_loss
 from pipeline.errors import clear_errors
 from pipeline.files import read_json, write_atomically, write_csv, write_json
@@ -651,9 +651,7 @@ def collect(outcomes: Sequence[Outcome], call: Call, out: Path, begin: float) ->
 
 def main() -> None:
     """Run the command line."""
-    parser = argparse.ArgumentParser(
-        prog="python -m pipeline.bench.gpu", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = command_parser(__doc__, "pipeline.bench.gpu --out results --budget 540")
     parser.add_argument("--out", type=Path, help="folder of the results")
     parser.add_argument("--pack", type=Path, help="folder of `python -m pipeline.bench.pack`; without it nothing is trained")
     parser.add_argument("--budget", type=float, default=540.0, metavar="SECONDS", help="for everything together")

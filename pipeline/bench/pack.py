@@ -14,7 +14,6 @@ their place, to try the way.
 
 from __future__ import annotations
 
-import argparse
 import io
 import os
 import shutil
@@ -30,6 +29,7 @@ from ruamel.yaml import YAML
 
 from pipeline import paths
 from pipeline.bench.steps import profile_tree
+from pipeline.command import command_parser
 from pipeline.datasets.base import DatasetError, Scene, Scribble, encode_mask
 from pipeline.datasets.prepared import write_prepared
 from pipeline.datasets.synthetic import make_scenes
@@ -292,9 +292,7 @@ def pack(out: Path, photos: Path | None, classes: Sequence[str], limit_mib: floa
 
 def main() -> None:
     """Run the command line."""
-    parser = argparse.ArgumentParser(
-        prog="python -m pipeline.bench.pack", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = command_parser(__doc__, "pipeline.bench.pack --photos downloads/voc")
     parser.add_argument("--photos", type=Path, help="a folder laid out as PASCAL VOC; procedural pictures without it")
     parser.add_argument("--classes", nargs="+", default=CLASSES, metavar="NAME", help=f"default: {' '.join(CLASSES)}")
     parser.add_argument("--out", type=Path, default=paths.SCRATCH / "gpu-pack", help="a folder that git ignores")

@@ -11,7 +11,6 @@ inside the masks. Times are those of this process on one CPU core, best of `--re
 
 from __future__ import annotations
 
-import argparse
 import importlib.util
 import statistics
 import time
@@ -25,6 +24,7 @@ from PIL import Image
 from torch import Tensor
 from torch.nn.functional import interpolate
 
+from pipeline.command import command_parser
 from pipeline.conventions import VOID, one_hot
 from pipeline.crf.affinity import contrast_affinity
 from pipeline.crf.neighborhoods import NEIGHBORHOODS
@@ -276,7 +276,7 @@ def table(rows: list[Row]) -> str:
 
 def main() -> None:
     """Run the benchmark."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command_parser(__doc__, "pipeline.bench.solver --images photos --count 4")
     parser.add_argument("--images", type=Path, help="folder of JPEG photographs; procedural pictures if left out")
     parser.add_argument("--masks", type=Path, help="folder of PNG masks of the same names")
     parser.add_argument("--count", type=int, default=4, help="number of pictures")

@@ -20,7 +20,6 @@ A network whose encoder is frozen is measured as it is trained on kept features 
 
 from __future__ import annotations
 
-import argparse
 import copy
 import statistics
 import time
@@ -39,6 +38,7 @@ from torch.utils._pytree import tree_leaves, tree_map_only
 from tqdm import tqdm
 
 from pipeline import paths
+from pipeline.command import command_parser
 from pipeline.conventions import VOID
 from pipeline.datasets.synthetic import make_scenes
 from pipeline.datasets.transforms import Jitter, WholeImage
@@ -508,9 +508,7 @@ def bench(
 
 def main() -> None:
     """Run the command line."""
-    parser = argparse.ArgumentParser(
-        prog="python -m pipeline.bench.steps", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = command_parser(__doc__, "pipeline.bench.steps --objectives size soft-q")
     parser.add_argument("--objectives", nargs="+", metavar="NAME", help="keys of objectives in params.yaml; all if left out")
     parser.add_argument("--profile", choices=profiles(), help="settings of a profile; params.yaml as it is without it")
     parser.add_argument("--network", default="resnet101", metavar="KEY", help="key of networks, for segmentation")

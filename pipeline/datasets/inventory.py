@@ -6,7 +6,6 @@ python -m pipeline.datasets.inventory KIND PATH      images, classes and pixels 
 
 from __future__ import annotations
 
-import argparse
 import inspect
 import sys
 from collections.abc import Callable
@@ -15,6 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from pipeline.command import command_parser
 from pipeline.conventions import VOID
 from pipeline.datasets.base import DatasetError, RawDataset
 from pipeline.datasets.registry import DATASETS
@@ -136,7 +136,7 @@ def _show_progress(count: int) -> None:
 
 def main() -> None:
     """Run the tool."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command_parser(__doc__, "pipeline.datasets.inventory voc downloads/voc")
     parser.add_argument("kind", nargs="?", choices=sorted(DATASETS), help="kind of data set")
     parser.add_argument("path", nargs="?", type=Path, help="where the copy lies")
     parser.add_argument("--write", action="store_true", help="rewrite docs/data.md")

@@ -20,6 +20,7 @@ from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
+from pipeline.command import command_parser
 from pipeline.launch.clones import CLUSTER, Engine, remote_lane
 from pipeline.launch.head import cache_folder, local_lane, visible_gpus
 from pipeline.launch.plan import Durations, describe, matches, selected_tasks, stale_tasks
@@ -38,9 +39,7 @@ ENDING = (signal.SIGINT, signal.SIGTERM)
 
 def command_line() -> argparse.ArgumentParser:
     """Return the options."""
-    parser = argparse.ArgumentParser(
-        prog="python -m pipeline.launch", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = command_parser(__doc__, "pipeline.launch --jobs 2")
     parser.add_argument(
         "--jobs", type=int, help="stages at a time on this machine (default: number of cores, or what its GPUs hold)"
     )

@@ -55,7 +55,7 @@ def draw_differences(axes: Axes, frame: pd.DataFrame, x: str, looks: Mapping[str
         axes.plot(curve[x], points, look.line, color=look.color, marker=look.marker, markerfacecolor=fill, clip_on=False)
     axes.set_yscale("symlog", linthresh=1, linscale=2)
     low, high = axes.get_ylim()
-    steps = (0.5, 1, 5, 20, 50) if high - low > 2 else (0.1, 0.2, 0.5, 1)
+    steps = (0.5, 1, 5, 20, 50) if high - low > 2 else (0.2, 0.5, 1) if high - low > 0.8 else (0.1, 0.2, 0.5)
     ticks = [tick for tick in sorted((0, *steps, *(-step for step in steps))) if low <= tick <= high]
     axes.set_yticks(ticks, [f"{tick:g}" for tick in ticks])
     axes.minorticks_off()
@@ -75,6 +75,23 @@ def label_realised(axes: Axes, frame: pd.DataFrame) -> None:
     if len(realised):
         axes.set_xticks(realised.index, [f"{nominal:g}\n{error:.0f}" for nominal, error in realised.items()])
         axes.set_xlabel(f"{axes.get_xlabel()}\n{REALISED}")
+
+
+def with_realised(looks: Mapping[str, LineStyle], frame: pd.DataFrame) -> Mapping[str, LineStyle]:
+    """Return looks whose labels say the realised mean error of the objects, for series with corrupted size targets.
+
+    Args:
+        looks: of the series.
+        frame: rows with the column series and perhaps mre_foreground_percent.
+    """
+    if "mre_foreground_percent" not in frame:
+        return looks
+    realised = frame.groupby("series")["mre_foreground_percent"].mean()
+    corrupted = {series: error for series, error in realised.items() if error > 0.5}
+    return {
+        series: look._replace(label=f"{look.label} (objects {corrupted[series]:.0f} %)") if series in corrupted else look
+        for series, look in looks.items()
+    }
 
 
 def draw_level(axes: Axes, row: pd.Series, look: LineStyle) -> None:
@@ -201,7 +218,8 @@ class Curves:
         axes, *below = figure.subplots(
             2 if self.base else 1, 1, sharex=True, squeeze=False, height_ratios=[2, 1][: 1 + bool(self.base)]
         )[:, 0]
-        draw_series(axes, frame, self.x, self.looks)
+        looks = self.looks if self.x == "mre_percent" else with_realised(self.looks, frame)
+        draw_series(axes, frame, self.x, looks)
         rows = {series: frame[frame["series"] == series].iloc[0] for series in self.levels}
         far = {series for series in rows if series == self.aside or rows[series].get("failed", False)}
         for series, look in self.levels.items():
@@ -222,7 +240,7 @@ class Curves:
             label_realised(axes, frame[frame["series"].isin(self.looks)])
         for panel in below:
             draw_differences(panel, frame, self.x, self.looks, self.base, "ours_percent")
-        handles = [*map(curve_handle, self.looks.values()), *map(level_handle, self.levels.values()), *published_handles(frame)]
+        handles = [*map(curve_handle, looks.values()), *map(level_handle, self.levels.values()), *published_handles(frame)]
         figure.legend(handles=handles, loc="outside upper center", **self.legend)
         return figure
 

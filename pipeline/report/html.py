@@ -1,9 +1,9 @@
-"""All artifacts on one HTML page that needs no network: published beside ours, and where each number comes from.
+"""All results on one HTML page that needs no network: first what runs on real data decided, then every artifact.
 
 `report_page` fills page/page.html from files under reports/ only. Figures are part of the page as vector graphics, or as pixels
 where those are large; style and script are part of it too, so the file can be mailed or printed. Letters that figures share
-stand once, and pictures are packed again without loss. The same files give the same bytes. Nothing is computed here: tables are
-shown as `report.tables` wrote them, verdicts as `report.claims` decided them.
+stand once, and pictures are packed again, photos with a loss that is not seen. The same files give the same bytes. Nothing is
+computed here: tables are shown as `report.tables` wrote them, verdicts as `report.claims` decided them.
 """
 
 from __future__ import annotations
@@ -29,6 +29,8 @@ from pipeline.report.artifact import Artifact
 from pipeline.report.artifacts import IDS, load
 from pipeline.report.runs import generated_seeds
 
+PHOTO_BYTES_PER_PIXEL = 0.4
+"""A picture that needs more than this without loss is a photo or has noise."""
 LARGEST_SVG_BYTES = 400_000
 """With more than this beside its pictures a figure is shown as pixels: browsers get slow with many paths."""
 PICTURE = re.compile(r"data:image/png;base64,([A-Za-z0-9+/=\s]+)")
@@ -117,6 +119,31 @@ class Files:
     figure: Path
     table: Path
     plotted: Path
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """Curves of the record on real data, as they stand on the page."""
+
+    name: str
+    title: str
+    source: str
+    """Where the papers have them."""
+    figure: Markup
+    numbers: Table
+    address: str
+    """Of the numbers."""
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What the record on real data says."""
+
+    counted: str
+    origin: str
+    charts: list[Drawn]
+    claims: dict[str, list[dict[str, str]]]
+    """Heading of a paper to its claims."""
 
 
 @dataclass(frozen=True)
@@ -285,16 +312,20 @@ def _rounded(text: str) -> str:
 
 
 def pack_picture(data: bytes) -> str:
-    """Return a PNG as a data address, as WebP where that holds the same pixels in fewer bytes."""
-    packed = io.BytesIO()
-    with Image.open(io.BytesIO(data)) as image:
-        image.convert("RGBA" if image.has_transparency_data else "RGB").save(packed, "WEBP", lossless=True, method=4, exact=True)
-    kind, shortest = min((("png", data), ("webp", packed.getvalue())), key=lambda choice: len(choice[1]))
+    """Return a PNG as a data address: labels with the same pixels, as WebP where that takes fewer bytes, photos as lossy WebP."""
+    packed, lossy = io.BytesIO(), io.BytesIO()
+    with Image.open(io.BytesIO(data)) as opened:
+        image = opened.convert("RGBA" if opened.has_transparency_data else "RGB")
+        image.save(packed, "WEBP", lossless=True, method=4, exact=True)
+        kind, shortest = min((("png", data), ("webp", packed.getvalue())), key=lambda choice: len(choice[1]))
+        if len(shortest) > PHOTO_BYTES_PER_PIXEL * image.width * image.height:
+            image.save(lossy, "WEBP", quality=90, method=4)
+            kind, shortest = min(((kind, shortest), ("webp", lossy.getvalue())), key=lambda choice: len(choice[1]))
     return f"data:image/{kind};base64,{base64.b64encode(shortest).decode()}"
 
 
 def inline_svg(text: str, prefix: str, label: str, glyphs: dict[str, str]) -> Markup:
-    """Return a figure of matplotlib as part of a page: coordinates to 1/1000 point, pictures packed, without comments.
+    """Return a figure of matplotlib as part of a page: coordinates to 1/100 point, pictures packed, without comments.
 
     Args:
         text: content of the `.svg`.
@@ -321,7 +352,7 @@ def inline_svg(text: str, prefix: str, label: str, glyphs: dict[str, str]) -> Ma
         if glyphs.setdefault(glyph[1], glyph[0]) != glyph[0]:
             raise ValueError(f"figure {prefix}: expected one outline of {glyph[1]} in all figures, got another")
     body = GLYPH.sub("", body).replace("<defs></defs>", "")
-    body = DECIMALS.sub(lambda number: f"{float(number[0]):.3f}".rstrip("0").rstrip("."), body)
+    body = DECIMALS.sub(lambda number: f"{float(number[0]):.2f}".rstrip("0").rstrip("."), body)
     body = re.sub(r'\bid="', f'id="{prefix}-', body)
     body = re.sub(r'href="#(?!DejaVu)', f'href="#{prefix}-', body)
     body = re.sub(r"url\(#", f"url(#{prefix}-", body)
@@ -364,6 +395,29 @@ def read_claims(path: Path) -> list[dict[str, str]]:
     if rows and not needed <= set(rows[0]):
         raise ValueError(f"{path}: expected the columns {sorted(needed)}, got {list(rows[0])}")
     return [{**row, "kind": next((name for name in VERDICTS if row["verdict"].startswith(name)), "")} for row in rows]
+
+
+def read_evidence(record: Path, page: Path, glyphs: dict[str, str]) -> Evidence | None:
+    """Return what the record on real data says, as `report.evidence` wrote it; None if nothing was recorded.
+
+    Args:
+        record: its folder.
+        page: where the page will be.
+        glyphs: see `inline_svg`.
+    """
+    summary = record / "evidence.json"
+    if not summary.is_file():
+        return None
+    told = read_json(summary, "make it again with `python -m pipeline.report.pages`")
+    charts = []
+    for chart in told["charts"]:
+        name = chart["name"]
+        numbers = record / f"{name}.csv"
+        drawing = inline_svg((record / f"{name}.svg").read_text(), name, chart["title"], glyphs)
+        table = read_plotted(numbers.read_text(), "")
+        charts.append(Drawn(name, chart["title"], chart["source"], drawing, table, _address(numbers, page)))
+    papers = {GROUPS[letter][0]: read_claims(record / f"{name}.csv") for name, letter in CLAIMS.items()}
+    return Evidence(told["counted"], told["origin"], charts, {paper: claims for paper, claims in papers.items() if claims})
 
 
 def belongs(claim: Mapping[str, str], places: Iterable[str]) -> bool:
@@ -458,7 +512,13 @@ def run_lines(settings: str) -> dict[str, int]:
 
 
 def report_page(
-    files: Mapping[str, Files], page: Path, runs: Sequence[Run], published: pd.DataFrame, settings: str, settings_file: Path
+    files: Mapping[str, Files],
+    page: Path,
+    runs: Sequence[Run],
+    published: pd.DataFrame,
+    settings: str,
+    settings_file: Path,
+    record: Path,
 ) -> str:
     """Return the whole page.
 
@@ -469,6 +529,7 @@ def report_page(
         published: from `load_published`.
         settings: content of params.yaml.
         settings_file: its path.
+        record: folder of the record on real data, which need not be there.
 
     Raises:
         ValueError: `files` names an artifact that does not exist, or a file is malformed.
@@ -481,6 +542,7 @@ def report_page(
         for name, letter in CLAIMS.items()
     }
     glyphs: dict[str, str] = {}
+    evidence = read_evidence(record, page, glyphs)
     entries = [make_entry(name, files[name], page, runs, claims, published, glyphs) for name in IDS if name in files]
     groups = [
         (letter, heading, source, sorted((entry for entry in entries if entry.id[0] == letter), key=_claims_first))
@@ -491,6 +553,7 @@ def report_page(
     )
     lines = run_lines(settings)
     return environment.get_template("page.html").render(
+        evidence=evidence,
         groups=[group for group in groups if group[3]],
         entries=entries,
         runs=runs,

@@ -17,6 +17,9 @@ Palette = Sequence[tuple[int, int, int]]
 VOID_COLOR = (224, 224, 192)
 """Pale yellow, as in PASCAL VOC."""
 
+OBJECT_COLORS = ((213, 94, 0), (86, 180, 233), (240, 228, 66), (0, 158, 115), (204, 121, 167), (0, 114, 178), (230, 159, 0))
+"""Okabe and Ito's."""
+
 
 def label_colors(labels: np.ndarray, palette: Palette) -> np.ndarray:
     """Return labels in the colours of their classes.
@@ -85,6 +88,22 @@ def soft_colors(pseudo_labels: np.ndarray, palette: Palette) -> np.ndarray:
     return np.round(mixed).clip(0, 255).astype(np.uint8)
 
 
+def legible(palette: np.ndarray) -> np.ndarray:
+    """Return colours of few classes that can be told apart on black and on a photo, by every kind of colour vision.
+
+    Published palettes begin with dark colours. Those of more than eight classes stay as they are.
+
+    Args:
+        palette: (C, 3) uint8, the background first, which keeps its colour.
+    """
+    return palette if len(palette) > 1 + len(OBJECT_COLORS) else np.array([palette[0], *OBJECT_COLORS][: len(palette)], np.uint8)
+
+
+def interpolation(picture: np.ndarray) -> str:
+    """Return how a picture is drawn: a small one pixel by pixel, as which an SVG holds it too, a large one smoothly reduced."""
+    return "none" if max(picture.shape[:2]) < 200 else "antialiased"
+
+
 def panel_grid(
     rows: Sequence[Sequence[np.ndarray | None]],
     titles: Sequence[str],
@@ -120,7 +139,7 @@ def panel_grid(
             axis.set_yticks([])
             axis.set_frame_on(False)
             if panel is not None:
-                axis.imshow(panel, interpolation="nearest" if max(panel.shape[:2]) < 200 else "antialiased")
+                axis.imshow(panel, interpolation=interpolation(panel))
         if row_names is not None:
             row_axes[0].set_ylabel(row_names[row_index], fontsize=8)
     for title, axis in zip(titles, axes[0]):

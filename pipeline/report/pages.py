@@ -1,26 +1,37 @@
-"""Say on README.md and docs/evidence.md what the recorded runs on real data decided: `python -m pipeline.report.pages`.
+"""Say in README.md and docs/ what the recorded runs on real data decided: `python -m pipeline.report.pages`.
 
-Both pages hold a block between `<!-- results -->` and `<!-- /results -->` that is made of the tables of claims in
-reports/recorded/real. `python -m pipeline.record real` rewrites the tables; a test compares the pages with them.
+Pages hold blocks between lines such as `<!-- results -->` and `<!-- /results -->` that are made of the record in
+reports/recorded/real. `python -m pipeline.record real` rewrites the record; a test compares the pages with it. The curves of the
+record, which the report page shows too, are drawn on the way.
 """
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
 
 from pipeline import paths
+from pipeline.command import command_parser
 from pipeline.errors import clear_errors
-from pipeline.files import read_json, replace_block
-from pipeline.report.artifacts import a_claims, b_claims
-from pipeline.report.verdicts import FAILS, HOLDS, OPEN
+from pipeline.files import replace_block
+from pipeline.report.artifacts import x_cost
+from pipeline.report.evidence import (
+    chart_table,
+    count_sentence,
+    drawn_charts,
+    measured,
+    origin,
+    recorded_claims,
+    recorded_runs,
+    write_evidence,
+)
+from pipeline.report.labeling_cost import VOC_STATISTICS
+from pipeline.report.points import METRIC
+from pipeline.report.published import load_published, published_value
 
-MARK = "results"
-RECORD = paths.RECORDED / "real"
-TABLES = {"a-claims": a_claims.CLAIMS, "b-claims": b_claims.CLAIMS}
+RECORD = paths.REAL_RECORD
 FRONT = (
     "size-robust",
     "size-crf",
@@ -38,18 +49,10 @@ FRONT = (
     "full",
 )
 """Claims that the front page shows, by id."""
-
-
-def recorded() -> pd.DataFrame:
-    """Return the claims of both papers that the record tested, with their `id`; no row if nothing is recorded."""
-    frames = []
-    for table, claims in TABLES.items():
-        path = RECORD / f"{table}.csv"
-        if path.exists():
-            ids = {claim.sentence: claim.id for claim in claims.claims}
-            frame = pd.read_csv(path, dtype=str, keep_default_na=False)
-            frames.append(frame.assign(id=frame["claim"].map(ids)))
-    return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=["id", "claim", "verdict"])
+OLDER = "older"
+"""Records that a page of their own tells of."""
+Blocks = dict[tuple[Path, str], str]
+"""Page and mark to what stands there."""
 
 
 def table(claims: pd.DataFrame, columns: Sequence[str]) -> list[str]:
@@ -58,40 +61,72 @@ def table(claims: pd.DataFrame, columns: Sequence[str]) -> list[str]:
     return lines + [f"| {' | '.join(str(row[name]).replace('|', '/') for name in columns)} |" for _, row in claims.iterrows()]
 
 
-def origin() -> str:
-    """Return one sentence about where the numbers come from."""
-    told = read_json(RECORD / "provenance.json", "restore it with git")
-    hours = sum(told["hours"].values())
-    sets = ", ".join(kind["kind"] for kind in told["data"].values())
-    return (
-        f"Profile {told['profile']}, {', '.join(told['devices'])}, {told['seeds']} seeds, data: {sets}; {hours:.1f} hours of "
-        f"training. Differences are in points, paired over seeds, with 95 % intervals."
-    )
+def front_page(claims: pd.DataFrame) -> str:
+    """Return the results on README.md."""
+    shown = claims[claims["id"].isin(FRONT)].sort_values("id", key=lambda ids: ids.map(FRONT.index))
+    lines = table(shown, ["claim", "where", "published", "difference", "verdict"])
+    return "\n".join([*lines, "", f"{count_sentence(claims)} {origin(RECORD)}"])
 
 
-def blocks() -> dict[Path, str]:
+def curves() -> str:
+    """Return the curves of the record with their numbers, in percent."""
+    parts = []
+    for chart, frame in drawn_charts(RECORD):
+        picture = f"![{chart.title}](../{RECORD}/curves-{chart.name}.svg)"
+        parts.append("\n".join([f"**{chart.title}** ({chart.source})", "", picture, "", *chart_table(chart, frame)]))
+    return "\n\n".join(parts)
+
+
+def budget() -> str:
+    """Return seconds and accuracy of each kind of supervision as a Markdown table, cheapest first."""
+    runs, published = recorded_runs(RECORD), load_published(paths.PUBLISHED)
+    lines = ["| supervision | seconds per photo | mIoU, published | mIoU, here |", "|---|---|---|---|"]
+    for name, one in x_cost.SUPERVISIONS.items():
+        row, column, artifact = one.printed or ("", "", "x-cost")
+        printed = published_value(published, artifact, row, column)
+        here = ""
+        if one.run is not None and measured(runs, one.run, METRIC):
+            cell = runs.cell(one.run, METRIC)
+            here = f"{100 * cell.mean:.1f}" + ("" if pd.isna(cell.std) else f" ± {100 * cell.std:.1f}")
+        seconds = x_cost.seconds_per_image(one, VOC_STATISTICS)
+        lines.append(f"| {name} | {seconds:.0f} | {'' if printed is None else f'{printed:.1f}'} | {here} |")
+    return "\n".join(lines)
+
+
+def older_claims() -> str:
+    """Return the claims that older records decided, as a Markdown table."""
+    rows = []
+    for record in sorted(path.parent for path in paths.RECORDED.glob("*/provenance.json")):
+        claims = recorded_claims(record)
+        decided = claims[claims["verdict"].str.startswith(("holds", "does not hold"))] if record != RECORD else claims.iloc[:0]
+        rows.append(decided.assign(record=record.name))
+    return "\n".join(table(pd.concat(rows, ignore_index=True), ["record", "claim", "difference", "verdict"]))
+
+
+def blocks() -> Blocks:
     """Return what stands between the marks of each page."""
-    claims = recorded()
+    claims = recorded_claims(RECORD)
+    supervision = {(Path("docs/annotate.md"), "budget"): budget(), (Path("docs/evidence-appendix.md"), OLDER): older_claims()}
+    readme, page = (Path("README.md"), "results"), Path("docs/evidence.md")
     if claims.empty:
         nothing = "Nothing is recorded yet."
-        return {Path("README.md"): nothing, Path("docs/evidence.md"): nothing}
-    count = Counter(claims["verdict"].str.split(" (", regex=False).str[0])
-    summary = (
-        f"Of {len(claims)} claims {count[HOLDS]} hold, {count[FAILS]} do not hold, {count[OPEN]} are not decided and "
-        f"{len(claims) - count[HOLDS] - count[FAILS] - count[OPEN]} not tested."
-    )
-    shown = claims[claims["id"].isin(FRONT)].sort_values("id", key=lambda ids: ids.map(FRONT.index))
-    front = [*table(shown, ["claim", "where", "published", "difference", "verdict"]), "", f"{summary} {origin()}"]
+        return {**supervision, readme: nothing, (page, "results"): nothing, (page, "curves"): nothing}
     columns = ["claim", "paper", "where", "published", "difference", "verdict", "corrected"]
-    whole = [f"{summary} {origin()}", "", *table(claims, columns)]
-    return {Path("README.md"): "\n".join(front), Path("docs/evidence.md"): "\n".join(whole)}
+    several = claims["published"].str.count("against") > 1
+    short = claims.assign(published=claims["published"].mask(several, "several"))
+    whole = [f"{count_sentence(claims)} {origin(RECORD)}", "", *table(short, columns)]
+    return {**supervision, readme: front_page(claims), (page, "results"): "\n".join(whole), (page, "curves"): curves()}
 
 
 def main() -> None:
-    """Rewrite the blocks."""
+    """Draw the curves and rewrite the blocks."""
+    parser = command_parser(__doc__, "pipeline.report.pages")
+    parser.parse_args()
     with clear_errors():
-        for path, block in blocks().items():
-            replace_block(path, MARK, block)
+        if (RECORD / "provenance.json").exists():
+            write_evidence(RECORD)
+        for (path, mark), block in blocks().items():
+            replace_block(path, mark, block)
 
 
 if __name__ == "__main__":

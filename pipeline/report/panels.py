@@ -20,7 +20,7 @@ from pipeline import paths
 from pipeline.conventions import VOID
 from pipeline.metrics.overlap import overlap_counts
 from pipeline.report.artifact import Artifact
-from pipeline.report.overlay import panel_grid, tint_objects
+from pipeline.report.overlay import VOID_COLOR, legible, panel_grid, tint_objects
 from pipeline.report.runs import Where
 from pipeline.report.style import BLACK, TEXT_WIDTH_IN
 
@@ -55,9 +55,9 @@ def run_names(runs: Iterable[Where]) -> list[str]:
 
 
 def load_archive(name: str) -> dict[str, np.ndarray]:
-    """Return the arrays of models/panels/`name`.npz."""
+    """Return the arrays of models/panels/`name`.npz, with a legible palette."""
     with np.load(paths.panels(name)) as archive:
-        return {key: archive[key] for key in archive.files}
+        return {key: legible(archive[key]) if key == "palette" else archive[key] for key in archive.files}
 
 
 def archive_scale(arrays: Mapping[str, np.ndarray]) -> pd.DataFrame:
@@ -194,12 +194,12 @@ def compared(id: str, runs: Mapping[str, Where], **told: Any) -> Artifact:
 def object_handles(panels: Panels) -> list[Patch]:
     """Return a legend entry for every class but the background that appears in the ground truth or a prediction."""
     shown = [*panels.labels, *(picture for of_run in panels.predictions.values() for picture in of_run)]
-    objects = [picture[picture != 0] for picture in shown]
+    objects = [picture[(picture != 0) & (picture != VOID)] for picture in shown]
     return _handles(objects, [hex_color(color) for color in panels.palette], panels.class_names)
 
 
 def used_handles(arrays: Mapping[str, np.ndarray], labels: Iterable[np.ndarray]) -> list[Patch]:
-    """Return a legend entry for every class that appears in `labels`.
+    """Return a legend entry for every class that appears in `labels`, and for void.
 
     Args:
         arrays: an archive with palette (C, 3) uint8 and class_names (C,).
@@ -209,9 +209,9 @@ def used_handles(arrays: Mapping[str, np.ndarray], labels: Iterable[np.ndarray])
 
 
 def _handles(labels: Iterable[np.ndarray], colors: Sequence[str], class_names: Sequence[str]) -> list[Patch]:
-    used = sorted({int(index) for picture in labels for index in np.unique(picture)} - {VOID})
-    style: dict[str, Any] = {"edgecolor": BLACK, "linewidth": 0.3}
-    return [Patch(facecolor=colors[index], label=class_names[index], **style) for index in used]
+    used = sorted({int(index) for picture in labels for index in np.unique(picture)})
+    shown = [("void", hex_color(VOID_COLOR)) if index == VOID else (class_names[index], colors[index]) for index in used]
+    return [Patch(facecolor=color, label=name, edgecolor=BLACK, linewidth=0.3) for name, color in shown]
 
 
 def add_class_legend(figure: Figure, handles: Sequence[Patch], columns: int = 7) -> None:

@@ -45,8 +45,8 @@ def curve_points(
         also: series to a run without a level, which has a point at either end of the axis.
 
     Returns:
-        One row per point, levels ascending: series, run, `level` (fraction), the columns of `COMPARISON` and, over mre,
-        mre_foreground_percent (realised by the size targets for objects; NaN where there is none).
+        One row per point, levels ascending: series, run, `level` (fraction), the columns of `COMPARISON` and, over mre or where a
+        run has size targets, mre_foreground_percent (the error they came to for objects; NaN where there is none).
 
     Raises:
         ValueError: a run or a value is missing, or the runs differ in profile, data set or network.
@@ -57,8 +57,9 @@ def curve_points(
     runs.require(run for _, _, run in points)
     rows = [{"series": series, level: at, **runs.compare(run, metric, printed(series, at))} for series, at, run in points]
     frame = pd.DataFrame(rows, columns=["series", "run", level, *COMPARISON])
-    if level == "mre":
-        frame["mre_foreground_percent"] = [100 * runs.mean(run, "mre_foreground") for _, _, run in points]
+    realised = pd.Series([100 * runs.mean(run, "mre_foreground") for _, _, run in points], frame.index)
+    if level == "mre" or realised.notna().any():
+        frame["mre_foreground_percent"] = realised
     return frame
 
 

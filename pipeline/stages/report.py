@@ -1,4 +1,4 @@
-"""Stage `report`: every artifact on one HTML page, reports/index.html, from what lies under reports/ and params.yaml."""
+"""Stage `report`: the record on real data and every artifact on one page, reports/index.html, from reports/ and params.yaml."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def main() -> None:
         params = load_params()
         files = {name: Files(paths.figure(name), paths.table(name), paths.plotted(name)) for name in IDS}
         published, settings = load_published(paths.PUBLISHED), written_out(params, paths.PARAMS.read_text())
-        page = report_page(files, PAGE, evaluated_runs(params), published, settings, paths.PARAMS)
+        page = report_page(files, PAGE, evaluated_runs(params), published, settings, paths.PARAMS, paths.REAL_RECORD)
         write_atomically(PAGE, page.encode())
 
 

@@ -90,7 +90,8 @@ TABLES = {
     "a-fig5a": "class, annotated sizes, mRE published, mRE ours, mRE difference, median error, below 10 %, seconds per size",
     "a-tab1": "class, mask *, exact size *, annotated size *, seconds per image published, seconds per image ours, mRE published,"
     " mRE ours, annotator of ours",
-    "a-tab2": "method, stages, PASCAL val mIoU *, PASCAL test mIoU *, COCO val mIoU *, test server, source",
+    "a-tab2": "method, stages, PASCAL val mIoU *, PASCAL test mIoU *, COCO val mIoU *, realised mRE of objects, test server,"
+    " source",
     "a-claims": "claim, paper, where, published, ours, difference, n, comparisons, verdict, corrected",
     "b-appb1": "energy, solver, images, soft Jaccard (%) published, soft Jaccard (%) ours, soft Jaccard (%) ours std,"
     " soft Jaccard difference, soft Jaccard (%) worst image, energy gap (%) mean, energy gap (%) worst image,"

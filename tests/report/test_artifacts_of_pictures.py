@@ -9,7 +9,7 @@ from report_runs import make_panels, pictures_of
 from pipeline import paths
 from pipeline.conventions import VOID
 from pipeline.report.artifacts import a_fig6b, a_fig7, load
-from pipeline.report.overlay import tint_objects
+from pipeline.report.overlay import OBJECT_COLORS, tint_objects
 from pipeline.report.panels import load_archive, run_names
 
 NAMES = ["background", "bird"]
@@ -117,11 +117,11 @@ class TestNetworks:
         self.write(PASCAL=same, COCO=same)
         assert legend(made("a-fig7").figure) == ["bird", "zebra"]
 
-    def test_a_class_of_both_has_one_colour(self, made):
+    def test_a_class_of_both_has_one_colour_and_others_have_another(self, made):
         pascal = np.array([[1, 2, 3], [4, 5, 6]], np.uint8)
         self.write(PASCAL=pascal, COCO=np.array([[200, 200, 200], [7, 8, 9]], np.uint8))
         arrays, figure = load_archive("a-fig7-coco"), made("a-fig7").figure
-        expected = tint_objects(arrays["image_0"], arrays["labels_0"], [(1, 2, 3), (7, 8, 9)])
+        expected = tint_objects(arrays["image_0"], arrays["labels_0"], [(1, 2, 3), OBJECT_COLORS[1]])
         np.testing.assert_array_equal(pictures_of(figure)[8], expected)
         assert legend(figure) == ["bird", "zebra"]
 
@@ -151,7 +151,7 @@ class TestNeighborhoods:
         assert titles(figure, 3) + titles(figure, 6)[4:] == ["image", "scribbles", "truth", "nearest", "dense"]
         pictures = pictures_of(figure)[6:]
         np.testing.assert_array_equal(pictures[4], pictures[2])
-        np.testing.assert_array_equal(pictures[5][0, 0], [100, 50, 25])
+        np.testing.assert_array_equal(pictures[5][0, 0], np.array(OBJECT_COLORS[0]) // 2)
         assert not pictures[3].any()
         assert legend(figure) == NAMES
 
@@ -186,8 +186,8 @@ class TestRelaxations:
         assert "BL" in titles(figure)[4]
         pictures = pictures_of(figure)
         np.testing.assert_array_equal(pictures[4], pictures[2])
-        np.testing.assert_allclose(pictures[15][0, 0], [100, 50, 25], atol=1)
-        np.testing.assert_array_equal(pictures[1][1, 1], [200, 100, 50])
+        np.testing.assert_allclose(pictures[15][0, 0], np.array(OBJECT_COLORS[0]) / 2, atol=1)
+        np.testing.assert_array_equal(pictures[1][1, 1], OBJECT_COLORS[0])
         assert (len(pictures), legend(figure)) == (20, NAMES)
 
     @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from report_runs import changed, names, percent, without
 
 from pipeline import paths
 from pipeline.report.artifacts import a_fig1, a_fig4a, x_cost
-from pipeline.report.artifacts.a_tab2 import OPEN, load_scores
+from pipeline.report.artifacts.a_tab2 import OPEN, REALISED, load_scores
 from pipeline.report.points import CITED, TRAINED
 from pipeline.report.style import METHOD_STYLE
 
@@ -160,6 +160,12 @@ class TestFig4b:
         with pytest.raises(ValueError, match="one network"):
             made("a-fig4b", changed(results, "size_noise/full", network="vit"))
 
+    def test_the_legend_says_what_error_sizes_came_to(self, made, results):
+        realised = results["mre"].map({0.0: 0.0, 0.08: 0.114, 0.16: 0.2})
+        figure = made("a-fig4b", results.assign(mre_foreground=realised)).figure
+        labels = {text.get_text() for text in figure.legends[0].get_texts()}
+        assert {"sizes, mRE 0 %", "mRE 8 % (objects 11 %)", "mRE 16 % (objects 20 %)"} <= labels
+
 
 class TestFig5b:
     def test_the_star_stands_at_the_error_of_our_annotator_beside_the_printed_one(self, made, results):
@@ -254,6 +260,12 @@ class TestTab2:
         assert table.loc["SeCo (ViT-B-Conv tags)", ["source", "test server", "stages"]].tolist()[:2] == [CITED, ""]
         assert set(table["stages"]) == {"multi-stage", "single-stage"}
         assert table.loc["ViT-B-Linear full", ["COCO val mIoU published", "COCO val mIoU ours"]].isna().all()
+
+    def test_the_table_says_what_error_sizes_came_to(self, made, results):
+        realised = results["mre"].map({0.08: 0.114})
+        table = made("a-tab2", results.assign(mre_foreground=realised)).table.set_index("method")
+        assert table.loc["R101-DeepLabV3+ size (8%)", REALISED].startswith("PASCAL 11.4 %")
+        assert table.loc["R101-DeepLabV3+ full", REALISED] == ""
 
     @pytest.mark.parametrize("rows", ["", "a/b,,u,d\n", "a/b,0.7e3,u,d\n", "a/b,70,u,d\na/b,71,u,d\n"])
     def test_a_bad_file_of_scores_is_rejected(self, folder, rows):

@@ -2,7 +2,16 @@ import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 
-from pipeline.report.curves import curve_handle, dots_handles, draw_curve, draw_differences, draw_dots, draw_level, draw_published
+from pipeline.report.curves import (
+    curve_handle,
+    dots_handles,
+    draw_curve,
+    draw_differences,
+    draw_dots,
+    draw_level,
+    draw_published,
+    with_realised,
+)
 from pipeline.report.style import METHOD_STYLE
 
 NAN = float("nan")
@@ -84,3 +93,9 @@ def test_dots_are_hollow_for_published_and_filled_for_ours(axes):
 
 def test_the_legend_of_dots_names_both():
     assert [handle.get_label() for handle in dots_handles()] == ["ours", "published"]
+
+
+def test_corrupted_sizes_are_named_with_the_error_they_came_to():
+    frame = pd.DataFrame({"series": ["exact", "wrong", "none"], "mre_foreground_percent": [0.0, 11.4, NAN]})
+    looks = with_realised({name: LOOK._replace(label=name) for name in frame["series"]}, frame)
+    assert [look.label for look in looks.values()] == ["exact", "wrong (objects 11 %)", "none"]

@@ -215,17 +215,32 @@ def test_the_page_holds_the_letters_of_its_figures(folder):
 
 def test_coordinates_are_rounded_but_not_scales():
     markup = inline_svg(SVG.replace('d="M 0 0 L 9 9"', 'd="M 70.043744 -197.0 L 1.99996 0.015625"'), "a", "what", {})
-    assert 'd="M 70.044 -197.0 L 2 0.015625"' in markup
+    assert 'd="M 70.04 -197.0 L 2 0.015625"' in markup
 
 
-@pytest.mark.parametrize("size", [(2, 3), (200, 300)])
-def test_a_packed_picture_has_the_same_pixels(size):
-    pixels = np.random.default_rng(0).integers(0, 256, (*size, 3), dtype=np.uint8)
+def packed(pixels):
+    """Return how many bytes a picture has as PNG and packed, and its pixels afterwards."""
     data = io.BytesIO()
     Image.fromarray(pixels).save(data, "PNG")
-    packed = pack_picture(data.getvalue()).split(",")[1]
-    assert len(packed) <= len(base64.b64encode(data.getvalue()))
-    assert (np.asarray(Image.open(io.BytesIO(base64.b64decode(packed))).convert("RGB")) == pixels).all()
+    content = base64.b64decode(pack_picture(data.getvalue()).split(",")[1])
+    return len(data.getvalue()), len(content), np.asarray(Image.open(io.BytesIO(content)).convert("RGB"))
+
+
+def test_a_packed_picture_of_labels_has_the_same_pixels():
+    labels = np.random.default_rng(0).integers(0, 2, (8, 12)).repeat(20, 0).repeat(20, 1)
+    pixels = np.array([[0, 0, 0], [213, 94, 0]], np.uint8)[labels]
+    before, after, shown = packed(pixels)
+    assert after <= before
+    assert (shown == pixels).all()
+
+
+def test_a_packed_photo_is_much_smaller_and_looks_the_same():
+    y, x = np.mgrid[:96, :128]
+    smooth = np.stack([x, y, 255 - x], -1) + np.random.default_rng(0).normal(0, 4, (96, 128, 3))
+    pixels = smooth.clip(0, 255).astype(np.uint8)
+    before, after, shown = packed(pixels)
+    assert after < before / 3
+    assert np.abs(shown.astype(int) - pixels).mean() < 5
 
 
 def test_pictures_inside_a_figure_are_packed(folder):
@@ -313,5 +328,41 @@ def test_an_unknown_artifact_is_a_mistake(folder):
 
 
 def test_a_page_without_runs_says_so(folder):
-    page = report_page({}, folder.page, [], None, "", folder.settings)
+    page = report_page({}, folder.page, [], None, "", folder.settings, folder.record)
     assert "No runs have been evaluated." in page
+
+
+def test_without_a_record_the_artifacts_are_unfolded(folder):
+    page = folder.render()
+    assert '<details id="embedded" open>' in page
+    assert 'id="evidence"' not in page
+
+
+def test_the_record_comes_before_the_artifacts_which_are_folded(folder):
+    folder.write_record()
+    page = folder.render()
+    assert page.index('id="evidence"') < page.index('<details id="embedded">') < page.index("<article")
+    assert "On real pictures: of 2 claims 1 hold." in words(page)
+
+
+def test_recorded_claims_have_both_verdicts(folder):
+    folder.write_record()
+    text = words(folder.render().split('id="verdicts"')[1].split("</section>")[0])
+    assert "✓ holds Sizes may be wrong. section 3.2 +1 corrected: not decided" in text
+
+
+def test_recorded_curves_have_their_numbers(folder):
+    folder.write_record()
+    chart = re.search(r'<figure class="chart" id="curves-a".*?</figure>', folder.render(), re.DOTALL)[0]
+    assert "A curve [SIZE] Fig. 4" in words(chart)
+    assert 'id="curves-a-figure_1"' in chart
+    assert 'href="recorded/real/curves-a.csv"' in chart
+    assert "55" in words(chart)
+
+
+def test_ids_of_a_page_with_a_record_are_unique_and_links_lead_there(folder):
+    folder.write_record()
+    elements = Elements(folder.render())
+    ids = elements.values("id")
+    assert len(ids) == len(set(ids))
+    assert {value[1:] for value in elements.values("href") if value.startswith("#")} <= set(ids)

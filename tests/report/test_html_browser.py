@@ -53,6 +53,13 @@ def address(tmp_path_factory):
     return ReportFolder(tmp_path_factory.mktemp("report")).write().as_uri()
 
 
+@pytest.fixture(scope="module")
+def address_of_record(tmp_path_factory):
+    folder = ReportFolder(tmp_path_factory.mktemp("record"))
+    folder.write_record()
+    return folder.write().as_uri()
+
+
 @pytest.fixture
 def page(browser, address):
     """Return the page in a window of its own; its errors and whatever it asks for beside itself fail the test."""
@@ -197,6 +204,31 @@ def test_everything_that_can_be_clicked_has_a_name(page):
 def test_only_tables_are_wider_than_the_window(page, width):
     page.set_viewport_size({"width": width, "height": 800})
     assert page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+def test_a_record_is_no_wider_than_the_window(page, address_of_record, width):
+    page.set_viewport_size({"width": width, "height": 800})
+    page.goto(address_of_record)
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    table = page.locator("table.verdicts").bounding_box()
+    assert table["x"] + table["width"] <= width
+
+
+def test_a_search_or_a_link_unfolds_the_artifacts(page, address_of_record):
+    page.goto(address_of_record)
+    assert not page.is_visible("#b-tab3")
+    page.fill("#search", "q-len100")
+    assert page.is_visible("#b-tab3")
+    page.goto("about:blank")
+    page.goto(f"{address_of_record}#b-fig7")
+    assert page.is_visible("#b-fig7")
+
+
+def test_a_recorded_curve_opens_large(page, address_of_record):
+    page.goto(address_of_record)
+    page.click("#curves-a .enlarge")
+    assert page.inner_text("#large-title") == "A curve"
 
 
 def test_print_leaves_out_what_cannot_be_used_on_paper(page):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from pipeline.conventions import VOID
-from pipeline.report.overlay import VOID_COLOR, blend, label_colors, panel_grid, soft_colors
+from pipeline.report.overlay import OBJECT_COLORS, VOID_COLOR, blend, label_colors, legible, panel_grid, soft_colors
 
 PALETTE = [(0, 0, 0), (200, 100, 0), (0, 0, 250)]
 LABELS = np.array([[0, 1], [2, VOID]], np.uint8)
@@ -64,3 +64,19 @@ def test_grid_has_a_panel_per_picture_and_titles_above():
 def test_grid_refuses_rows_of_another_length(rows):
     with pytest.raises(ValueError, match="expected rows of 2 panels"):
         panel_grid(rows, ["a", "b"])
+
+
+def test_few_classes_get_clear_colours_and_the_background_keeps_its_own():
+    palette = np.array([[1, 2, 3], [64, 0, 0], [64, 0, 128]], np.uint8)
+    assert legible(palette).tolist() == [[1, 2, 3], *map(list, OBJECT_COLORS[:2])]
+
+
+def test_the_published_colours_of_many_classes_stay():
+    palette = np.arange(63, dtype=np.uint8).reshape(21, 3)
+    assert (legible(palette) == palette).all()
+
+
+@pytest.mark.parametrize(("side", "method"), [(64, "none"), (400, "antialiased")])
+def test_small_pictures_keep_their_pixels(side, method):
+    figure = panel_grid([[np.zeros((side, side, 3), np.uint8)]], ["photo"])
+    assert figure.axes[0].images[0].get_interpolation() == method

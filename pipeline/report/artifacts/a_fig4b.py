@@ -3,7 +3,7 @@
 Without: partial cross-entropy and CRF loss; with: size targets in addition (Eq. 13), exact or corrupted to a mean relative error
 of 8 or 16 %. At length 0 one point per object is labelled. The paper finds that size targets help most where scribbles are
 short: from 66.6 to 74 % at length 0, close to what scribbles of full length give. It does not say which of its three errors
-the 74 % belong to; they stand beside our run with exact targets.
+the 74 % belong to; they stand beside our run with exact targets. The legend says which error the targets came to for objects.
 """
 
 from __future__ import annotations
@@ -33,7 +33,8 @@ def compute(data: Data) -> pd.DataFrame:
     """Return the points of all curves, averaged over seeds.
 
     Returns:
-        One row per point: series, run, length_ratio and the columns of `COMPARISON`. Full masks have the ends of the axis.
+        One row per point: series, run, length_ratio, the columns of `COMPARISON` and mre_foreground_percent (realised by the
+        objects). Full masks have the ends of the axis.
     """
 
     def printed(series: str, length: float) -> float:
@@ -55,9 +56,9 @@ ARTIFACT = Artifact(
         x="length_ratio",
         looks={
             WITHOUT: METHOD_STYLE["pce_crf"]._replace(label=WITHOUT, line="-"),
-            "mRE 0 %": _SIZES._replace(label="with, mRE 0 %", line="-"),
-            "mRE 8 %": _SIZES._replace(label="with, mRE 8 %", line="--"),
-            "mRE 16 %": _SIZES._replace(label="with, mRE 16 %", line=":"),
+            "mRE 0 %": _SIZES._replace(label="sizes, mRE 0 %", line="-"),
+            "mRE 8 %": _SIZES._replace(label="mRE 8 %", line="--"),
+            "mRE 16 %": _SIZES._replace(label="mRE 16 %", line=":"),
         },
         levels={FULL: METHOD_STYLE["full"]},
         x_label=LENGTH_LABEL,

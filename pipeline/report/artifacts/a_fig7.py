@@ -12,7 +12,7 @@ from matplotlib.patches import Patch
 
 from pipeline import paths
 from pipeline.report.artifact import Artifact, Data
-from pipeline.report.overlay import panel_grid, tint_objects
+from pipeline.report.overlay import OBJECT_COLORS, panel_grid, tint_objects
 from pipeline.report.panels import Panels, add_class_legend, load_panels, object_handles, run_names, score_panels
 from pipeline.report.runs import Where
 from pipeline.report.style import TEXT_WIDTH_IN
@@ -53,7 +53,7 @@ def compute(_: Data) -> pd.DataFrame:
 def draw(_: pd.DataFrame, __: Data) -> Figure:
     """Return a row per image, PASCAL above COCO: image, a prediction per network, ground truth.
 
-    A class has the colour that the first data set with a class of this name gives it.
+    A class has the colour that the first data set with a class of this name gives it, or one that no other class has.
     """
     sets, colors = _sets(), dict[str, tuple[int, int, int]]()
     rows: list[list[np.ndarray | None]] = []
@@ -61,7 +61,10 @@ def draw(_: pd.DataFrame, __: Data) -> Figure:
     titles: dict[int, list[str]] = {}
     handles: dict[str, Patch] = {}
     for dataset, panels in sets.items():
-        palette = [colors.setdefault(name, color) for name, color in zip(panels.class_names, panels.palette)]
+        for name, color in zip(panels.class_names, panels.palette, strict=True):
+            free = (other for other in (color, *OBJECT_COLORS) if other not in colors.values())
+            colors[name] = colors.get(name) or next(free, color)
+        palette = [colors[name] for name in panels.class_names]
         titles[len(rows)] = ["image", *RUNS[dataset], "ground truth"]
         for index, (image, labels) in enumerate(zip(panels.images, panels.labels, strict=True)):
             shown = [*(of_run[index] for of_run in panels.predictions.values()), labels]

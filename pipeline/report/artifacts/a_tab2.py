@@ -38,6 +38,7 @@ RUNS = {
     "ViT-B-Linear full": {VAL: _OTHERS.but(network="vit", method="full")},
 }
 """Row of the table to its runs, by what params.yaml says of them; those of the column `VAL` are scored on the test images too."""
+REALISED = "realised mRE of objects"
 SCORE_COLUMNS = ["run", "score", "url", "date"]
 OPEN = "score not entered"
 
@@ -69,8 +70,8 @@ def compute(data: Data) -> pd.DataFrame:
 
     Returns:
         One row per cell: series (row of the table), stages ("multi-stage" or "single-stage"), column (of `COLUMNS`), run (empty
-        for rows of others), the columns of `COMPARISON`, and source: `CITED`, `TRAINED`, `OPEN`, or address and date of a
-        score of the server. Cells that neither the paper nor this project fills are absent.
+        for rows of others), the columns of `COMPARISON`, mre_foreground_percent (the error that size targets came to for objects)
+        and source: `CITED`, `TRAINED`, `OPEN`, or address and date of a score of the server. Cells that nobody fills are absent.
     """
     data.runs.require([run for runs in RUNS.values() for run in runs.values()], ["profile"])
     scores = load_scores(paths.TEST_SCORES)
@@ -87,10 +88,12 @@ def compute(data: Data) -> pd.DataFrame:
             elif column in runs or not pd.isna(number):
                 source = TRAINED if column in runs else CITED
                 row.update(data.runs.compare(runs.get(column), METRIC, number), source=source)
+                if column in runs:
+                    row["mre_foreground_percent"] = 100 * data.runs.mean(runs[column], "mre_foreground")
             else:
                 continue
             rows.append(row)
-    return pd.DataFrame(rows, columns=["series", "stages", "column", "run", *COMPARISON, "source"])
+    return pd.DataFrame(rows, columns=["series", "stages", "column", "run", *COMPARISON, "mre_foreground_percent", "source"])
 
 
 def _scored(data: Data, run: Where, printed: float, scores: pd.DataFrame) -> dict[str, object]:
@@ -109,6 +112,12 @@ def tabulate(frame: pd.DataFrame, _: Data) -> pd.DataFrame:
     cells = frame.groupby("series", sort=False)
     table.insert(1, "stages", cells["stages"].first().to_numpy())
     servers = frame[frame["column"] == TEST].set_index("series")["source"]
+    errors = frame.dropna(subset="mre_foreground_percent")
+    realised = {
+        name: ", ".join(f"{row['column'].split()[0]} {row['mre_foreground_percent']:.1f} %" for row in rows.to_dict("records"))
+        for name, rows in errors.groupby("series")
+    }
+    table[REALISED] = [realised.get(name, "") for name in table["method"]]
     table["test server"] = [servers[name] if name in RUNS else "" for name in table["method"]]
     table["source"] = [TRAINED if name in RUNS else CITED for name in table["method"]]
     return table
@@ -126,7 +135,7 @@ def draw(frame: pd.DataFrame, _: Data) -> Figure:
         axes.set(xlabel="mIoU (%)", title=column.removesuffix(" mIoU"))
     if frame.loc[frame["source"] == OPEN, "run"].any():
         panels[COLUMNS.index(TEST)].set_title("PASCAL test\n(scores not entered are absent)", fontsize=7)
-    dots_legend(figure)
+    dots_legend(figure, f"grey: {CITED}")
     return figure
 
 

@@ -12,6 +12,7 @@ import math
 
 import pandas as pd
 from matplotlib.figure import Figure
+from matplotlib.patches import Patch
 
 from pipeline import paths
 from pipeline.report.artifact import Artifact, Data
@@ -442,7 +443,8 @@ def draw(frame: pd.DataFrame, _: Data) -> Figure:
     axes.set_xlabel("difference (points, 95 % interval)")
     for name, color in (*colors.items(), (OPEN, GREY)):
         axes.plot([], [], "o-", color=color, label=name)
-    figure.legend(loc="outside upper center", ncols=3)
+    handles = [*axes.get_legend_handles_labels()[0], Patch(color=GREY, alpha=0.2, label="claimed range, if not above 0")]
+    figure.legend(handles=handles, loc="outside upper center", ncols=4)
     return figure
 
 

@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from pipeline import paths
 from pipeline.conventions import VOID
 from pipeline.report.artifact import Artifact, Data
-from pipeline.report.overlay import blend, label_colors, soft_colors
+from pipeline.report.overlay import blend, interpolation, label_colors, soft_colors
 from pipeline.report.panels import archive_scale, load_archive, used_handles
 from pipeline.report.runs import Where
 from pipeline.report.style import COLUMN_WIDTH_IN, new_figure
@@ -90,7 +90,7 @@ def draw(_: pd.DataFrame, __: Data) -> Figure:
     ratios = [panels[f"labels_{index}"].shape[0] / panels[f"labels_{index}"].shape[1] for index in range(count)]
     pictures_in = COLUMN_WIDTH_IN / len(titles) * sum(ratios)
     legend = used_handles(panels, [panels[f"labels_{index}"] for index in range(count)])
-    lines = -(-len(legend) // 4)
+    lines = -(-len(legend) // 5)
     figure = new_figure(COLUMN_WIDTH_IN, 0.35 + 0.16 * lines + pictures_in, tight=True)
     grid = figure.subplots(count, len(titles), squeeze=False, gridspec_kw={"height_ratios": ratios})
     for index in range(count):
@@ -102,13 +102,13 @@ def draw(_: pd.DataFrame, __: Data) -> Figure:
             *(soft_colors(panels[f"{name}_{index}"].astype(np.float32), palette) for name in SOFT),
         ]
         for axes, picture in zip(grid[index], pictures, strict=True):
-            axes.imshow(picture)
+            axes.imshow(picture, interpolation=interpolation(picture))
             axes.set(xticks=[], yticks=[])
             axes.grid(False)
             axes.spines[:].set_visible(False)
     for axes, title in zip(grid[0], titles, strict=True):
         axes.set_title(title, fontsize=6.5, pad=3)
-    figure.legend(handles=legend, loc="outside upper center", ncols=4, handlelength=1.0)
+    figure.legend(handles=legend, loc="outside upper center", ncols=5, handlelength=1.0)
     return figure
 
 

@@ -80,14 +80,14 @@ def compute(data: Data) -> pd.DataFrame:
 
     frame = table_rows(data.runs, {series: one.run for series, one in SUPERVISIONS.items()}, printed)
     statistics = read_statistics("voc")
-    frame["seconds_voc"] = [_seconds(one, VOC_STATISTICS) for one in SUPERVISIONS.values()]
-    frame["seconds_ours"] = [_seconds(one, statistics, _drawn_seconds(one, data)) for one in SUPERVISIONS.values()]
+    frame["seconds_voc"] = [seconds_per_image(one, VOC_STATISTICS) for one in SUPERVISIONS.values()]
+    frame["seconds_ours"] = [seconds_per_image(one, statistics, _drawn_seconds(one, data)) for one in SUPERVISIONS.values()]
     frame["source"] = sources(frame)
     frame.loc[frame["published_percent"].isna() & (frame["source"] != TRAINED), "source"] = NONE
     return frame[["series", "run", "seconds_voc", "seconds_ours", *COMPARISON, "source"]]
 
 
-def _seconds(supervision: Supervision, statistics: LabelStatistics, drawn: float = NAN) -> float:
+def seconds_per_image(supervision: Supervision, statistics: LabelStatistics, drawn: float = NAN) -> float:
     """Return the time of all annotations of an image, absent classes gone through once; `drawn`: what strokes took people."""
     seconds, absent = labeling_seconds(statistics), _absent(statistics)
     if pd.notna(drawn):

@@ -27,8 +27,9 @@ def compute(data: Data) -> pd.DataFrame:
     """Return the points of the three curves, averaged over seeds.
 
     Returns:
-        One row per point: series, run, length_ratio, the columns of `COMPARISON` (those of printed numbers empty) and
-        gain_points, the mean difference to soft self-labelling at the same length.
+        One row per point: series, run, length_ratio, the columns of `COMPARISON` (those of printed numbers empty),
+        mre_foreground_percent (realised by the objects) and gain_points, the mean difference to soft self-labelling at the
+        same length.
     """
     frame = curve_points(data.runs, CURVES, "length_ratio")
     base = frame[frame["series"] == BASE].set_index("length_ratio")["ours_percent"]

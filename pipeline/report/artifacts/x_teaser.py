@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from pipeline import paths
 from pipeline.report.artifact import Artifact, Data
-from pipeline.report.overlay import blend, label_colors, soft_colors
+from pipeline.report.overlay import blend, interpolation, label_colors, soft_colors
 from pipeline.report.panels import archive_scale, load_archive
 from pipeline.report.runs import Where
 from pipeline.report.style import BLACK, BLUE, GREEN, ORANGE, PURPLE, RELAXATION_STYLE, TEXT_WIDTH_IN, VERMILION, new_figure
@@ -66,7 +66,7 @@ def draw(frame: pd.DataFrame, _: Data) -> Figure:
             axes.grid(False)
             axes.spines[:].set_visible(False)
             if picture is not None:
-                axes.imshow(picture)
+                axes.imshow(picture, interpolation=interpolation(picture))
         sizes = frame[frame["image"] == row]
         bars = grid[row][1]
         colors = [looks[names.index(name)] for name in sizes["series"]]

@@ -34,6 +34,10 @@ byId("theme").addEventListener("click", () => {
 const first = storedTheme();
 showTheme(THEMES.includes(first) ? first : "system");
 
+/* contents: folded where the window is narrow */
+
+if (matchMedia("(max-width: 900px)").matches) byId("contents").open = false;
+
 /* search: artifacts in which every word occurs */
 
 const artifacts = all(".artifact").map((article) => ({
@@ -51,6 +55,7 @@ function search() {
     count += found;
   }
   for (const group of all(".group")) group.hidden = !all(".artifact", group).some((article) => !article.hidden);
+  if (words.length) byId("embedded").open = true;
   byId("found").textContent = words.length ? `${count} of ${artifacts.length} artifacts` : "";
 }
 
@@ -65,8 +70,7 @@ function reveal() {
     byId("search").value = "";
     search();
   }
-  const folded = target.closest("details");
-  if (folded) folded.open = true;
+  for (let folded = target.closest("details"); folded; folded = folded.parentElement.closest("details")) folded.open = true;
   target.scrollIntoView();
 }
 
@@ -145,7 +149,7 @@ for (const button of all(".enlarge")) {
     figure = shown.cloneNode(true); // references inside lead to the first one, which stays on the page
     ratio = box.height / box.width;
     view.replaceChildren(figure);
-    byId("large-title").textContent = button.closest(".artifact").querySelector("h3").firstChild.textContent.trim();
+    byId("large-title").textContent = button.getAttribute("aria-label").replace("Enlarge: ", "");
     large.showModal();
     fit();
     view.focus();
