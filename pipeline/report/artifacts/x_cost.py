@@ -89,7 +89,8 @@ def compute(data: Data) -> pd.DataFrame:
 
 def seconds_per_image(supervision: Supervision, statistics: LabelStatistics, drawn: float = NAN) -> float:
     """Return the time of all annotations of an image, absent classes gone through once; `drawn`: what strokes took people."""
-    seconds, absent = labeling_seconds(statistics), _absent(statistics)
+    seconds = labeling_seconds(statistics)
+    absent = SECONDS_PER_TAG * (statistics.num_classes - statistics.classes_per_image)
     if pd.notna(drawn):
         seconds["scribble"] = absent + drawn
     return sum(seconds[kind] for kind in supervision.kinds) - absent * (len(supervision.kinds) - 1)
@@ -99,11 +100,6 @@ def _drawn_seconds(supervision: Supervision, data: Data) -> float:
     """Return how long people drew on an image, where they did for its run."""
     rows = pd.DataFrame() if supervision.run is None else data.runs.select(supervision.run)
     return float(rows["drawn_seconds"].astype(float).mean()) if "drawn_seconds" in rows else NAN
-
-
-def _absent(statistics: LabelStatistics) -> float:
-    """Return the time for the classes that are not in an image."""
-    return SECONDS_PER_TAG * (statistics.num_classes - statistics.classes_per_image)
 
 
 def tabulate(frame: pd.DataFrame, _: Data) -> pd.DataFrame:
