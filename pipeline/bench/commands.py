@@ -7,18 +7,18 @@ stands a process that only imports torch: a stage is at least that. Writes repor
 
 from __future__ import annotations
 
-import argparse
 import os
 import shlex
+import statistics
 import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
 
-import pandas as pd
 from tqdm import tqdm
 
+from pipeline.command import command_parser
 from pipeline.errors import clear_errors
 from pipeline.files import write_csv
 
@@ -60,19 +60,19 @@ def prepare(folder: Path, profile: str, jobs: int) -> float:
 
 def main() -> None:
     """Run the benchmark."""
-    parser = argparse.ArgumentParser(
-        prog="python -m pipeline.bench.commands", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = command_parser(__doc__, "pipeline.bench.commands --repeats 3")
     parser.add_argument("--profile", default="smoke", help="scale of the clone (default: smoke)")
     parser.add_argument("--repeats", type=int, default=3, help="turns (default: 3)")
     parser.add_argument("--jobs", type=int, default=2, help="stages at a time while all is made (default: 2)")
     arguments = parser.parse_args()
     rows: list[dict[str, object]] = []
+    taken: dict[str, list[float]] = {}
     with clear_errors(RuntimeError), tempfile.TemporaryDirectory() as place:
         clone = Path(place) / "clone"
 
         def note(command: str, load: float, seconds: float) -> None:
             shown = command.replace(UNIT, "import torch").partition(" -S")[0]
+            taken.setdefault(shown, []).append(seconds)
             rows.append({"profile": arguments.profile, "command": shown, "load_before": load, "seconds": round(seconds, 1)})
             write_csv(RESULTS, rows)
 
@@ -84,9 +84,9 @@ def main() -> None:
             seconds = run(command, clone)
             if command != BACK:
                 note(command, load, seconds)
-    times = pd.DataFrame(rows).groupby("command", sort=False)["seconds"].agg(["median", "min", "max"])
-    times["ratio"] = (times["median"] / times.loc["import torch", "median"]).round(1)
-    print(times.to_string())
+    for name, times in taken.items():
+        ratio = statistics.median(times) / statistics.median(taken["import torch"])
+        print(f"{name:<16}{statistics.median(times):>8.1f} s ({min(times):.1f}-{max(times):.1f}){ratio:>8.1f}x import torch")
 
 
 if __name__ == "__main__":
