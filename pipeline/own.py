@@ -10,7 +10,6 @@ interruption; other photos or settings need another MODEL.
 from __future__ import annotations
 
 import argparse
-import csv
 import hashlib
 import io
 import json
@@ -34,7 +33,7 @@ from pipeline.datasets.folder import Folder
 from pipeline.datasets.prepared import PreparedArchive, write_prepared
 from pipeline.errors import clear_errors
 from pipeline.expand import expand_training
-from pipeline.files import read_json, write_atomically, write_json
+from pipeline.files import read_json, read_table, write_atomically, write_json
 from pipeline.params import Network, Objective, Own, OwnStage, Params, ParamsError, Section, Training, read_yaml, resolve
 from pipeline.stages.summary import read_scores
 from pipeline.targets.annotations import BACKGROUND, FIELDS, fingerprint, finished_sizes, read_annotations
@@ -127,10 +126,7 @@ def check_photos(photos: Path) -> None:
     if not photos.is_dir():
         raise ValueError(f"{photos}: is no folder; expected one with classes.yaml and images/ (see docs/data.md)")
     table = photos / "sizes.csv"
-    header: list[str] = []
-    if table.exists():
-        with table.open(newline="", encoding="utf-8-sig", errors="replace") as file:
-            header = next(csv.reader(file), [])
+    header = read_table(table)[0] if table.exists() else []
     if FIELDS[2] in header:
         raise ValueError(
             f"{table}: holds answers of the annotation tool, not sizes; rename it to {LOG}.csv, or let "
@@ -328,8 +324,12 @@ def stage(name: str, *arguments: str) -> None:
         except KeyboardInterrupt:
             asked = True
             process.terminate()
-    if status < 0 or (status and asked):
+    if status and asked:
         raise SystemExit(f"stopped at {name}; the same command goes on from here")
+    if status < 0:
+        ended = signal.Signals(-status).name
+        hint = ", perhaps for lack of memory, of which a smaller --batch-size needs less" if ended == "SIGKILL" else ""
+        raise SystemExit(f"{name} was ended by {ended}{hint}; the same command goes on from here")
     if status:
         raise SystemExit(f"{name} failed for the reason above; when that is mended, the same command goes on from here")
 

@@ -281,10 +281,12 @@ def find_pictures(place: Path, out: Path) -> Found:
         out: where results go.
 
     Raises:
-        ValueError: nothing there, or results of two pictures would have the same name.
+        ValueError: nothing there, results among which the pictures lie, or those of two pictures would have the same name.
     """
     if not place.is_file() and not place.is_dir():
         raise ValueError(f"{place}: not found; expected a picture or a folder of pictures")
+    if place.is_dir() and place.resolve().is_relative_to(out.resolve()):
+        raise ValueError(f"--out: {out} holds the pictures, which results could hide or replace; give another folder")
     suffixes = picture_formats()
     root = place.parent if place.is_file() else place
     named: list[tuple[str, Path]] = []
@@ -341,6 +343,11 @@ class Results:
     palette: Palette
     overlays: bool
     settings: Mapping[str, object]
+
+    @property
+    def table(self) -> Path:
+        """The table of sizes."""
+        return self.out / "sizes.csv"
 
     def mask(self, name: str) -> Path:
         """Return the file of a mask."""
@@ -429,6 +436,8 @@ def predict_pictures(
         ValueError: the GPU is too small.
     """
     waiting = [name for name, path in pictures.items() if not results.finished(name, path)]
+    if waiting:  # the table would be out of date beside the first new mask
+        results.table.unlink(missing_ok=True)
     failures: dict[str, str] = {}
     found: dict[str, NDArray[np.float64]] = {}
     with tqdm(total=len(pictures), initial=len(pictures) - len(waiting), desc="predict", unit="img", disable=None) as bar:
@@ -449,10 +458,10 @@ def predict_pictures(
             bar.update(len(names))
     done = [name for name in pictures if name not in failures]
     if not done:
-        (results.out / "sizes.csv").unlink(missing_ok=True)
+        results.table.unlink(missing_ok=True)
     else:
         rows = [found[name] if name in found else results.sizes(name, len(class_names)) for name in done]
-        write_size_targets(results.out / "sizes.csv", done, np.stack(rows), class_names)
+        write_size_targets(results.table, done, np.stack(rows), class_names)
     return list(failures.values())
 
 

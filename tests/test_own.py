@@ -194,6 +194,17 @@ def test_interrupted_stage_may_take_its_time_to_save(monkeypatch, tmp_path):
     assert Path("saved").exists()
 
 
+def test_stage_that_the_system_ended_is_told_with_what_may_help(monkeypatch, tmp_path):
+    python = tmp_path / "python"
+    python.write_text("#!/bin/sh\nkill -KILL $$\n")
+    python.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(python))
+    with pytest.raises(
+        SystemExit, match="train was ended by SIGKILL, perhaps for lack of memory, of which a smaller --batch-size"
+    ):
+        own.stage("train", "own/model")
+
+
 def test_settings_end_in_the_models_own_params(run, stages, photos, tmp_path):
     chosen = ("--network", "resnet101", "--objective", "size", "--training", "size")
     run(photos, *chosen, *SMALL, "--learning-rate", "0.5")

@@ -472,3 +472,22 @@ def test_missing_folder_is_refused(tmp_path):
 def test_gpu_that_is_not_there_is_refused():
     with pytest.raises(ValueError, match="no GPU is available"):
         predict.choose_device("cuda")
+
+
+@pytest.mark.parametrize("out", [".", ".."])
+def test_results_do_not_go_among_the_pictures(photos, out):
+    with pytest.raises(ValueError, match=r"--out: .* holds the pictures, which results could hide or replace"):
+        find_pictures(photos, photos / out)
+
+
+def test_table_that_would_be_out_of_date_does_not_stay(monkeypatch, model, photos, tmp_path):
+    run(monkeypatch, "--model", str(model), "--images", str(photos), "--out", str(tmp_path / "out"))
+    replace_by_older(photos, "b.png", (9, 9))
+
+    def stopped(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Predictor, "labels", stopped)
+    with pytest.raises(SystemExit):
+        run(monkeypatch, "--model", str(model), "--images", str(photos), "--out", str(tmp_path / "out"))
+    assert not (tmp_path / "out/sizes.csv").exists()

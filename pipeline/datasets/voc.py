@@ -30,6 +30,7 @@ from pipeline.datasets.base import (
     read_list,
     read_mask,
     require,
+    whole_number,
     write_mask,
 )
 from pipeline.files import write_atomically
@@ -287,7 +288,7 @@ def _read_click_file(path: Path, num_classes: int) -> dict[str, list[Scribble]]:
     remedy = "restore the published file"
     try:
         clicks = {
-            image_id: [Scribble(int(point["cls"]), ((float(point["x"]), float(point["y"])),)) for point in points]
+            image_id: [Scribble(whole_number(point["cls"]), ((float(point["x"]), float(point["y"])),)) for point in points]
             for image_id, points in read_json(path, CLICK_FORM, remedy).items()
         }
     except MALFORMED as error:

@@ -35,7 +35,7 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
-from pipeline.files import write_atomically
+from pipeline.files import finite_number, read_bytes, write_atomically
 
 FIELDS = ("image_id", "class", "size_fraction", "seconds", "grid", "annotator", "timestamp", "method", "flags", "picture")
 """Columns of the file, in order."""
@@ -56,8 +56,6 @@ FLAGS = {
 """Meaning of each flag."""
 SUM_TOLERANCE = 1e-6
 """How far the sizes of one picture may exceed 1: sizes are written with nine digits."""
-NUMBER = re.compile(r"(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
-"""What counts as a number; Python would also take `1_0`, `nan` and the digits of other alphabets."""
 MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,6})?Z", re.ASCII)
 LONGEST_S = 1e6
 """More seconds than this are no time that anybody spent."""
@@ -130,7 +128,7 @@ def read_annotations(path: Path) -> AnnotationFile:
     """
     if not path.exists():
         raise ValueError(f"{path}: not found; make it with `python -m pipeline.annotate`, or check the path")
-    return parse_annotations(path.read_bytes(), str(path))
+    return parse_annotations(read_bytes(path), str(path))
 
 
 def parse_annotations(content: bytes, name: str, first_line: int = 1) -> AnnotationFile:
@@ -217,8 +215,11 @@ def check_timestamp(text: str) -> datetime:
 
 
 def _number(name: str, text: str) -> float:
-    value = float(text) if NUMBER.fullmatch(text) else math.nan
-    if not math.isfinite(value):
+    try:
+        value = finite_number(text)
+    except ValueError:
+        value = -1.0
+    if value < 0:
         raise ValueError(f"{name}: expected a number >= 0, got {text!r}")
     return value
 
