@@ -174,6 +174,17 @@ class Line(NamedTuple):
     cells: list[str]
 
 
+def is_there(path: Path) -> bool:
+    """Return whether there is a file or folder that may be left out.
+
+    Raises:
+        OSError: it is a link to nothing: somebody wanted it to be there.
+    """
+    if path.is_symlink() and not path.exists():
+        raise OSError(errno.ENOENT, "is a link to nothing; restore what it leads to, or remove it", str(path))
+    return path.exists()
+
+
 def read_bytes(path: Path) -> bytes:
     """Return the content of a file.
 

@@ -33,7 +33,7 @@ from pipeline.datasets.folder import Folder
 from pipeline.datasets.prepared import PreparedArchive, write_prepared
 from pipeline.errors import clear_errors
 from pipeline.expand import expand_training
-from pipeline.files import read_json, read_table, write_atomically, write_json
+from pipeline.files import is_there, read_json, read_table, write_atomically, write_json
 from pipeline.params import Network, Objective, Own, OwnStage, Params, ParamsError, Section, Training, read_yaml, resolve
 from pipeline.stages.summary import read_scores
 from pipeline.targets.annotations import BACKGROUND, FIELDS, fingerprint, finished_sizes, read_annotations
@@ -114,7 +114,7 @@ def logs(photos: Path) -> tuple[Path | None, Path | None]:
         raise ValueError(f"{photos}: holds {found[0].name} and {found[1].name}; leave the file of strokes that is meant")
     stem = found[0].name.removesuffix(STROKES) if found else LOG
     answers = photos / f"{stem}.csv"
-    return answers if answers.exists() else None, found[0] if found else None
+    return answers if is_there(answers) else None, found[0] if found else None
 
 
 def check_photos(photos: Path) -> None:
@@ -126,7 +126,7 @@ def check_photos(photos: Path) -> None:
     if not photos.is_dir():
         raise ValueError(f"{photos}: is no folder; expected one with classes.yaml and images/ (see docs/data.md)")
     table = photos / "sizes.csv"
-    header = read_table(table)[0] if table.exists() else []
+    header = read_table(table)[0] if is_there(table) else []
     if FIELDS[2] in header:
         raise ValueError(
             f"{table}: holds answers of the annotation tool, not sizes; rename it to {LOG}.csv, or let "
@@ -136,7 +136,7 @@ def check_photos(photos: Path) -> None:
         names = json.dumps(header[1:] or ["background", "cat", "dog"], ensure_ascii=False)
         raise ValueError(f"{photos / 'classes.yaml'}: not found; write it with the one line  names: {names}")
     given = [photos / name for name in ("scribbles", "clicks.csv", "masks")]
-    if not header and not any(logs(photos)) and not any(path.exists() for path in given):
+    if not header and not any(logs(photos)) and not any(map(is_there, given)):
         raise ValueError(
             f"{photos}: nothing says what the photos show; expected sizes.csv, scribbles/, clicks.csv, masks/, or {LOG}.csv and "
             f"{LOG}{STROKES} of `python -m pipeline.annotate` (see docs/annotate.md)"

@@ -35,7 +35,7 @@ from pipeline.datasets.base import (
     require,
     write_mask,
 )
-from pipeline.files import finite_number, read_text, write_atomically
+from pipeline.files import finite_number, is_there, read_text, write_atomically
 
 BACKGROUND = "background"
 VAL_EVERY = 5
@@ -81,7 +81,7 @@ splits/{train,val}.txt    one id per line (optional)
         )
         self._masks, self._scribbles = (
             files_by_id(folder, (".png",), "is no PNG, whose values are classes; convert it or take it out of the folder")
-            if folder.is_dir()
+            if is_there(folder)
             else {}
             for folder in (self.root / "masks", self.root / "scribbles")
         )
@@ -226,7 +226,7 @@ splits/{train,val}.txt    one id per line (optional)
         return self.root / "splits" / f"{split}.txt"
 
     def _read_list(self, path: Path) -> list[str] | None:
-        if not path.exists():
+        if not is_there(path):
             return None
         ids = read_list(path)
         for image_id in ids:
@@ -235,13 +235,13 @@ splits/{train,val}.txt    one id per line (optional)
 
     def _rows(self, path: Path, columns: Sequence[str]) -> Iterable[tuple[str, str, dict[str, str]]]:
         """Yield place for errors, image id and row of a table, if it is there."""
-        for where, row in read_columns(path, columns) if path.exists() else ():
+        for where, row in read_columns(path, columns) if is_there(path) else ():
             image_id = file_id(row["image_id"], where)
             self._known(image_id, where, "correct or remove the line; ids are file names without suffix")
             yield where, image_id, row
 
     def _read_clicks(self, path: Path) -> dict[str, list[Scribble]] | None:
-        if not path.exists():
+        if not is_there(path):
             return None
         clicks: dict[str, list[Scribble]] = {}
         for where, image_id, row in self._rows(path, ("image_id", "class", "x", "y")):
@@ -290,8 +290,8 @@ def _read_classes(path: Path) -> tuple[tuple[str, ...], tuple[tuple[int, int, in
         raise DatasetError(f"{path}: unknown key '{unknown[0]}'; known keys are names, colors, background")
     if not are_class_names(names) or not 2 <= len(names) <= VOID:
         raise DatasetError(
-            f"{path}: names must be 2 to {VOID} different words without spaces around them, got {list(names)}; "
-            "put numbers and yes/no in quotes"
+            f"{path}: names must be 2 to {VOID} words, different in more than capitals and without spaces around them, "
+            f"got {list(names)}; put numbers and yes/no in quotes"
         )
     if len(colors) != len(names) or not all(type(value) is int and 0 <= value <= 255 for rgb in colors for value in rgb):
         raise DatasetError(f"{path}: colors must be one [red, green, blue] of 0..255 per name ({len(names)})")

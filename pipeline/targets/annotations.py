@@ -146,10 +146,11 @@ def parse_annotations(content: bytes, name: str, first_line: int = 1) -> Annotat
         number = index + first_line
         cut = index == last and last == len(lines) - 1
         try:
-            cells = next(csv.reader([raw.decode("utf-8").rstrip("\r")], strict=True), [])
             if number == 1:
-                _check_header(cells)
-            elif any(cell.strip() for cell in cells):
+                _check_header(raw)
+                continue
+            cells = next(csv.reader([raw.decode("utf-8").rstrip("\r")], strict=True), [])
+            if any(cell.strip() for cell in cells):
                 rows.append(_parse(cells))
         except (ValueError, csv.Error) as error:
             if number > 1 and index == last:
@@ -159,10 +160,11 @@ def parse_annotations(content: bytes, name: str, first_line: int = 1) -> Annotat
     return AnnotationFile(rows, [])
 
 
-def _check_header(cells: Sequence[str]) -> None:
-    if tuple(cells) != FIELDS:
+def _check_header(line: bytes) -> None:
+    text = line.decode("utf-8", "replace").rstrip("\r")
+    if tuple(text.replace('"', "").split(",")) != FIELDS:
         raise ValueError(
-            f"expected the header {','.join(FIELDS)}, got {','.join(cells)[:200]!r}; a spreadsheet must save the table as UTF-8 "
+            f"expected the header {','.join(FIELDS)}, got {text[:200]!r}; a spreadsheet must save the table as UTF-8 "
             "with commas between the columns and a line break after each line"
         )
 

@@ -136,8 +136,8 @@ def test_colours_and_missing_background_are_read(root):
     ("name", "text", "message"),
     [
         ("classes.yaml", "[", "expected 'names"),
-        ("classes.yaml", "names: [a]", "names must be 2 to 255 different words"),
-        ("classes.yaml", "names: [a, a]", "names must be 2 to 255 different words"),
+        ("classes.yaml", "names: [a]", "names must be 2 to 255 words, different"),
+        ("classes.yaml", "names: [a, a]", "names must be 2 to 255 words, different"),
         ("classes.yaml", "names: [a, 1]", "put numbers and yes/no in quotes"),
         ("classes.yaml", "names: [a, b]\ncolours: []", "unknown key 'colours'"),
         ("classes.yaml", "names: [a, b]\ncolors: [[0, 0, 0]]", "one .red, green, blue. of 0..255 per name"),
@@ -271,3 +271,12 @@ def test_clicks_as_fractions_of_the_picture_are_refused(root, tmp_path):
     add(root, "clicks.csv", "image_id,class,x,y\na,cow,0.5,0.5\ne,cow,0.25,1\nf,cow,0.1,0.9\n")
     with pytest.raises(DatasetError, match=r"all 3 points of clicks lie within the first pixel.*multiply fractions"):
         write_prepared(tmp_path / "a.zip", Folder(root), "train")
+
+
+@pytest.mark.parametrize("name", ["masks", "scribbles", "clicks.csv", "sizes.csv", "splits/train.txt"])
+def test_what_may_be_left_out_is_missed_where_a_link_leads_to_nothing(root, name):
+    shutil.rmtree(root / "masks")
+    (root / "splits").mkdir()
+    (root / name).symlink_to(root / "moved away")
+    with pytest.raises((DatasetError, OSError), match="is a link to nothing; restore what it leads to, or remove it"):
+        Folder(root).verify()
