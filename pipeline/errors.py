@@ -35,6 +35,11 @@ def clear_errors(*expected: type[Exception]) -> Iterator[None]:
     except handled as error:
         print(f"error: {_told(error)}", file=sys.stderr)
         raise SystemExit(1) from None
+    except (MemoryError, RuntimeError) as error:
+        if not isinstance(error, MemoryError) and "allocate memory" not in str(error):  # what torch says in its place
+            raise
+        print("error: there is not enough memory; make pictures, the network's input or the batch smaller", file=sys.stderr)
+        raise SystemExit(1) from None
 
 
 def _told(error: Exception) -> str:

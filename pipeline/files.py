@@ -27,6 +27,19 @@ NUMBER = re.compile(r"-?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 """What counts as a number in a table; Python would also take `1_0`, `nan` and the digits of other alphabets."""
 
 
+def check_place(path: Path) -> None:
+    """Make the folder of a file that is to be written.
+
+    Raises:
+        OSError: there is a folder in the file's place, or its own folder cannot be made or written to.
+    """
+    if path.is_dir():
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if not os.access(path.parent, os.W_OK):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path.parent))
+
+
 @contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
     """Give the name of an empty file that becomes `path` when the block ends, and is removed when it raises.
@@ -34,7 +47,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
     Raises:
         OSError: the disk is full or the folder cannot be written; `path` keeps its old content and no temporary file is left.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
+    check_place(path)
     # The temporary name is cut: that of `path` may be as long as the file system allows.
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:40]}.", suffix=".tmp")
     temporary = Path(name)
@@ -172,6 +185,23 @@ class Line(NamedTuple):
 
     where: str
     cells: list[str]
+
+
+def with_home(path: Path) -> Path:
+    """Return a path with a home folder for `~` or `~name`.
+
+    Raises:
+        ValueError: there is no such home.
+    """
+    try:
+        return path.expanduser()
+    except RuntimeError as error:
+        raise ValueError(f"{path}: there is no such home folder; write the whole path") from error
+
+
+def real_path(path: Path) -> Path:
+    """Return an absolute path without links and `~`; raises as `with_home`, not at links to themselves as `Path.resolve` does."""
+    return Path(os.path.realpath(with_home(path)))
 
 
 def is_there(path: Path) -> bool:

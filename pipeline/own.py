@@ -10,6 +10,7 @@ interruption; other photos or settings need another MODEL.
 from __future__ import annotations
 
 import argparse
+import fcntl
 import hashlib
 import io
 import json
@@ -19,6 +20,8 @@ import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 from typing import Any, NamedTuple
@@ -33,7 +36,7 @@ from pipeline.datasets.folder import Folder
 from pipeline.datasets.prepared import PreparedArchive, write_prepared
 from pipeline.errors import clear_errors
 from pipeline.expand import expand_training
-from pipeline.files import is_there, read_json, read_table, write_atomically, write_json
+from pipeline.files import is_there, read_json, read_table, real_path, write_atomically, write_json
 from pipeline.params import Network, Objective, Own, OwnStage, Params, ParamsError, Section, Training, read_yaml, resolve
 from pipeline.stages.summary import read_scores
 from pipeline.targets.annotations import BACKGROUND, FIELDS, fingerprint, finished_sizes, read_annotations
@@ -42,6 +45,7 @@ from pipeline.targets.strokes import Draw, Stroke, check_strokes, draw_seeds, re
 NAME = "own"
 MODEL = "model"
 REPOSITORY = Path(__file__).resolve().parent.parent
+LOCK = Path(".own.lock")
 NOTE = Path("own.json")
 """Says, in the model's folder, which photos and settings it belongs to."""
 
@@ -281,6 +285,23 @@ def model_digest(params: Params, families: dict[str, Any], dataset: Photos) -> s
     return digest.hexdigest()[:16]
 
 
+@contextmanager
+def alone() -> Iterator[None]:
+    """Keep the working folder to this process.
+
+    Raises:
+        ValueError: another process works in it.
+    """
+    with LOCK.open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise ValueError(
+                f"{Path.cwd()}: another command trains in this folder; wait for it, or choose another --out"
+            ) from None
+        yield
+
+
 def claim(tree: dict[str, Any], families: dict[str, Any], digest: str) -> bool:
     """Put params.yaml, every runs.yaml and the note into the working folder; return whether they stood there already.
 
@@ -388,7 +409,7 @@ def train_own(arguments: argparse.Namespace) -> None:
         DatasetError: a file of the photos is wrong (named).
         SystemExit: a stage failed.
     """
-    photos, out = arguments.photos.expanduser().resolve(), arguments.out.expanduser().resolve()
+    photos, out = real_path(arguments.photos), real_path(arguments.out)
     check_photos(photos)
     if out.is_relative_to(photos):
         raise ValueError(f"--out: expected a folder outside {photos}, into which nothing is written, got {out}")
@@ -405,19 +426,31 @@ def train_own(arguments: argparse.Namespace) -> None:
     given = count_given(dataset)
     stages = fitting_stages(own_settings(base), pixels=given.pixels > 0, sizes=given.sizes > 0)
     tree, families = own_params(base, dataset, given, stages if arguments.objective is None else stages[:1], arguments)
-    params = resolve(tree, families)
-    run = params.run(NAME, MODEL)
+    params = resolve(tree, families, Path("command line and params.yaml"))
     digest = model_digest(params, families, dataset)
     out.mkdir(parents=True, exist_ok=True)
     os.chdir(out)
+    with alone():
+        train_here(dataset, given, tree, families, params, digest)
+
+
+def train_here(
+    dataset: Photos, given: Given, tree: dict[str, Any], families: dict[str, Any], params: Params, digest: str
+) -> None:
+    """Prepare, train and, with masks, validate in the working folder, going on where it was stopped.
+
+    Raises:
+        ValueError: the folder belongs to something else.
+        SystemExit: a stage failed.
+    """
     same = claim(tree, families, digest)
+    run, model = params.run(NAME, MODEL), Path.cwd() / paths.model(NAME, MODEL)
     print(f"given: {given}", flush=True)
     trained = [told(params.objectives[params.run(family, MODEL).objective]) for family in families]
     why = f"pixels of {given.pixels} photos are known" if given.pixels else "there are sizes alone"
-    reason = "" if arguments.objective else f", as {why}; --objective takes another"
+    reason = f", as {why}; --objective takes another" if run.objective == NAME else ""
     print(f"objective: {', then '.join(trained)}{reason}", flush=True)
     splits = [split for split in dataset.splits if dataset.ids(split) and prepare(dataset, split, keep=same)]
-    model = paths.model(NAME, MODEL)
     if not paths.run_record(NAME, MODEL).exists():
         stage("supervise", NAME)
         stage("weights", run.network)
@@ -438,8 +471,8 @@ def train_own(arguments: argparse.Namespace) -> None:
             f"note: network {run.network!r} started from random weights, so its masks will not be useful; leave --network out, "
             "or take one that has `weights`"
         )
-    print(f"model: {out / model}")
-    print(f"next:  python -m pipeline.predict --model {out / model} --images PHOTOS --out PREDICTIONS --overlays")
+    print(f"model: {model}")
+    print(f"next:  python -m pipeline.predict --model {model} --images PHOTOS --out PREDICTIONS --overlays")
 
 
 def interrupt(signum: int, frame: FrameType | None) -> None:

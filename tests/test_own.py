@@ -1,5 +1,6 @@
 """Training on one's own photos: from whatever is given to a model that predicts, and what is said when something is missing."""
 
+import fcntl
 import itertools
 import json
 import os
@@ -192,6 +193,14 @@ def test_interrupted_stage_may_take_its_time_to_save(monkeypatch, tmp_path):
     finally:
         signal.signal(signal.SIGINT, before)
     assert Path("saved").exists()
+
+
+def test_folder_in_which_another_command_trains_is_left_alone(refusal, photos, tmp_path):
+    (tmp_path / "model").mkdir()
+    with (tmp_path / "model/.own.lock").open("w") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        assert "model: another command trains in this folder; wait for it, or choose another --out" in refusal(photos)
+    assert sorted(path.name for path in (tmp_path / "model").iterdir()) == [".own.lock"]
 
 
 def test_stage_that_the_system_ended_is_told_with_what_may_help(monkeypatch, tmp_path):

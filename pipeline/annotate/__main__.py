@@ -26,6 +26,7 @@ from pipeline.conventions import VOID
 from pipeline.datasets.base import DatasetError, are_class_names
 from pipeline.datasets.prepared import PreparedArchive
 from pipeline.errors import clear_errors
+from pipeline.files import check_place
 from pipeline.targets.annotations import BACKGROUND
 
 PORT = 8765
@@ -171,6 +172,7 @@ def main() -> None:
             print(f"note: left out: {len(names)} {reason}, the first is {names[0]!a}", flush=True)
         logs: list[AnnotationStore | StrokeStore] = [store] if strokes is None else [store, strokes]
         for log in logs:
+            check_place(log.path)  # before anybody answers
             for note in check_file(log, class_names, pictures.ids):
                 print(f"note: {note}", flush=True)
         if arguments.live and strokes is None:
@@ -192,6 +194,10 @@ def serve(project: Project, arguments: argparse.Namespace) -> None:
     logging.getLogger("werkzeug").setLevel(logging.WARNING)
     token = None if is_loopback(arguments.host) else secrets.token_urlsafe(24)
     port = arguments.port
+    try:
+        socket.getaddrinfo(arguments.host, port)
+    except OSError as error:
+        raise ValueError(f"--host: {arguments.host!r} is no address of this machine ({error.strerror})") from error
     if port and not _is_free(arguments.host, port):
         print(f"note: port {port} is taken, another one is used", flush=True)
         port = 0

@@ -192,6 +192,8 @@ def main() -> None:
         for path in arguments.files:
             inside = sorted(path.iterdir()) if path.is_dir() else []
             wanted = [one for one in inside if one.suffix.lower() in (".json", ".xml") and not is_system_file(one.name)]
+            if path.is_dir() and not wanted:
+                raise ValueError(f"{path}: holds no .json of LabelMe and no .xml of CVAT; give the folder that does")
             for file in wanted or [path]:
                 for number, shape in enumerate(read_shapes(file)):
                     shapes.append((f"{file.name}, shape {number}", shape))

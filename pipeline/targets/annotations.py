@@ -392,9 +392,9 @@ def combine(
                 votes[image_id].append(_foreground(answer, class_names, correct))
     left_out = [image_id for image_id in ids if not votes[image_id]]
     if left_out and (missing == "error" or len(left_out) == len(ids)):
+        remedy = "annotate them, or leave such images out" if missing == "error" else "annotate some of them"
         raise ValueError(
-            f"annotations: {len(left_out)} of {len(ids)} images have no finished annotation, the first is {left_out[0]}; "
-            "annotate them, or leave such images out"
+            f"annotations: {len(left_out)} of {len(ids)} images have no finished annotation, the first is {left_out[0]}; {remedy}"
         )
     kept = [image_id for image_id in ids if votes[image_id]]
     normalised = []
