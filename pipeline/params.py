@@ -103,6 +103,9 @@ class Dataset(Section):
 
     @model_validator(mode="after")
     def _synthetic_has_sizes(self) -> Dataset:
+        word = self.source.strip().lower()
+        if word in ("synthetic", "download") and word != self.source:
+            raise ValueError(f"source: write {word}, got {self.source!r}; a folder of that name is ./{self.source.strip()}")
         if self.source == "synthetic" and self.synthetic is None:
             raise ValueError("source is synthetic, so the key 'synthetic' (train, val) is needed")
         return self

@@ -490,7 +490,8 @@ def _opened(source: Path | bytes, name: str, what: str) -> Iterator[Image.Image]
         ) from error
     except Exception as error:
         told = "of no known format" if isinstance(error, UnidentifiedImageError) else str(error) or type(error).__name__
-        raise DatasetError(f"{name}: cannot be read as {what} ({told}); restore the file or leave it out") from error
+        remedy = "check its permissions" if isinstance(error, PermissionError) else "restore the file"
+        raise DatasetError(f"{name}: cannot be read as {what} ({told}); {remedy} or leave it out") from error
 
 
 def _orientation(image: Image.Image) -> int:
