@@ -127,6 +127,8 @@ def check_photos(photos: Path) -> None:
     Raises:
         ValueError: no folder, no classes.yaml, nothing to learn from, or answers of the annotation tool in place of sizes.
     """
+    if str(photos) != str(photos).encode("utf-8", "replace").decode():
+        raise ValueError(f"{str(photos)!a}: a name on this path is not UTF-8, and settings cannot hold it; rename the folder")
     if not photos.is_dir():
         raise ValueError(f"{photos}: is no folder; expected one with classes.yaml and images/ (see docs/data.md)")
     table = photos / "sizes.csv"

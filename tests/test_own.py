@@ -195,6 +195,12 @@ def test_interrupted_stage_may_take_its_time_to_save(monkeypatch, tmp_path):
     assert Path("saved").exists()
 
 
+def test_path_that_settings_cannot_hold_is_named(refusal, photos, tmp_path):
+    renamed = tmp_path / "K\udcfche"
+    photos.rename(renamed)
+    assert r"K\udcfche': a name on this path is not UTF-8, and settings cannot hold it" in refusal(renamed)
+
+
 def test_folder_in_which_another_command_trains_is_left_alone(refusal, photos, tmp_path):
     (tmp_path / "model").mkdir()
     with (tmp_path / "model/.own.lock").open("w") as held:
