@@ -375,8 +375,7 @@ CVAT = """<annotations><image id="0" name="a.png" width="12" height="8">
 def imported(path, suffix):
     """Return the strokes of another tool's file on a picture of 12 x 8 pixels."""
     shutil.copy(path, path.with_suffix(suffix))
-    with named(path.with_suffix(suffix)):
-        shapes = list(read_shapes(path.with_suffix(suffix)))
+    shapes = read_shapes(path.with_suffix(suffix))
     rows = take_over([(str(path), shape) for shape in shapes], OnePicture, ["cat"], "Ada", 2.0)
     return {"a": [one for row in rows for one in to_scribbles([row.stroke], ["background", "cat"])]}
 
@@ -427,7 +426,8 @@ def test_text_is_read_or_the_fault_is_named(name, data):
     with folder() as place:
         path = place / "file"
         path.write_bytes(text.encode(encoding, "surrogatepass" if encoding.startswith("utf") else "replace"))
-        place_named = place if name in ("classes", "clicks") else path  # these are copied to where they belong
+        copied = name in ("classes", "clicks", "labelme", "cvat")  # to where they belong, or under another name
+        place_named = place if copied else path
         with named(place_named):
             found = read(path)
             if name in ("xml", "strokes", "clicks", "labelme", "cvat"):
