@@ -22,7 +22,7 @@ from torch import Tensor
 
 from pipeline.command import command_parser
 from pipeline.errors import clear_errors
-from pipeline.files import atomic_path
+from pipeline.files import atomic_path, check_place
 from pipeline.predict import Trained, add_model_arguments, model_of
 
 Size = tuple[int, int]
@@ -148,6 +148,7 @@ def main() -> None:
     parser.add_argument("--size", type=int, nargs=2, metavar=("HEIGHT", "WIDTH"), help="for pictures of this size only")
     arguments = parser.parse_args()
     with clear_errors():
+        check_place(arguments.out)  # before the long part
         trained = model_of(arguments, torch.device("cpu"))
         size = None if arguments.size is None else (arguments.size[0], arguments.size[1])
         difference = export_onnx(trained, arguments.out, size)

@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from tqdm import tqdm
 
+from pipeline.datasets.base import MALFORMED
 from pipeline.datasets.transforms import resize_image
 from pipeline.files import atomic_file
 from pipeline.networks.base import SegmentationNetwork
@@ -169,9 +170,11 @@ def _read_header(path: Path) -> tuple[dict[str, Any], tuple[int, int, int], int]
             header = json.loads(file.read(length)) if length <= path.stat().st_size else {}
         about = {key: json.loads(value) for key, value in header["__metadata__"].items()}
         count, two, values = header["features"]["shape"]
-        if path.stat().st_size != 8 + length + 2 * count * two * values:
+        if path.stat().st_size != 8 + length + 2 * count * two * values or two != 2 or min(count, values) < 1:
             raise ValueError("the end is missing")
-    except (ValueError, KeyError, TypeError) as error:
+        if len(set(about["ids"])) != count or not {"size_px", "encoder", "shapes"} <= set(about):
+            raise ValueError("its header does not say whose features they are")
+    except MALFORMED as error:
         raise ValueError(f"{path}: no complete file of kept features ({error}); delete it and run `dvc repro`") from None
     return about, (count, two, values), 8 + length
 

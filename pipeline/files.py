@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import csv
+import errno
 import io
 import json
+import math
 import os
+import re
 import shutil
 import tempfile
+import unicodedata
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,6 +23,22 @@ if TYPE_CHECKING:
 
 Form = TypeVar("Form", bound="BaseModel")
 
+NUMBER = re.compile(r"-?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
+"""What counts as a number in a table; Python would also take `1_0`, `nan` and the digits of other alphabets."""
+
+
+def check_place(path: Path) -> None:
+    """Make the folder of a file that is to be written.
+
+    Raises:
+        OSError: there is a folder in the file's place, or its own folder cannot be made or written to.
+    """
+    if path.is_dir():
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if not os.access(path.parent, os.W_OK):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path.parent))
+
 
 @contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
@@ -26,7 +47,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
     Raises:
         OSError: the disk is full or the folder cannot be written; `path` keeps its old content and no temporary file is left.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
+    check_place(path)
     # The temporary name is cut: that of `path` may be as long as the file system allows.
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:40]}.", suffix=".tmp")
     temporary = Path(name)
@@ -76,6 +97,29 @@ def write_json(path: Path, content: Any) -> None:
     write_atomically(path, (json.dumps(content, indent=1, sort_keys=True) + "\n").encode())
 
 
+def parse_json(content: str | bytes) -> Any:
+    """Return what a JSON document says; what Python would pass over in silence is refused.
+
+    Raises:
+        ValueError: it is none, holds NaN, an infinite number or one beyond what a float holds, or a key twice.
+        RecursionError: it is nested too deeply.
+    """
+
+    def number(text: str) -> float:
+        if not math.isfinite(value := float(text)):
+            raise ValueError(f"{text} is no number")
+        return value
+
+    def mapping(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        found = dict(pairs)
+        if len(found) < len(pairs):
+            twice = next(key for key, count in Counter(key for key, _ in pairs).items() if count > 1)
+            raise ValueError(f"the key {twice!a} stands twice in one object")
+        return found
+
+    return json.loads(content, parse_constant=number, parse_float=number, object_pairs_hook=mapping)
+
+
 def read_json(path: Path, remedy: str) -> dict[str, Any]:
     """Return the object in a JSON file; `remedy` ends the message of every error.
 
@@ -84,7 +128,7 @@ def read_json(path: Path, remedy: str) -> dict[str, Any]:
         ValueError: it is no text, no JSON, or not an object.
     """
     try:
-        content = json.loads(read_text(path))
+        content = parse_json(read_text(path))
     except (ValueError, RecursionError) as error:
         raise ValueError(f"{path}: cannot be read as JSON ({error}); {remedy}") from error
     if not isinstance(content, dict):
@@ -143,28 +187,69 @@ class Line(NamedTuple):
     cells: list[str]
 
 
+def with_home(path: Path) -> Path:
+    """Return a path with a home folder for `~` or `~name`.
+
+    Raises:
+        ValueError: there is no such home.
+    """
+    try:
+        return path.expanduser()
+    except RuntimeError as error:
+        raise ValueError(f"{path}: there is no such home folder; write the whole path") from error
+
+
+def real_path(path: Path) -> Path:
+    """Return an absolute path without links and `~`; raises as `with_home`, not at links to themselves as `Path.resolve` does."""
+    return Path(os.path.realpath(with_home(path)))
+
+
+def is_there(path: Path) -> bool:
+    """Return whether there is a file or folder that may be left out.
+
+    Raises:
+        OSError: it is a link to nothing: somebody wanted it to be there.
+    """
+    if path.is_symlink() and not path.exists():
+        raise OSError(errno.ENOENT, "is a link to nothing; restore what it leads to, or remove it", str(path))
+    return path.exists()
+
+
+def read_bytes(path: Path) -> bytes:
+    """Return the content of a file.
+
+    Raises:
+        OSError: it cannot be read, or is a pipe or a device, on which reading would wait without end.
+    """
+    if path.exists() and not (path.is_file() or path.is_dir()):
+        raise OSError(errno.EINVAL, "no ordinary file; put one in its place, or take it away", str(path))
+    return path.read_bytes()
+
+
 def read_text(path: Path) -> str:
     """Return a text file, with or without the byte order mark that spreadsheets and editors put before it.
 
     Raises:
         ValueError: it is not UTF-8.
-        OSError: it cannot be read.
+        OSError: as `read_bytes`.
     """
     try:
-        return path.read_bytes().decode("utf-8-sig")
+        return read_bytes(path).decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise ValueError(f"{path}: is not UTF-8 text ({error}); save it as UTF-8 (in a spreadsheet: CSV UTF-8)") from error
 
 
 def read_table(path: Path) -> tuple[list[str], list[Line]]:
-    """Return the header of a CSV and its lines; empty lines are left out, spaces around names of columns too.
+    """Return the header of a CSV and its lines, in composed Unicode (NFC) as image ids are.
+
+    Empty lines are left out, spaces around names of columns too.
 
     Raises:
         ValueError: not UTF-8, not commas between the columns, a column twice, a quotation mark that is not closed, or a line with
             more or fewer cells than the header. Names the file, the line and what to do.
         OSError: it cannot be read.
     """
-    reader = csv.reader(io.StringIO(read_text(path), newline=""), strict=True)
+    reader = csv.reader(io.StringIO(unicodedata.normalize("NFC", read_text(path)), newline=""), strict=True)
     lines: list[Line] = []
     try:
         header = [name.strip() for name in next(reader, [])]
@@ -184,6 +269,21 @@ def read_table(path: Path) -> tuple[list[str], list[Line]]:
     except csv.Error as error:
         raise ValueError(f"{path}, line {reader.line_num}: cannot be read ({error}); correct the line") from error
     return header, lines
+
+
+def finite_number(text: str) -> float:
+    """Return the number in a cell of a table.
+
+    Raises:
+        ValueError: it is none, or beyond what a float holds.
+
+    >>> finite_number("2.5e-1")
+    0.25
+    """
+    value = float(text) if NUMBER.fullmatch(text.strip(" ")) else math.nan
+    if not math.isfinite(value):
+        raise ValueError(f"{text!r} is no number; write it with a point and without thousands, as in 0.25")
+    return value
 
 
 def walk(root: Path) -> Iterator[Path]:

@@ -10,7 +10,7 @@ interruption; other photos or settings need another MODEL.
 from __future__ import annotations
 
 import argparse
-import csv
+import fcntl
 import hashlib
 import io
 import json
@@ -20,6 +20,8 @@ import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 from typing import Any, NamedTuple
@@ -35,7 +37,7 @@ from pipeline.datasets.folder import Folder
 from pipeline.datasets.prepared import PreparedArchive, write_prepared
 from pipeline.errors import clear_errors
 from pipeline.expand import expand_training
-from pipeline.files import read_json, write_atomically, write_json
+from pipeline.files import is_there, read_json, read_table, real_path, write_atomically, write_json
 from pipeline.params import Network, Objective, Own, OwnStage, Params, ParamsError, Section, Training, read_yaml, resolve
 from pipeline.stages.summary import read_scores
 from pipeline.targets.annotations import BACKGROUND, FIELDS, fingerprint, finished_sizes, read_annotations
@@ -44,6 +46,7 @@ from pipeline.targets.strokes import Draw, Stroke, check_strokes, draw_seeds, re
 NAME = "own"
 MODEL = "model"
 REPOSITORY = Path(__file__).resolve().parent.parent
+LOCK = Path(".own.lock")
 NOTE = Path("own.json")
 """Says, in the model's folder, which photos and settings it belongs to."""
 
@@ -116,7 +119,7 @@ def logs(photos: Path) -> tuple[Path | None, Path | None]:
         raise ValueError(f"{photos}: holds {found[0].name} and {found[1].name}; leave the file of strokes that is meant")
     stem = found[0].name.removesuffix(STROKES) if found else LOG
     answers = photos / f"{stem}.csv"
-    return answers if answers.exists() else None, found[0] if found else None
+    return answers if is_there(answers) else None, found[0] if found else None
 
 
 def check_photos(photos: Path) -> None:
@@ -125,13 +128,12 @@ def check_photos(photos: Path) -> None:
     Raises:
         ValueError: no folder, no classes.yaml, nothing to learn from, or answers of the annotation tool in place of sizes.
     """
+    if str(photos) != str(photos).encode("utf-8", "replace").decode():
+        raise ValueError(f"{str(photos)!a}: a name on this path is not UTF-8, and settings cannot hold it; rename the folder")
     if not photos.is_dir():
         raise ValueError(f"{photos}: is no folder; expected one with classes.yaml and images/ (see docs/data.md)")
     table = photos / "sizes.csv"
-    header: list[str] = []
-    if table.exists():
-        with table.open(newline="", encoding="utf-8-sig", errors="replace") as file:
-            header = next(csv.reader(file), [])
+    header = read_table(table)[0] if is_there(table) else []
     if FIELDS[2] in header:
         raise ValueError(
             f"{table}: holds answers of the annotation tool, not sizes; rename it to {LOG}.csv, or let "
@@ -141,7 +143,7 @@ def check_photos(photos: Path) -> None:
         names = json.dumps(header[1:] or ["background", "cat", "dog"], ensure_ascii=False)
         raise ValueError(f"{photos / 'classes.yaml'}: not found; write it with the one line  names: {names}")
     given = [photos / name for name in ("scribbles", "clicks.csv", "masks")]
-    if not header and not any(logs(photos)) and not any(path.exists() for path in given):
+    if not header and not any(logs(photos)) and not any(map(is_there, given)):
         raise ValueError(
             f"{photos}: nothing says what the photos show; expected sizes.csv, scribbles/, clicks.csv, masks/, or {LOG}.csv and "
             f"{LOG}{STROKES} of `python -m pipeline.annotate` (see docs/annotate.md)"
@@ -286,6 +288,23 @@ def model_digest(params: Params, families: dict[str, Any], dataset: Photos) -> s
     return digest.hexdigest()[:16]
 
 
+@contextmanager
+def alone() -> Iterator[None]:
+    """Keep the working folder to this process.
+
+    Raises:
+        ValueError: another process works in it.
+    """
+    with LOCK.open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise ValueError(
+                f"{Path.cwd()}: another command trains in this folder; wait for it, or choose another --out"
+            ) from None
+        yield
+
+
 def claim(tree: dict[str, Any], families: dict[str, Any], digest: str) -> bool:
     """Put params.yaml, every runs.yaml and the note into the working folder; return whether they stood there already.
 
@@ -329,8 +348,12 @@ def stage(name: str, *arguments: str) -> None:
         except KeyboardInterrupt:
             asked = True
             process.terminate()
-    if status < 0 or (status and asked):
+    if status and asked:
         raise SystemExit(f"stopped at {name}; the same command goes on from here")
+    if status < 0:
+        ended = signal.Signals(-status).name
+        hint = ", perhaps for lack of memory, of which a smaller --batch-size needs less" if ended == "SIGKILL" else ""
+        raise SystemExit(f"{name} was ended by {ended}{hint}; the same command goes on from here")
     if status:
         raise SystemExit(f"{name} failed for the reason above; when that is mended, the same command goes on from here")
 
@@ -387,7 +410,7 @@ def train_own(arguments: argparse.Namespace) -> None:
         DatasetError: a file of the photos is wrong (named).
         SystemExit: a stage failed.
     """
-    photos, out = arguments.photos.expanduser().resolve(), arguments.out.expanduser().resolve()
+    photos, out = real_path(arguments.photos), real_path(arguments.out)
     check_photos(photos)
     if out.is_relative_to(photos):
         raise ValueError(f"--out: expected a folder outside {photos}, into which nothing is written, got {out}")
@@ -404,19 +427,31 @@ def train_own(arguments: argparse.Namespace) -> None:
     given = count_given(dataset)
     stages = fitting_stages(own_settings(base), pixels=given.pixels > 0, sizes=given.sizes > 0)
     tree, families = own_params(base, dataset, given, stages if arguments.objective is None else stages[:1], arguments)
-    params = resolve(tree, families)
-    run = params.run(NAME, MODEL)
+    params = resolve(tree, families, Path("command line and params.yaml"))
     digest = model_digest(params, families, dataset)
     out.mkdir(parents=True, exist_ok=True)
     os.chdir(out)
+    with alone():
+        train_here(dataset, given, tree, families, params, digest)
+
+
+def train_here(
+    dataset: Photos, given: Given, tree: dict[str, Any], families: dict[str, Any], params: Params, digest: str
+) -> None:
+    """Prepare, train and, with masks, validate in the working folder, going on where it was stopped.
+
+    Raises:
+        ValueError: the folder belongs to something else.
+        SystemExit: a stage failed.
+    """
     same = claim(tree, families, digest)
+    run, model = params.run(NAME, MODEL), Path.cwd() / paths.model(NAME, MODEL)
     print(f"given: {given}", flush=True)
     trained = [told(params.objectives[params.run(family, MODEL).objective]) for family in families]
     why = f"pixels of {given.pixels} photos are known" if given.pixels else "there are sizes alone"
-    reason = "" if arguments.objective else f", as {why}; --objective takes another"
+    reason = f", as {why}; --objective takes another" if run.objective == NAME else ""
     print(f"objective: {', then '.join(trained)}{reason}", flush=True)
     splits = [split for split in dataset.splits if dataset.ids(split) and prepare(dataset, split, keep=same)]
-    model = paths.model(NAME, MODEL)
     if not paths.run_record(NAME, MODEL).exists():
         stage("supervise", NAME)
         stage("weights", run.network)
@@ -437,8 +472,8 @@ def train_own(arguments: argparse.Namespace) -> None:
             f"note: network {run.network!r} started from random weights, so its masks will not be useful; leave --network out, "
             "or take one that has `weights`"
         )
-    print(f"model: {out / model}")
-    print(f"next:  python -m pipeline.predict --model {out / model} --images PHOTOS --out PREDICTIONS --overlays")
+    print(f"model: {model}")
+    print(f"next:  python -m pipeline.predict --model {model} --images PHOTOS --out PREDICTIONS --overlays")
 
 
 def interrupt(signum: int, frame: FrameType | None) -> None:

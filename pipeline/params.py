@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import json
 import re
+import unicodedata
 from collections.abc import Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -30,7 +32,9 @@ Fraction = Annotated[float, Field(ge=0, le=1)]
 Hundredths = Annotated[float, Field(ge=0, multiple_of=0.01)]
 Positive = Annotated[float, Field(gt=0)]
 NonNegative = Annotated[float, Field(ge=0)]
-Count = Annotated[int, Field(ge=1)]
+Count = Annotated[int, Field(ge=1, le=10**9)]
+"""Whole numbers beyond that are slips of the hand, and overflow where they are counted down."""
+Side = Annotated[int, Field(ge=32, le=8192)]
 Relaxation = Literal["bl", "nq", "q", "cce", "cd", "lq"]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
 RunName = Annotated[str, Field(pattern=r"^[a-z0-9_]+/[A-Za-z0-9_.-]+$")]
@@ -38,6 +42,9 @@ RunName = Annotated[str, Field(pattern=r"^[a-z0-9_]+/[A-Za-z0-9_.-]+$")]
 
 
 Item = TypeVar("Item")
+
+
+ClassName = Annotated[str, AfterValidator(partial(unicodedata.normalize, "NFC"))]
 
 
 def _different(values: list[Item]) -> list[Item]:
@@ -68,11 +75,11 @@ class Synthetic(Section):
     """Training images."""
     val: Count
     """Validation images."""
-    width_px: Annotated[int, Field(ge=16)] = 96
+    width_px: Annotated[int, Field(ge=16, le=8192)] = 96
     """Nominal picture width in pixels; actual sizes vary around it."""
-    height_px: Annotated[int, Field(ge=16)] = 72
+    height_px: Annotated[int, Field(ge=16, le=8192)] = 72
     """Nominal picture height in pixels."""
-    classes: Several[str]
+    classes: Several[ClassName]
     """Foreground classes that occur in the pictures, by the reader's names."""
 
 
@@ -85,7 +92,7 @@ class Dataset(Section):
     """`synthetic` (procedural pictures in the raw layout), `download`, or the path of an existing copy (never written to)."""
     synthetic: Synthetic | None = None
     """Size of the synthetic set; needed when source is `synthetic`."""
-    classes: Several[str] | None = None
+    classes: Several[ClassName] | None = None
     """Foreground classes to prepare; other classes become background. null: all classes."""
     images: Literal["containing", "all"] = "containing"
     """With `classes`: keep only images that contain one of them, or all."""
@@ -96,6 +103,9 @@ class Dataset(Section):
 
     @model_validator(mode="after")
     def _synthetic_has_sizes(self) -> Dataset:
+        word = self.source.strip().lower()
+        if word in ("synthetic", "download") and word != self.source:
+            raise ValueError(f"source: write {word}, got {self.source!r}; a folder of that name is ./{self.source.strip()}")
         if self.source == "synthetic" and self.synthetic is None:
             raise ValueError("source is synthetic, so the key 'synthetic' (train, val) is needed")
         return self
@@ -104,7 +114,7 @@ class Dataset(Section):
 class Subset(Section):
     """A view of a data set: some classes against the rest. Nothing is copied."""
 
-    classes: Several[str]
+    classes: Several[ClassName]
     """Foreground classes, which become 1, 2, ... in this order; all others become background."""
     images: Literal["containing", "all"] = "containing"
     """Only images that contain at least one of the classes, or all images (negatives included)."""
@@ -270,7 +280,7 @@ class Features(Section):
     """Part of the data set whose features are kept. null: all of it."""
     network: Name
     """Key of `networks`; one that freezes its encoder."""
-    image_size_px: Annotated[int, Field(ge=32)]
+    image_size_px: Side
     """Side of the square that pictures are resized to, that of the runs."""
 
 
@@ -316,7 +326,7 @@ class Training(Section):
     """Exponent of the polynomial decay, applied at every step."""
     schedule: Literal["polynomial", "cosine", "one_cycle"] = "polynomial"
     """Course of the learning rate: a decay to zero, or (one_cycle) first up to the initial rate."""
-    image_size_px: Annotated[int, Field(ge=32)]
+    image_size_px: Side
     """Side of the square network input in pixels; a multiple of 16 for segmentation."""
     input: Literal["resize", "crop"] = "resize"
     """`resize`: whole images (required with size targets); `crop`: random scale and crop, whole images in evaluation."""
@@ -324,11 +334,11 @@ class Training(Section):
     """Random changes of training pictures."""
     precision: Literal["float32", "bf16"] = "float32"
     """bf16: mixed precision on GPU (ignored on CPU)."""
-    workers: Annotated[int, Field(ge=0)] = 0
+    workers: Annotated[int, Field(ge=0, le=512)] = 0
     """Loader processes; 0 loads in the training process."""
     cache_images: bool = False
     """Keep decoded pictures in memory (small sets)."""
-    validate_every_epochs: Annotated[int, Field(ge=0)] = 0
+    validate_every_epochs: Annotated[int, Field(ge=0, le=10**9)] = 0
     """Score the validation set every so many epochs and keep the best weights; 0: only the last epoch counts."""
 
 
@@ -595,7 +605,7 @@ class Params(Section):
     """Name of the scale these values belong to; `python -m pipeline.profile NAME` changes them together."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where networks run; not part of a run's identity."""
-    seed: Annotated[int, Field(ge=0)]
+    seed: Annotated[int, Field(ge=0, le=2**32 - 1)]
     """Root of all randomness."""
     repetitions: Count = 1
     """Independent trainings of every run; with more than one, every number is a mean with its standard deviation."""
@@ -665,8 +675,12 @@ class Params(Section):
         return next((start for start in starts if start not in self.runs), None)
 
 
-def read_yaml(path: Path) -> Any:
+def read_yaml(path: Path, reader: YAML | None = None) -> Any:
     """Return the content of a YAML 1.2 file as DVC reads it (so `1e-4` is a number and `off` is a word).
+
+    Args:
+        path: the file.
+        reader: one that keeps more than values, such as comments.
 
     Raises:
         ParamsError: the file is missing, not UTF-8 or not YAML; names the line.
@@ -678,7 +692,7 @@ def read_yaml(path: Path) -> Any:
     except ValueError as error:
         raise ParamsError(str(error)) from None
     try:
-        return YAML(typ="safe").load(text)
+        return (reader or YAML(typ="safe")).load(text)
     except YAMLError as error:
         raise ParamsError(f"{path}: not valid YAML: {error}") from None
     except Exception as error:  # dates, numbers and keys that cannot be, and too deep nesting, raise whatever they meet

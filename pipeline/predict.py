@@ -33,7 +33,7 @@ from pipeline.command import command_parser
 from pipeline.datasets.base import DatasetError, encode_mask, encode_photo, file_id, picture_formats, read_made_from, read_photo
 from pipeline.errors import clear_errors
 from pipeline.evaluation.predict import predict_logits, resized_batch
-from pipeline.files import read_json, walk, write_atomically, write_json
+from pipeline.files import read_json, real_path, walk, write_atomically, write_json
 from pipeline.networks import CLASSIFIERS
 from pipeline.report.overlay import Palette, blend
 from pipeline.targets.sizes import class_sizes, write_size_targets
@@ -47,6 +47,8 @@ STRIP_VALUES = 2**24
 """Scores held at original size at a time: 64 MB."""
 STRIP_ROWS = 512
 """Rows of an overlay blended at a time, for the same reason."""
+SETTINGS = "predictions.json"
+"""File that says what the results of a folder were made with."""
 LONGEST_STEM_BYTES = 251
 """File systems take names of 255 bytes; four are for a suffix."""
 
@@ -266,7 +268,7 @@ class Found(NamedTuple):
     Attributes:
         pictures: name -> file, in order.
         misnamed: one message for each picture that no table and no mask could be named after.
-        others: files that are no pictures.
+        others: files that are no pictures, or results of another call.
     """
 
     pictures: dict[str, Path]
@@ -282,20 +284,25 @@ def find_pictures(place: Path, out: Path) -> Found:
         out: where results go.
 
     Raises:
-        ValueError: nothing there, or results of two pictures would have the same name.
+        ValueError: nothing there, results among which the pictures lie, or those of two pictures would have the same name.
     """
     if not place.is_file() and not place.is_dir():
         raise ValueError(f"{place}: not found; expected a picture or a folder of pictures")
+    results = real_path(out)
+    if place.is_dir() and real_path(place).is_relative_to(results):
+        raise ValueError(f"--out: {out} holds the pictures, which results could hide or replace; give another folder")
     suffixes = picture_formats()
     root = place.parent if place.is_file() else place
     named: list[tuple[str, Path]] = []
     found = Found({}, [], [])
-    for path in [place] if place.is_file() else walk(place):
+    paths = [place] if place.is_file() else list(walk(place))
+    earlier = {path.parent for path in paths if path.name == SETTINGS}
+    for path in paths:
         inner = path.relative_to(root)
         if path != place:
-            if any(part.startswith(".") for part in inner.parts) or path.resolve().is_relative_to(out.resolve()):
+            if any(part.startswith(".") for part in inner.parts) or real_path(path).is_relative_to(results):
                 continue
-            if path.suffix.lower() not in suffixes:
+            if path.suffix.lower() not in suffixes or not earlier.isdisjoint(path.parents):
                 found.others.append(path)
                 continue
             if not path.is_file():
@@ -342,6 +349,11 @@ class Results:
     palette: Palette
     overlays: bool
     settings: Mapping[str, object]
+
+    @property
+    def table(self) -> Path:
+        """The table of sizes."""
+        return self.out / "sizes.csv"
 
     def mask(self, name: str) -> Path:
         """Return the file of a mask."""
@@ -405,7 +417,7 @@ class Results:
         Raises:
             ValueError: the folder holds results of other weights or options.
         """
-        note, remedy = self.out / "predictions.json", "choose another --out or delete it"
+        note, remedy = self.out / SETTINGS, "choose another --out or delete it"
         if note.exists() and read_json(note, remedy) != self.settings:
             raise ValueError(f"{self.out}: holds predictions of other weights or options; {remedy}")
         write_json(note, self.settings)
@@ -430,6 +442,8 @@ def predict_pictures(
         ValueError: the GPU is too small.
     """
     waiting = [name for name, path in pictures.items() if not results.finished(name, path)]
+    if waiting:  # the table would be out of date beside the first new mask
+        results.table.unlink(missing_ok=True)
     failures: dict[str, str] = {}
     found: dict[str, NDArray[np.float64]] = {}
     with tqdm(total=len(pictures), initial=len(pictures) - len(waiting), desc="predict", unit="img", disable=None) as bar:
@@ -450,10 +464,10 @@ def predict_pictures(
             bar.update(len(names))
     done = [name for name in pictures if name not in failures]
     if not done:
-        (results.out / "sizes.csv").unlink(missing_ok=True)
+        results.table.unlink(missing_ok=True)
     else:
         rows = [found[name] if name in found else results.sizes(name, len(class_names)) for name in done]
-        write_size_targets(results.out / "sizes.csv", done, np.stack(rows), class_names)
+        write_size_targets(results.table, done, np.stack(rows), class_names)
     return list(failures.values())
 
 
@@ -523,7 +537,9 @@ def main() -> None:
         trained = model_of(arguments, device)
         pictures, misnamed, others = find_pictures(arguments.images, arguments.out)
         if others:
-            print(f"left out: {len(others)} files that are no pictures, the first is {others[0].name!a}")
+            print(
+                f"left out: {len(others)} files that are no pictures, or results of another call, the first is {others[0].name!a}"
+            )
         window_px = arguments.window if trained.resize_px is None else None
         settings = {"weights": trained.digest, "tta": arguments.tta, "window_px": window_px, "resize_px": trained.resize_px}
         settings |= {"class_names": [*trained.class_names], "palette": [[*color] for color in trained.palette]}

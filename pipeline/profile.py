@@ -20,7 +20,7 @@ from pipeline import paths
 from pipeline.command import command_parser
 from pipeline.errors import clear_errors
 from pipeline.files import write_atomically
-from pipeline.params import load_params
+from pipeline.params import load_params, read_yaml
 
 PROFILES = Path(__file__).with_name("profiles")
 Keys = tuple[str, ...]
@@ -146,7 +146,8 @@ def main() -> None:
     from pipeline.wiring import write_pipelines
 
     with clear_errors():
-        tree = YAML().load(paths.PARAMS.read_text(encoding="utf-8"))
+        load_params()  # first, as nothing can be put into what says something that cannot be
+        tree = read_yaml(paths.PARAMS, YAML())
         put_profile(tree, name)
         trial = paths.SCRATCH / "params.yaml"
         write_atomically(trial, dump(tree))

@@ -30,6 +30,8 @@ from pipeline.params import Network as NetworkParams
 from pipeline.training.checkpoint import load_state
 
 Settings = dict[str, Any]
+COPY_AGAIN = "copy it again from where the run was trained, or train the run again"
+"""What helps where a file of a trained run is broken."""
 
 
 def resize_px(training: Mapping[str, Any]) -> int | None:
@@ -172,7 +174,7 @@ class Recorded(BaseModel):
 class RecordedTraining(Recorded):
     """How the network sees pictures."""
 
-    image_size_px: Annotated[int, Field(ge=16)]
+    image_size_px: Annotated[int, Field(ge=16, le=8192)]
     input: Literal["resize", "crop"]
 
 
@@ -246,7 +248,7 @@ def read_record(place: Path, form: type[Usable]) -> Settings:
         OSError: it cannot be read.
         ValueError: it is broken, or says something that cannot be; names the field.
     """
-    return read_form(place, form, "copy it again from where the run was trained, or train the run again").model_dump()
+    return read_form(place, form, COPY_AGAIN).model_dump()
 
 
 @dataclass(frozen=True)
@@ -297,9 +299,11 @@ class Trained:
         """
         network = build_network(self.record["network"], num_classes).to(device).eval()
         try:
-            network.load_state_dict(load_state(weights, device))
+            network.load_state_dict(load_state(weights, device, COPY_AGAIN))
         except (RuntimeError, AttributeError, TypeError) as error:
-            raise ValueError(f"{weights}: expected weights of the network in the run's record, got others") from error
+            raise ValueError(
+                f"{weights}: expected weights of the network in the run's record, got others; {COPY_AGAIN}"
+            ) from error
         broken = [name for name, value in network.state_dict().items() if not value.isfinite().all()]
         if broken:
             raise ValueError(

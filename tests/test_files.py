@@ -1,10 +1,13 @@
 """Files are whole or absent."""
 
+import io
 import os
+import sys
 
 import pytest
 
-from pipeline.files import write_atomically, write_csv
+from pipeline.errors import clear_errors
+from pipeline.files import finite_number, parse_json, read_table, write_atomically, write_csv
 
 
 def test_content_is_written_and_folder_made(tmp_path):
@@ -29,3 +32,56 @@ def test_failed_write_keeps_the_old_file_and_leaves_nothing_behind(tmp_path, mon
 def test_csv_rounds_floats_and_leaves_missing_cells_empty(tmp_path):
     write_csv(tmp_path / "a.csv", [{"x": 1 / 3, "y": None, "z": "t"}, {"x": float("nan"), "y": 2}])
     assert (tmp_path / "a.csv").read_text() == "x,y,z\n0.333333,,t\n,2,\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        ('{"a": 1, "a": 2}', "the key 'a' stands twice"),
+        ("[NaN]", "NaN is no number"),
+        ("[-Infinity]", "is no number"),
+        ("[1e400]", "1e400 is no number"),
+    ],
+)
+def test_json_that_python_takes_in_silence_is_refused(text, fault):
+    with pytest.raises(ValueError, match=fault):
+        parse_json(text)
+
+
+@pytest.mark.parametrize("text", ["1_0", "nan", "inf", "1e400", "\u0663", "0x1", "0,7", "70%", "", "--1", "\u20131"])
+def test_cell_that_is_no_plain_number_is_refused(text):
+    with pytest.raises(ValueError, match="is no number"):
+        finite_number(text)
+
+
+def test_text_in_a_pipe_is_refused_and_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "sizes.csv")
+    with pytest.raises(OSError, match=r"no ordinary file.*sizes\.csv"):
+        read_table(tmp_path / "sizes.csv")
+
+
+def test_accents_of_a_table_are_composed(tmp_path):
+    (tmp_path / "a.csv").write_text("image_id,ku\u0308he\nu\u0308,1\n", encoding="utf-8")
+    header, lines = read_table(tmp_path / "a.csv")
+    assert (header, lines[0].cells) == (["image_id", "k\u00fche"], ["\u00fc", "1"])
+
+
+def test_name_that_the_terminal_cannot_show_does_not_end_a_command(monkeypatch):
+    terminal = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
+    monkeypatch.setattr(sys, "stdout", terminal)
+    with clear_errors():
+        print("\u0447\udcfc", flush=True)
+    assert terminal.buffer.getvalue() == b"\\u0447\\udcfc\n"
+
+
+def failed(missing, capsys):
+    with pytest.raises(SystemExit), clear_errors():
+        raise FileNotFoundError(2, "No such file or directory", missing)
+    return capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("missing", "made"), [("data/prepared/voc/train.zip", True), ("/photos/a.jpg", False), ("photos/a.jpg", False)]
+)
+def test_only_what_stages_make_is_told_to_be_made_by_them(missing, made, capsys):
+    assert ("`dvc repro` makes it" in failed(missing, capsys)) is made

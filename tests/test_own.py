@@ -1,5 +1,6 @@
 """Training on one's own photos: from whatever is given to a model that predicts, and what is said when something is missing."""
 
+import fcntl
 import itertools
 import json
 import os
@@ -192,6 +193,31 @@ def test_interrupted_stage_may_take_its_time_to_save(monkeypatch, tmp_path):
     finally:
         signal.signal(signal.SIGINT, before)
     assert Path("saved").exists()
+
+
+def test_path_that_settings_cannot_hold_is_named(refusal, photos, tmp_path):
+    renamed = tmp_path / "K\udcfche"
+    photos.rename(renamed)
+    assert r"K\udcfche': a name on this path is not UTF-8, and settings cannot hold it" in refusal(renamed)
+
+
+def test_folder_in_which_another_command_trains_is_left_alone(refusal, photos, tmp_path):
+    (tmp_path / "model").mkdir()
+    with (tmp_path / "model/.own.lock").open("w") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        assert "model: another command trains in this folder; wait for it, or choose another --out" in refusal(photos)
+    assert sorted(path.name for path in (tmp_path / "model").iterdir()) == [".own.lock"]
+
+
+def test_stage_that_the_system_ended_is_told_with_what_may_help(monkeypatch, tmp_path):
+    python = tmp_path / "python"
+    python.write_text("#!/bin/sh\nkill -KILL $$\n")
+    python.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(python))
+    with pytest.raises(
+        SystemExit, match="train was ended by SIGKILL, perhaps for lack of memory, of which a smaller --batch-size"
+    ):
+        own.stage("train", "own/model")
 
 
 def test_settings_end_in_the_models_own_params(run, stages, photos, tmp_path):

@@ -142,6 +142,10 @@ def test_exponents_without_a_point_are_numbers(tmp_path):
         (("training", "base", "augmentation"), {"scale_min": 3.0}, "scale_min: expected at most scale_max, 2, got 3"),
         (("terms", "barrier", "object_min"), 0.5, "terms.barrier: object_min: expected at most object_max, 0.07, got 0.5"),
         (("supervision", "voc-sizes", "sizes"), {"source": "mean", "mre": 0.1}, "sizes: mre: only source exact reads it"),
+        (("datasets", "voc", "source"), "Synthetic ", "datasets.voc: source: write synthetic, got 'Synthetic '"),
+        (("training", "base", "epochs"), 10**30, "training.base.epochs: Input should be less than or equal to 1000000000"),
+        (("training", "base", "image_size_px"), 2**20, "image_size_px: Input should be less than or equal to 8192"),
+        (("training", "base", "workers"), 10**5, "training.base.workers: Input should be less than or equal to 512"),
     ],
 )
 def test_mistake_is_rejected_with_key_and_value(load, keys, value, message):

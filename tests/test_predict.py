@@ -472,3 +472,34 @@ def test_missing_folder_is_refused(tmp_path):
 def test_gpu_that_is_not_there_is_refused():
     with pytest.raises(ValueError, match="no GPU is available"):
         predict.choose_device("cuda")
+
+
+@pytest.mark.parametrize("out", [".", ".."])
+def test_results_do_not_go_among_the_pictures(photos, out):
+    with pytest.raises(ValueError, match=r"--out: .* holds the pictures, which results could hide or replace"):
+        find_pictures(photos, photos / out)
+
+
+def test_table_that_would_be_out_of_date_does_not_stay(monkeypatch, model, photos, tmp_path):
+    words = ("--model", model, "--images", photos, "--out", tmp_path / "out", "--device", "cpu")
+    run(monkeypatch, *words)
+    replace_by_older(photos, "b.jpg", (7, 9))
+
+    def stopped(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Predictor, "labels", stopped)
+    with pytest.raises(SystemExit):
+        run(monkeypatch, *words)
+    assert not (tmp_path / "out/sizes.csv").exists()
+
+
+def test_link_to_itself_is_named_and_results_of_another_call_are_no_pictures(photos, tmp_path):
+    (photos / "loop.png").symlink_to("loop.png")
+    (photos / "earlier/masks").mkdir(parents=True)
+    (photos / "earlier/predictions.json").write_text("{}")
+    Image.new("L", (4, 4)).save(photos / "earlier/masks/b.png")
+    found = find_pictures(photos, tmp_path / "out")
+    assert [message.partition(":")[0] for message in found.misnamed] == ["'loop.png'"]
+    assert not any(name.startswith("earlier") for name in found.pictures)
+    assert {path.name for path in found.others} >= {"b.png", "predictions.json"}

@@ -221,3 +221,12 @@ def test_gradient_descent_on_the_potts_loss_has_a_thousandth_of_the_rate(paper):
     assert paper["training"]["potts-gd"]["learning_rate"] == pytest.approx(paper["training"]["potts"]["learning_rate"] / 1000)
     runs = {**paper["runs"]["methods"], **paper["runs"]["scribble_resnet_potts"]}
     assert {run["training"] for run in runs.values() if run["method"] in ("gd_nn", "gd_sn")} == {"potts-gd"}
+
+
+@pytest.mark.parametrize("content", [b"training: [", b"- 1\n", "seed: 1".encode("utf-16"), b"seed: 1\nseed: 2\n", b""])
+def test_profile_is_not_put_into_settings_that_cannot_be(workspace, content):
+    workspace.path.write_bytes(content)
+    with pytest.raises(subprocess.CalledProcessError) as failed:
+        switch_profile(workspace.path.parent, "smoke")
+    assert failed.value.stderr.startswith(b"error: params.yaml")
+    assert workspace.path.read_bytes() == content

@@ -7,18 +7,23 @@ import math
 import tempfile
 from functools import cache
 from pathlib import Path
+from types import SimpleNamespace
 
+import numpy as np
 import torch
 from damage import damaged_bytes, damaged_tree, outcome, places
 from hypothesis import given, reject
 from hypothesis import strategies as st
 from ruamel.yaml import YAML
+from safetensors.torch import save
 
 from pipeline import paths
 from pipeline.datasets.base import DatasetError
 from pipeline.datasets.registry import open_raw
+from pipeline.features import KeptFeatures, write_features
 from pipeline.import_graph import REPOSITORY
 from pipeline.networks import NETWORKS
+from pipeline.networks.weights import convert
 from pipeline.params import ParamsError, load_params, read_yaml
 from pipeline.predict import load_trained
 from pipeline.runs import Scored, read_record
@@ -104,6 +109,62 @@ def test_damaged_weights_are_read_or_named(start, count, put):
     content = weights()
     trained = loaded(json.dumps(RECORD).encode(), content[:start] + put + content[start + count :])
     assert trained is None or all(value.isfinite().all() for value in trained.network.state_dict().values())
+
+
+@cache
+def kept():
+    """Return a network whose encoder is frozen, and a file of its features of one picture."""
+    network = NETWORKS["small"](2, width=4)
+    image = np.zeros((8, 12, 3), np.uint8)
+    with tempfile.TemporaryDirectory() as folder:
+        write_features(Path(folder) / "kept", network, SimpleNamespace(ids=["a"], image=lambda image_id: image), size_px=32)
+        return network, (Path(folder) / "kept").read_bytes()
+
+
+@given(st.data())
+def test_damaged_features_are_read_or_named(data):
+    network, content = kept()
+    length = int.from_bytes(content[:8], "little")
+    header = json.loads(content[8 : 8 + length])
+    about = {key: json.loads(value) for key, value in header["__metadata__"].items()}
+    if data.draw(st.booleans()):
+        about = data.draw(damaged_tree(about))
+        header["__metadata__"] = {key: json.dumps(value) for key, value in about.items()} if isinstance(about, dict) else about
+    else:
+        header = data.draw(damaged_tree(header))
+    text = data.draw(st.one_of(st.just(json.dumps(header).encode()), damaged_bytes(json.dumps(header).encode())))
+    cut = data.draw(st.sampled_from([0, 0, 0, 1, 40]))
+    content = len(text).to_bytes(8, "little") + text + content[8 + length : len(content) - cut]
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "kept"
+        path.write_bytes(content[: data.draw(st.sampled_from([3, 20, None, None, None]))])
+        found, problem = outcome(lambda: KeptFeatures(path, network, 32), ValueError)
+        assert problem is None or problem.startswith(str(path))
+        if found is not None:
+            assert all(part.isfinite().all() for image_id in about["ids"] for part in found.read(image_id, mirrored=True))
+
+
+@cache
+def encoder(suffix):
+    """Return a network and a file of weights for its encoder."""
+    network = NETWORKS["small"](2, width=4)
+    if suffix == ".safetensors":
+        return network, save(network.encoder_state())
+    buffer = io.BytesIO()
+    torch.save(network.encoder_state(), buffer)
+    return network, buffer.getvalue()
+
+
+@given(st.sampled_from([".pt", ".safetensors"]), st.integers(0, 3000), st.integers(0, 40), st.binary(max_size=40), st.booleans())
+def test_damaged_weights_of_an_encoder_are_read_or_named(suffix, start, count, put, cut):
+    network, content = encoder(suffix)
+    content = content[:start] if cut else content[:start] + put + content[start + count :]
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / f"weights{suffix}"
+        path.write_bytes(content)
+        found, problem = outcome(lambda: convert(network, path), ValueError)
+    assert problem is None or problem.startswith(str(path))
+    assert found is None or all(value.isfinite().all() for value in found.values())
 
 
 @given(damaged_json(SOURCE))

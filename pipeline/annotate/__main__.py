@@ -24,11 +24,14 @@ from pipeline.annotate.session import Project
 from pipeline.annotate.store import AnnotationStore, StrokeStore
 from pipeline.command import command_parser
 from pipeline.conventions import VOID
-from pipeline.datasets.base import DatasetError
+from pipeline.datasets.base import DatasetError, are_class_names
 from pipeline.datasets.prepared import PreparedArchive
+from pipeline.errors import clear_errors
+from pipeline.files import check_place
 from pipeline.targets.annotations import BACKGROUND
 
 PORT = 8765
+MOST_PORTS = 65535
 TASKS = ("sizes", "scribbles", "both")
 
 
@@ -43,9 +46,15 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
     parser.add_argument("--out", type=Path, required=True, metavar="CSV", help="annotation file; made, or continued")
     parser.add_argument("--no-feedback", action="store_true", help="keep exact sizes for the page of results, also where known")
     parser.add_argument("--host", default="127.0.0.1", help="address to bind; other than this machine's needs the printed token")
-    parser.add_argument("--port", type=int, default=PORT, help=f"0 for any free one (default: {PORT})")
+    parser.add_argument("--port", type=_port, default=PORT, help=f"0 for any free one (default: {PORT})")
     parser.add_argument("--no-browser", action="store_true", help="only print the address")
     return parser.parse_args(arguments)
+
+
+def _port(text: str) -> int:
+    if not re.fullmatch("[0-9]{1,5}", text) or int(text) > MOST_PORTS:
+        raise argparse.ArgumentTypeError(f"expected 0 to {MOST_PORTS}, got {text!r}")
+    return int(text)
 
 
 def add_source_arguments(parser: argparse.ArgumentParser) -> None:
@@ -71,7 +80,7 @@ def open_pictures(arguments: argparse.Namespace) -> tuple[Pictures, list[str]]:
         DatasetError: no prepared archive, or an unknown class.
     """
     classes = [_name(word) for word in arguments.classes.split(",")] if arguments.classes else None
-    if classes is not None and (not all(classes) or len(set(classes)) != len(classes) or BACKGROUND in classes):
+    if classes is not None and not (are_class_names([BACKGROUND, *classes]) and len(classes) < VOID):
         raise ValueError(f"--classes: expected different names without {BACKGROUND}, got {arguments.classes!r}")
     if arguments.dataset:
         if arguments.masks or arguments.mask_values:
@@ -99,6 +108,8 @@ def parse_mask_values(text: str, class_names: Sequence[str]) -> dict[str, int]:
     """
     if "=" in text:
         pairs = [part.partition("=") for part in text.split(",")]
+        if len({_name(name) for name, _, _ in pairs}) < len(pairs):
+            raise ValueError(f"--mask-values: expected each class once, got {text!r}")
         values = {_name(name): int(value) if re.fullmatch("[0-9]{1,3}", value.strip()) else -1 for name, _, value in pairs}
         if unknown := [name for name in values if name not in class_names]:
             raise ValueError(f"--mask-values: {unknown[0]!r} is not among --classes {','.join(class_names)}")
@@ -151,7 +162,7 @@ def check_file(store: AnnotationStore | StrokeStore, class_names: Sequence[str],
 def main() -> None:
     """Run the tool until Ctrl-C."""
     arguments = parse_arguments()
-    try:
+    with clear_errors(DatasetError):
         pictures, class_names = open_pictures(arguments)
         store = AnnotationStore(arguments.out)
         strokes = None if arguments.task == "sizes" else StrokeStore(strokes_file(arguments.out))
@@ -160,6 +171,7 @@ def main() -> None:
             print(f"note: left out: {len(names)} {reason}, the first is {names[0]!a}", flush=True)
         logs: list[AnnotationStore | StrokeStore] = [store] if strokes is None else [store, strokes]
         for log in logs:
+            check_place(log.path)  # before anybody answers
             for note in check_file(log, class_names, pictures.ids):
                 print(f"note: {note}", flush=True)
         if arguments.live and strokes is None:
@@ -168,8 +180,6 @@ def main() -> None:
         network = None if strokes is None else Live(pictures, class_names, store, strokes, automatic=arguments.live)
         project = Project(pictures, store, class_names, not arguments.no_feedback, strokes, asks_sizes, network)
         serve(project, arguments)
-    except (DatasetError, ValueError, OSError) as error:
-        raise SystemExit(f"error: {error}") from None
 
 
 def serve(project: Project, arguments: argparse.Namespace) -> None:
@@ -183,6 +193,10 @@ def serve(project: Project, arguments: argparse.Namespace) -> None:
     logging.getLogger("werkzeug").setLevel(logging.WARNING)
     token = None if is_loopback(arguments.host) else secrets.token_urlsafe(24)
     port = arguments.port
+    try:
+        socket.getaddrinfo(arguments.host, port)
+    except OSError as error:
+        raise ValueError(f"--host: {arguments.host!r} is no address of this machine ({error.strerror})") from error
     if port and not _is_free(arguments.host, port):
         print(f"note: port {port} is taken, another one is used", flush=True)
         port = 0

@@ -9,23 +9,25 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import unicodedata
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePath
 from typing import NamedTuple
 from xml.etree import ElementTree
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from pipeline.annotate.__main__ import add_source_arguments, open_pictures, strokes_file
 from pipeline.annotate.pictures import Pictures
 from pipeline.annotate.session import check_annotator
 from pipeline.annotate.store import StrokeStore
 from pipeline.command import command_parser
-from pipeline.datasets.base import DatasetError, upright_size
+from pipeline.datasets.base import DatasetError, is_system_file, upright_size
 from pipeline.errors import clear_errors
+from pipeline.files import finite_number, read_bytes, read_text
 from pipeline.targets.annotations import BACKGROUND, fingerprint
-from pipeline.targets.strokes import MOST_POINTS, Draw, Stroke, explain
+from pipeline.targets.strokes import LONGEST_SIDE_PX, MOST_POINTS, Draw, Stroke, explain
 
 LINES = ("linestrip", "line", "polyline")
 POINTS = ("point", "points")
@@ -50,6 +52,8 @@ class Shape(NamedTuple):
 
 
 class _LabelMeShape(BaseModel):
+    model_config = ConfigDict(allow_inf_nan=False)
+
     label: str
     points: list[tuple[float, float]]
     shape_type: str = "polygon"
@@ -81,37 +85,48 @@ def read_shapes(path: Path) -> Iterator[Shape]:
     Raises:
         ValueError: it is of neither form; names the file and the fault.
     """
+    if path.suffix.lower() == ".json":
+        try:
+            given = _LabelMe.model_validate_json(read_text(path))
+        except ValidationError as error:
+            raise ValueError(f"{path}: is no file of LabelMe: {explain(error)}; export it again") from error
+        size = (given.imageWidth, given.imageHeight) if given.imageWidth and given.imageHeight else None
+        for shape in given.shapes:
+            yield Shape(_stem(given.imagePath), size, shape.shape_type, _composed(shape.label), shape.points)
+        return
     try:
-        if path.suffix.lower() == ".json":
-            given = _LabelMe.model_validate_json(path.read_bytes())
-            size = (given.imageWidth, given.imageHeight) if given.imageWidth and given.imageHeight else None
-            for shape in given.shapes:
-                yield Shape(_stem(given.imagePath), size, shape.shape_type, shape.label, shape.points)
-            return
-        for image in ElementTree.fromstring(path.read_bytes()).iter("image"):
+        images = list(ElementTree.fromstring(read_bytes(path)).iter("image"))
+        if not images:
+            raise ValueError("it has no element 'image'")
+        for image in images:
             size = (int(image.attrib["width"]), int(image.attrib["height"]))
             for node in image:
                 pairs = [pair.split(",") for pair in node.get("points", "").split(";") if pair]
-                points = [(float(x), float(y)) for x, y in pairs]
-                yield Shape(_stem(image.attrib["name"]), size, node.tag, node.get("label", ""), points)
-    except ValidationError as error:
-        raise ValueError(f"{path}: is no file of LabelMe: {explain(error)}; export it again") from error
+                points = [(finite_number(x), finite_number(y)) for x, y in pairs]
+                yield Shape(_stem(image.attrib["name"]), size, node.tag, _composed(node.get("label", "")), points)
     except (ElementTree.ParseError, LookupError, ValueError) as error:
         raise ValueError(f"{path}: is no XML of CVAT for images ({error!r}); export it again") from error
 
 
 def _stem(name: str) -> str:
-    return PurePath(name.replace("\\", "/")).stem
+    return _composed(PurePath(name.replace("\\", "/")).stem)
 
 
-def to_strokes(shape: Shape, size_px: tuple[int, int], width_px: float, key: str) -> list[Stroke]:
+def _composed(text: str) -> str:
+    """Return a text with its accents composed, as ids and classes are."""
+    return unicodedata.normalize("NFC", text)
+
+
+def to_strokes(shape: Shape, size_px: tuple[int, int], width_px: float) -> list[Stroke]:
     """Return the strokes of a shape: lines in parts of at most `MOST_POINTS`, points one by one; none for other shapes.
 
     Args:
         shape: as read.
         size_px: (width, height) of the picture; vertices beyond its border are moved onto it.
         width_px: of the brush.
-        key: tells the shape from all others, so that its strokes have the same ids each time.
+
+    Raises:
+        ValidationError: a label or a width that no stroke has; it is a ValueError.
     """
     width, height = size_px
     points = [(min(max(x, 0.0), width - 0.01), min(max(y, 0.0), height - 0.01)) for x, y in shape.points]
@@ -119,7 +134,8 @@ def to_strokes(shape: Shape, size_px: tuple[int, int], width_px: float, key: str
         parts = [points[start : start + MOST_POINTS] for start in range(0, max(1, len(points) - 1), MOST_POINTS - 1)]
     else:
         parts = [[point] for point in points] if shape.kind in POINTS else []
-    ids = [hashlib.sha256(f"{key} {number}".encode()).hexdigest()[:16] for number in range(len(parts))]
+    key = f"{shape.kind} {shape.label} {shape.points}"  # what is drawn, so that the same again is known wherever it stands
+    ids = [hashlib.sha256(f"{key} {number}".encode("utf-8", "surrogatepass")).hexdigest()[:16] for number in range(len(parts))]
     return [
         Stroke(id=name, class_name=shape.label, width_px=width_px, points=tuple(part), size_px=size_px)
         for name, part in zip(ids, parts)
@@ -149,7 +165,11 @@ def take_over(
         size = upright_size(content, shape.image_id)
         if shape.size_px not in (None, size):
             raise ValueError(f"{where}: was drawn on a picture of {shape.size_px}, but this one is {size}; restore that picture")
-        for stroke in to_strokes(shape, size, width_px, key):
+        try:
+            strokes = to_strokes(shape, size, width_px)
+        except ValidationError as error:
+            raise ValueError(f"{where}: {explain(error)}; correct it in the other tool") from error
+        for stroke in strokes:
             rows.append(
                 Draw(
                     image_id=shape.image_id, annotator=annotator, seconds=0.0, timestamp="2000-01-01T00:00:00Z",
@@ -163,12 +183,17 @@ def main() -> None:
     """Run the command line."""
     arguments = parse_arguments()
     with clear_errors(DatasetError):
+        if not 1 <= arguments.width <= LONGEST_SIDE_PX:
+            raise ValueError(f"--width: expected 1 to {LONGEST_SIDE_PX} pixels, got {arguments.width}")
         pictures, class_names = open_pictures(arguments)
         annotator = check_annotator(arguments.annotator)
         shapes, counts = [], Counter[str]()
         for path in arguments.files:
             inside = sorted(path.iterdir()) if path.is_dir() else []
-            for file in [one for one in inside if one.suffix.lower() in (".json", ".xml")] or [path]:
+            wanted = [one for one in inside if one.suffix.lower() in (".json", ".xml") and not is_system_file(one.name)]
+            if path.is_dir() and not wanted:
+                raise ValueError(f"{path}: holds no .json of LabelMe and no .xml of CVAT; give the folder that does")
+            for file in wanted or [path]:
                 for number, shape in enumerate(read_shapes(file)):
                     shapes.append((f"{file.name}, shape {number}", shape))
                     counts[shape.kind] += 1

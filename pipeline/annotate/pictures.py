@@ -19,6 +19,7 @@ from PIL import Image
 from pipeline.conventions import VOID
 from pipeline.datasets.base import DatasetError, decode_photo, file_id, picture_formats, read_mask
 from pipeline.datasets.prepared import PreparedArchive
+from pipeline.files import real_path
 from pipeline.targets.annotations import BACKGROUND
 from pipeline.targets.sizes import class_sizes
 
@@ -178,7 +179,7 @@ def _masks_in(folder: Path) -> dict[str, Path]:
 def _pictures_in(folder: Path) -> tuple[dict[str, Path], dict[str, list[str]]]:
     if not folder.is_dir():
         raise ValueError(f"{folder}: is no folder; give the folder that holds the pictures")
-    root = folder.resolve()
+    root = real_path(folder)
     suffixes = picture_formats()
     found: dict[str, Path] = {}
     left_out: dict[str, list[str]] = {}
@@ -192,7 +193,7 @@ def _pictures_in(folder: Path) -> tuple[dict[str, Path], dict[str, list[str]]]:
                 left_out.setdefault("folders, or links to nothing", []).append(entry.name)
             elif suffix.lower() not in suffixes:
                 left_out.setdefault("of no format that can be read", []).append(entry.name)
-            elif entry.is_symlink() and not path.resolve().is_relative_to(root):
+            elif entry.is_symlink() and not real_path(path).is_relative_to(root):
                 left_out.setdefault("links that lead outside", []).append(entry.name)
             else:
                 image_id = file_id(stem, ascii(str(path)))

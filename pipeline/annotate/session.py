@@ -94,11 +94,13 @@ def check_annotator(name: object) -> str:
     """Return an annotator's name without outer spaces.
 
     Raises:
-        ValueError: empty, too long, with control characters, or the name reserved for simulations.
+        ValueError: empty, too long, with control characters, a formula to spreadsheets, or the name reserved for simulations.
     """
     text = unicodedata.normalize("NFC", name.strip()) if isinstance(name, str) else ""
     if not 0 < len(text) <= LONGEST_NAME or not text.isprintable():
         raise ValueError(f"annotator: give a name of 1 to {LONGEST_NAME} visible characters")
+    if text[0] in "=+-@":
+        raise ValueError(f"annotator: a spreadsheet would compute {text!r}; begin the name with a letter")
     if text.casefold().startswith(SIMULATED):
         raise ValueError(f"annotator: the name {SIMULATED!r} is kept for simulations; choose another")
     return text

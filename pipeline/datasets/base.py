@@ -25,10 +25,12 @@ from PIL import Image, UnidentifiedImageError
 from PIL.PngImagePlugin import PngInfo
 
 from pipeline.conventions import VOID
-from pipeline.files import Line, read_table, read_text, walk, write_atomically
+from pipeline.files import Line, parse_json, read_table, read_text, walk, write_atomically
 
 MADE_FROM = "made_from"
 """Name of the note in a mask."""
+SYSTEM_FILES = {"thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r", "__macosx", "@eadir"}
+"""What systems put beside people's files, in small letters."""
 UNSAFE_FORMATS = {"EPS"}
 """Formats that Pillow hands to another program."""
 ALPHA_GROUND = (128, 128, 128)
@@ -332,15 +334,16 @@ def color_map(count: int) -> tuple[tuple[int, int, int], ...]:
 
 
 def require(path: Path, remedy: str) -> Path:
-    """Return `path` if it exists, else raise DatasetError with the remedy."""
-    if not path.exists():
-        raise DatasetError(f"{path}: not found; {remedy}")
+    """Return `path` if it is a file or a folder, else raise DatasetError with the remedy: reading a pipe would never end."""
+    if not (path.is_file() or path.is_dir()):
+        told = "is no ordinary file" if path.exists() else "not found"
+        raise DatasetError(f"{path}: {told}; {remedy}")
     return path
 
 
 def is_system_file(name: str) -> bool:
     """Return whether a file or folder is hidden (as `._a.jpg` of macOS) or put there by an operating system."""
-    return name.startswith(".") or name.lower() in ("thumbs.db", "desktop.ini", "__macosx")
+    return name.startswith(".") or name.lower() in SYSTEM_FILES
 
 
 def file_id(name: str, where: str) -> str:
@@ -360,6 +363,14 @@ def file_id(name: str, where: str) -> str:
     return unicodedata.normalize("NFC", name)
 
 
+def are_class_names(names: Iterable[object]) -> bool:
+    """Return whether names can stand in tables: words without spaces around them, none twice, whatever their capitals."""
+    names = list(names)
+    texts = [unicodedata.normalize("NFC", name) for name in names if isinstance(name, str)]
+    fit = all(text.strip() == text != "" and text.isprintable() and text != "image_id" for text in texts)
+    return fit and len({text.casefold() for text in texts}) == len(names)
+
+
 @cache
 def picture_formats() -> dict[str, str]:
     """Return suffix -> format of the pictures that Pillow opens without another program."""
@@ -376,7 +387,7 @@ def files_by_id(folder: Path, suffixes: Iterable[str], others: str | None = None
         others: what to do about other files; None: they are left out, as files of operating systems are in any case.
 
     Raises:
-        DatasetError: no folder, two files of one id, a link to nothing, or with `others` a file of another kind.
+        DatasetError: no folder, two files of one id, a link to nothing, a pipe, or with `others` a file of another kind.
     """
     require(folder, "restore the folder from the original archive; check `source` of the data set")
     wanted, found = set(suffixes), dict[str, Path]()
@@ -387,7 +398,8 @@ def files_by_id(folder: Path, suffixes: Iterable[str], others: str | None = None
             if others is not None:
                 raise DatasetError(f"{path}: {others}")
             continue
-        require(path, "it is a link to nothing: restore what it leads to, or remove it")
+        if not path.is_file():
+            raise DatasetError(f"{path}: is a link to nothing, or no ordinary file; restore it, or take it away")
         image_id = file_id(path.stem, str(path))
         if image_id in found:
             raise DatasetError(f"{path}: has the same id as {found[image_id].name}; rename or remove one of them")
@@ -438,30 +450,26 @@ def read_columns(path: Path, columns: Sequence[str]) -> Iterator[tuple[str, dict
         yield where, dict(zip(header, cells))
 
 
-def finite_number(text: str, where: str) -> float:
-    """Return a number in a table; `where` stands in errors."""
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not math.isfinite(value):
-        raise DatasetError(f"{where}: '{text}' is no number; correct the line")
-    return value
+def whole_number(value: Any) -> int:
+    """Return a whole number of a JSON document; export tools write 40.0 for 40.
+
+    Raises:
+        ValueError: it is none.
+    """
+    if isinstance(value, bool) or not isinstance(value, int | float) or value != int(value):
+        raise ValueError(f"expected a whole number, got {value!r}")
+    return int(value)
 
 
 def read_json(path: Path, form: str, remedy: str) -> Any:
-    """Return a JSON document; the numbers NaN and Infinity, which Python would take, are refused.
+    """Return a JSON document, as `parse_json` does.
 
     Raises:
         DatasetError: not JSON; `form` and `remedy` stand in it.
     """
-
-    def refuse(constant: str) -> None:
-        raise ValueError(f"{constant} is no number")
-
     require(path, remedy)
     try:
-        return json.loads(path.read_bytes(), parse_constant=refuse)
+        return parse_json(path.read_bytes())
     except (OSError, *MALFORMED) as error:
         raise DatasetError(f"{path}: is not of the form {form} ({error!r}); {remedy}") from error
 
@@ -482,7 +490,8 @@ def _opened(source: Path | bytes, name: str, what: str) -> Iterator[Image.Image]
         ) from error
     except Exception as error:
         told = "of no known format" if isinstance(error, UnidentifiedImageError) else str(error) or type(error).__name__
-        raise DatasetError(f"{name}: cannot be read as {what} ({told}); restore the file or leave it out") from error
+        remedy = "check its permissions" if isinstance(error, PermissionError) else "restore the file"
+        raise DatasetError(f"{name}: cannot be read as {what} ({told}); {remedy} or leave it out") from error
 
 
 def _orientation(image: Image.Image) -> int:
@@ -708,9 +717,10 @@ def scribbles_from_json(text: str | bytes, name: str) -> dict[str, list[Scribble
     try:
         return {
             str(image_id): [
-                Scribble(int(stroke["class"]), tuple((float(x), float(y)) for x, y in stroke["points"])) for stroke in strokes
+                Scribble(whole_number(stroke["class"]), tuple((float(x), float(y)) for x, y in stroke["points"]))
+                for stroke in strokes
             ]
-            for image_id, strokes in json.loads(text).items()
+            for image_id, strokes in parse_json(text).items()
         }
     except MALFORMED as error:
         raise DatasetError(

@@ -20,6 +20,7 @@ from pipeline.datasets.base import (
     file_id,
     picture_size,
     read_json,
+    whole_number,
 )
 from pipeline.files import write_atomically
 
@@ -38,6 +39,9 @@ CATEGORY_IDS = tuple(number for number in range(1, 91) if number not in UNUSED_C
 """Published category ids in the order of classes 1..80: they have gaps."""
 CLASS_OF_CATEGORY = {category: index for index, category in enumerate(CATEGORY_IDS, start=1)}
 RESTORE = "restore it from annotations_trainval2014.zip"
+LOOKED_AT = 100
+FEW_SIDES = 16
+"""So many annotations, with more coordinates than that, tell whether these are pixels."""
 CROWD_EVERY = 5
 """One written object in so many is a crowd region."""
 
@@ -295,6 +299,10 @@ def _read_annotations(path: Path) -> dict[str, Entry]:
             area = one.get("area")
             instance = Instance(classes[one["category_id"]], None if area is None else float(area), one["segmentation"])
             instances.setdefault(one["image_id"], []).append(instance)
+        shown = [one["segmentation"] for one in document["annotations"][:LOOKED_AT]]
+        sides = [value for outline in shown if isinstance(outline, list) for polygon in outline for value in polygon]
+        if len(sides) > FEW_SIDES and max(sides) <= 1:
+            raise DatasetError(f"{path}: its polygons are fractions of their pictures; multiply them by width and height")
         entries: dict[str, Entry] = {}
         for number in sorted(instances):
             image = photos[number]
@@ -328,10 +336,14 @@ def _class_numbers(document: dict[str, Any], path: Path) -> dict[Any, int]:
 
 
 def _side(value: Any, where: str) -> int:
-    """Return a width or height; export tools write 40.0 for 40."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or value != int(value) or not 0 < value <= FARTHEST_PX:
+    """Return a width or height."""
+    try:
+        side = whole_number(value)
+    except (ValueError, OverflowError):
+        side = 0
+    if not 0 < side <= FARTHEST_PX:
         raise DatasetError(f"{where}: expected a whole number of pixels, got {value!r}; {RESTORE}")
-    return int(value)
+    return side
 
 
 def _objects(scene: Scene) -> list[tuple[int, np.ndarray]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,12 +20,12 @@ from pipeline.datasets.base import (
     RawDataset,
     Scene,
     Scribble,
+    are_class_names,
     check_has_classes,
     color_map,
     encode_photo,
     file_id,
     files_by_id,
-    finite_number,
     named_errors,
     picture_formats,
     picture_size,
@@ -34,7 +35,7 @@ from pipeline.datasets.base import (
     require,
     write_mask,
 )
-from pipeline.files import read_text, write_atomically
+from pipeline.files import finite_number, is_there, read_text, write_atomically
 
 BACKGROUND = "background"
 VAL_EVERY = 5
@@ -80,7 +81,7 @@ splits/{train,val}.txt    one id per line (optional)
         )
         self._masks, self._scribbles = (
             files_by_id(folder, (".png",), "is no PNG, whose values are classes; convert it or take it out of the folder")
-            if folder.is_dir()
+            if is_there(folder)
             else {}
             for folder in (self.root / "masks", self.root / "scribbles")
         )
@@ -210,7 +211,11 @@ splits/{train,val}.txt    one id per line (optional)
 
     def _known(self, image_id: str, where: str, remedy: str) -> Path:
         if image_id not in self._images:
-            raise DatasetError(f"{where}: there is no image '{image_id}' in {self.root / 'images'}; {remedy}")
+            alike = (
+                one for one in self._images if one.casefold() in (image_id.strip().casefold(), Path(image_id).stem.casefold())
+            )
+            hint = f" (did you mean '{found}'?)" if (found := next(alike, None)) is not None else ""
+            raise DatasetError(f"{where}: there is no image '{image_id}' in {self.root / 'images'}{hint}; {remedy}")
         return require(self._images[image_id], "restore the photo")
 
     def _void(self, image_id: str) -> np.ndarray:
@@ -221,7 +226,7 @@ splits/{train,val}.txt    one id per line (optional)
         return self.root / "splits" / f"{split}.txt"
 
     def _read_list(self, path: Path) -> list[str] | None:
-        if not path.exists():
+        if not is_there(path):
             return None
         ids = read_list(path)
         for image_id in ids:
@@ -230,21 +235,21 @@ splits/{train,val}.txt    one id per line (optional)
 
     def _rows(self, path: Path, columns: Sequence[str]) -> Iterable[tuple[str, str, dict[str, str]]]:
         """Yield place for errors, image id and row of a table, if it is there."""
-        for where, row in read_columns(path, columns) if path.exists() else ():
+        for where, row in read_columns(path, columns) if is_there(path) else ():
             image_id = file_id(row["image_id"], where)
             self._known(image_id, where, "correct or remove the line; ids are file names without suffix")
             yield where, image_id, row
 
     def _read_clicks(self, path: Path) -> dict[str, list[Scribble]] | None:
-        if not path.exists():
+        if not is_there(path):
             return None
         clicks: dict[str, list[Scribble]] = {}
         for where, image_id, row in self._rows(path, ("image_id", "class", "x", "y")):
             if row["class"] not in self.class_names:
                 known = ", ".join(self.class_names)
                 raise DatasetError(f"{where}: unknown class '{row['class']}'; known classes are {known}")
-            point = (finite_number(row["x"], where), finite_number(row["y"], where))
             with named_errors(where):
+                point = (finite_number(row["x"]), finite_number(row["y"]))
                 click = Scribble(self.class_names.index(row["class"]), (point,))
             clicks.setdefault(image_id, []).append(click)
         return clicks
@@ -252,14 +257,16 @@ splits/{train,val}.txt    one id per line (optional)
     def _read_sizes(self, path: Path) -> dict[str, np.ndarray]:
         sizes: dict[str, np.ndarray] = {}
         for where, image_id, row in self._rows(path, ("image_id", *self.class_names)):
-            values = np.array([finite_number(row[name], where) for name in self.class_names])
+            with named_errors(where):
+                values = np.array([finite_number(row[name]) for name in self.class_names])
             total = float(values.sum())
             rule = f"{where}: sizes must be at least 0 and sum to 1"
             if values.min() < 0:
                 lowest = int(values.argmin())
                 raise DatasetError(f"{rule}, but {self.class_names[lowest]} has {values[lowest]:g}; correct the line")
             if not abs(total - 1) <= SUM_TOLERANCE:
-                raise DatasetError(f"{rule}, but sum to {total:.8g}, off by more than {SUM_TOLERANCE:g}; correct the line")
+                remedy = "write 0.25 for 25 %" if abs(total - 100) < 1 else "correct the line"
+                raise DatasetError(f"{rule}, but sum to {total:.8g}, off by more than {SUM_TOLERANCE:g}; {remedy}")
             if image_id in sizes:
                 raise DatasetError(f"{where}: image {image_id} has a line already; keep one of the two")
             sizes[image_id] = values / total
@@ -281,13 +288,14 @@ def _read_classes(path: Path) -> tuple[tuple[str, ...], tuple[tuple[int, int, in
         raise DatasetError(f"{path}: expected 'names: [background, ...]' ({told}); see docs/data.md") from error
     if unknown:
         raise DatasetError(f"{path}: unknown key '{unknown[0]}'; known keys are names, colors, background")
-    if not all(map(_is_name, names)) or len(set(names)) != len(names) or not 2 <= len(names) <= VOID:
+    if not are_class_names(names) or not 2 <= len(names) <= VOID:
         raise DatasetError(
-            f"{path}: names must be 2 to {VOID} different words without spaces around them, got {list(names)}; "
-            "put numbers and yes/no in quotes"
+            f"{path}: names must be 2 to {VOID} words, different in more than capitals and without spaces around them, "
+            f"got {list(names)}; put numbers and yes/no in quotes"
         )
     if len(colors) != len(names) or not all(type(value) is int and 0 <= value <= 255 for rgb in colors for value in rgb):
         raise DatasetError(f"{path}: colors must be one [red, green, blue] of 0..255 per name ({len(names)})")
+    names = tuple(unicodedata.normalize("NFC", name) for name in names)
     return names, colors, _has_background(content.get("background"), names, path)
 
 
@@ -301,10 +309,6 @@ def _in_order(names: Any) -> tuple[Any, ...]:
     if not isinstance(names, list):
         raise ValueError(f"names: expected a list, got {names!r}")
     return tuple(names)
-
-
-def _is_name(name: Any) -> bool:
-    return isinstance(name, str) and name.strip() == name != "" and name.isprintable() and name != "image_id"
 
 
 def _has_background(stated: Any, names: tuple[str, ...], path: Path) -> bool:

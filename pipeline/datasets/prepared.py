@@ -23,7 +23,7 @@ import io
 import json
 import os
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -47,6 +47,8 @@ from pipeline.files import atomic_file
 FORMAT = 2
 """Number of the form described above; archives of another form are refused."""
 BACKGROUND_COLOR = (0, 0, 0)
+FEW_PX, FEW_POINTS = 16, 2
+"""In smaller pictures, or of so few points, all may lie in the first pixel by chance."""
 Images = Literal["containing", "all"]
 """Which images a selection of classes keeps: those that hold a pixel of at least one of them, or all."""
 
@@ -371,6 +373,7 @@ class _Writer:
             counts |= {"left_out_beside_the_picture": self.outside} if self.outside else {}
         for name, annotation in (("scribbles.json", self.strokes), ("clicks.json", self.clicks)):
             if annotation:
+                self._check_unit(annotation, name.removesuffix(".json"))
                 _add(self.archive, name, scribbles_to_json(annotation).encode())
         if self.sizes:
             _add(self.archive, "sizes.json", json.dumps(self.sizes, indent=1, sort_keys=True).encode())
@@ -391,6 +394,16 @@ class _Writer:
         }
         _add(self.archive, "meta.json", json.dumps(meta, indent=1, sort_keys=True).encode())
         return counts
+
+    def _check_unit(self, annotation: Mapping[str, Sequence[Scribble]], what: str) -> None:
+        """Raise DatasetError if coordinates seem to be fractions of the picture, as some tools write them."""
+        large = {str(row["id"]) for row in self.rows if min(int(str(row["width"])), int(str(row["height"]))) > FEW_PX}
+        found = [point for name, strokes in annotation.items() if name in large for one in strokes for point in one.points]
+        if len(found) > FEW_POINTS and max(map(max, found)) <= 1:
+            raise DatasetError(
+                f"{self.dataset.root}: all {len(found)} points of {what} lie within the first pixel of their pictures; "
+                "coordinates are pixels, so multiply fractions by width and height"
+            )
 
     def _add_segmented(self, image_id: str) -> dict[str, object] | None:
         dataset, lookup = self.dataset, self.selection.lookup

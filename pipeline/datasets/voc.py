@@ -30,9 +30,10 @@ from pipeline.datasets.base import (
     read_list,
     read_mask,
     require,
+    whole_number,
     write_mask,
 )
-from pipeline.files import write_atomically
+from pipeline.files import is_there, write_atomically
 
 LOG = logging.getLogger(__name__)
 
@@ -125,7 +126,7 @@ points/voc_whats_the_point{,_bg_from_scribbles}.json    clicks on objects and on
     def labels_path(self, image_id: str) -> Path:
         """Return where the mask lies: the official one where there is one, else that of SBD."""
         homes = [self.base / folder for folder in ("SegmentationClass", "SegmentationClassAug")]
-        found = (self._files(home, (".png",)).get(image_id) for home in homes if home.is_dir())
+        found = (self._files(home, (".png",)).get(image_id) for home in homes if is_there(home))
         return next((path for path in found if path is not None), homes[0] / f"{image_id}.png")
 
     def annotation_paths(self, image_id: str) -> list[Path]:
@@ -206,14 +207,14 @@ points/voc_whats_the_point{,_bg_from_scribbles}.json    clicks on objects and on
         _write_clicks(Path(root), [*train, *val])
 
     def _list_name(self, split: str) -> str:
-        extended = split == "train" and self._list_path("train_aug").exists() and (self.base / "SegmentationClassAug").is_dir()
+        extended = split == "train" and is_there(self._list_path("train_aug")) and is_there(self.base / "SegmentationClassAug")
         return "train_aug" if extended else split
 
     def _list_path(self, name: str) -> Path:
         return self.base / "ImageSets" / "Segmentation" / f"{name}.txt"
 
     def _find(self, relative: str) -> Path | None:
-        return next((home / relative for home in self._annotation_homes if (home / relative).exists()), None)
+        return next((home / relative for home in self._annotation_homes if is_there(home / relative)), None)
 
     @cached_property
     def _scribble_files(self) -> dict[str, Path]:
@@ -287,7 +288,7 @@ def _read_click_file(path: Path, num_classes: int) -> dict[str, list[Scribble]]:
     remedy = "restore the published file"
     try:
         clicks = {
-            image_id: [Scribble(int(point["cls"]), ((float(point["x"]), float(point["y"])),)) for point in points]
+            image_id: [Scribble(whole_number(point["cls"]), ((float(point["x"]), float(point["y"])),)) for point in points]
             for image_id, points in read_json(path, CLICK_FORM, remedy).items()
         }
     except MALFORMED as error:

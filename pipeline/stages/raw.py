@@ -15,7 +15,7 @@ from pipeline import paths
 from pipeline.datasets.base import DatasetError
 from pipeline.datasets.registry import DATASETS
 from pipeline.errors import clear_errors
-from pipeline.files import atomic_folder, walk, write_json
+from pipeline.files import atomic_folder, walk, with_home, write_json
 from pipeline.params import Dataset, load_params
 from pipeline.stages.common import lookup, stage_arguments
 
@@ -74,7 +74,7 @@ def main() -> None:
 
                 download(spec.kind, folder)
             else:
-                root = Path(spec.source).expanduser().absolute()
+                root = with_home(Path(spec.source)).absolute()
             dataset = DATASETS[spec.kind](folder / root)
             dataset.verify()
             print(f"{name}: {dataset.account()}")

@@ -22,7 +22,7 @@ from pipeline import paths
 from pipeline.datasets.base import DatasetError
 from pipeline.datasets.fetch import Archive, fetch, file_digest
 from pipeline.errors import clear_errors
-from pipeline.files import atomic_folder, write_atomically, write_json
+from pipeline.files import atomic_folder, with_home, write_atomically, write_json
 from pipeline.networks.encoders import ENCODERS, Packaged, encoder_of
 from pipeline.params import Network as NetworkParams
 from pipeline.params import load_params
@@ -83,7 +83,7 @@ def source_file(spec: NetworkParams, encoder: str | None, downloads: Path) -> Pa
         if isinstance(published, Packaged):
             return packaged_file(published)
         return fetch(Archive(published.url, published.sha256 and f"sha256:{published.sha256}"), downloads)
-    file = Path(str(spec.weights)).expanduser()
+    file = with_home(Path(str(spec.weights)))
     if not file.is_file():
         raise ValueError(f"{file}: no such file; `weights` of a network is imagenet, random, the path of a file, or null")
     return file

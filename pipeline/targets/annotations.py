@@ -35,7 +35,7 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
-from pipeline.files import write_atomically
+from pipeline.files import finite_number, read_bytes, write_atomically
 
 FIELDS = ("image_id", "class", "size_fraction", "seconds", "grid", "annotator", "timestamp", "method", "flags", "picture")
 """Columns of the file, in order."""
@@ -56,8 +56,6 @@ FLAGS = {
 """Meaning of each flag."""
 SUM_TOLERANCE = 1e-6
 """How far the sizes of one picture may exceed 1: sizes are written with nine digits."""
-NUMBER = re.compile(r"(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
-"""What counts as a number; Python would also take `1_0`, `nan` and the digits of other alphabets."""
 MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,6})?Z", re.ASCII)
 LONGEST_S = 1e6
 """More seconds than this are no time that anybody spent."""
@@ -130,7 +128,7 @@ def read_annotations(path: Path) -> AnnotationFile:
     """
     if not path.exists():
         raise ValueError(f"{path}: not found; make it with `python -m pipeline.annotate`, or check the path")
-    return parse_annotations(path.read_bytes(), str(path))
+    return parse_annotations(read_bytes(path), str(path))
 
 
 def parse_annotations(content: bytes, name: str, first_line: int = 1) -> AnnotationFile:
@@ -148,10 +146,11 @@ def parse_annotations(content: bytes, name: str, first_line: int = 1) -> Annotat
         number = index + first_line
         cut = index == last and last == len(lines) - 1
         try:
-            cells = next(csv.reader([raw.decode("utf-8").rstrip("\r")], strict=True), [])
             if number == 1:
-                _check_header(cells)
-            elif any(cell.strip() for cell in cells):
+                _check_header(raw)
+                continue
+            cells = next(csv.reader([raw.decode("utf-8").rstrip("\r")], strict=True), [])
+            if any(cell.strip() for cell in cells):
                 rows.append(_parse(cells))
         except (ValueError, csv.Error) as error:
             if number > 1 and index == last:
@@ -161,10 +160,11 @@ def parse_annotations(content: bytes, name: str, first_line: int = 1) -> Annotat
     return AnnotationFile(rows, [])
 
 
-def _check_header(cells: Sequence[str]) -> None:
-    if tuple(cells) != FIELDS:
+def _check_header(line: bytes) -> None:
+    text = line.decode("utf-8", "replace").rstrip("\r")
+    if tuple(text.replace('"', "").split(",")) != FIELDS:
         raise ValueError(
-            f"expected the header {','.join(FIELDS)}, got {','.join(cells)[:200]!r}; a spreadsheet must save the table as UTF-8 "
+            f"expected the header {','.join(FIELDS)}, got {text[:200]!r}; a spreadsheet must save the table as UTF-8 "
             "with commas between the columns and a line break after each line"
         )
 
@@ -217,8 +217,11 @@ def check_timestamp(text: str) -> datetime:
 
 
 def _number(name: str, text: str) -> float:
-    value = float(text) if NUMBER.fullmatch(text) else math.nan
-    if not math.isfinite(value):
+    try:
+        value = finite_number(text)
+    except ValueError:
+        value = -1.0
+    if value < 0:
         raise ValueError(f"{name}: expected a number >= 0, got {text!r}")
     return value
 
@@ -389,9 +392,9 @@ def combine(
                 votes[image_id].append(_foreground(answer, class_names, correct))
     left_out = [image_id for image_id in ids if not votes[image_id]]
     if left_out and (missing == "error" or len(left_out) == len(ids)):
+        remedy = "annotate them, or leave such images out" if missing == "error" else "annotate some of them"
         raise ValueError(
-            f"annotations: {len(left_out)} of {len(ids)} images have no finished annotation, the first is {left_out[0]}; "
-            "annotate them, or leave such images out"
+            f"annotations: {len(left_out)} of {len(ids)} images have no finished annotation, the first is {left_out[0]}; {remedy}"
         )
     kept = [image_id for image_id in ids if votes[image_id]]
     normalised = []

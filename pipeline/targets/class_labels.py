@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline.files import read_table, write_csv
+from pipeline.files import finite_number, read_table, write_csv
 
 HEADER = ["image_id", "class", "eta"]
 
@@ -69,6 +69,6 @@ def read_class_labels(path: Path, class_names: Sequence[str]) -> dict[str, np.nd
 
 def _is_share(cell: str) -> bool:
     try:
-        return 0 <= float(cell) <= 1
+        return 0 <= finite_number(cell) <= 1
     except ValueError:
         return False

@@ -10,7 +10,7 @@ from typing import Literal
 import numpy as np
 
 from pipeline.conventions import VOID
-from pipeline.files import read_table, write_csv
+from pipeline.files import finite_number, read_table, write_csv
 
 SUM_TOLERANCE = 1e-4
 """How far the fractions of one image may sum from 1."""
@@ -133,12 +133,11 @@ def _parse_sizes(cells: Sequence[str], names: Sequence[str], where: str) -> np.n
         return np.zeros(len(cells))
     for name, cell in zip(names, cells):
         try:
-            value = float(cell)
-        except ValueError:
-            value = math.nan
-        if not (math.isfinite(value) and value >= 0):
+            values.append(finite_number(cell))
+        except ValueError as error:
+            raise ValueError(f"{where}: {name}: {error}") from error
+        if values[-1] < 0:
             raise ValueError(f"{where}: {name} is {cell!r}; give a fraction of the image between 0 and 1")
-        values.append(value)
     total = math.fsum(values)
     if abs(total - 1) > SUM_TOLERANCE:
         raise ValueError(f"{where}: sizes sum to {total:.6g}, not 1; give fractions of the whole image, background included")

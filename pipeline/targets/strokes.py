@@ -16,6 +16,7 @@ The file is a log of JSON objects, one a line: a line is appended for everything
 
 from __future__ import annotations
 
+import codecs
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,6 +27,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, 
 
 from pipeline.conventions import VOID
 from pipeline.datasets.base import Scribble
+from pipeline.files import read_bytes
 from pipeline.targets.annotations import FINGERPRINT, LONGEST_S, check_timestamp
 from pipeline.targets.scribbles import rasterize
 
@@ -248,7 +250,7 @@ def read_strokes(path: Path) -> StrokeFile:
     """
     if not path.exists():
         raise ValueError(f"{path}: not found; make it with `python -m pipeline.annotate --task scribbles`, or check the path")
-    return parse_strokes(path.read_bytes(), str(path))
+    return parse_strokes(read_bytes(path), str(path))
 
 
 def parse_strokes(content: bytes, name: str, first_line: int = 1) -> StrokeFile:
@@ -259,7 +261,7 @@ def parse_strokes(content: bytes, name: str, first_line: int = 1) -> StrokeFile:
         name: stands in errors.
         first_line: number of the first line of `content`; 1 means that it is the header.
     """
-    *lines, rest = content.split(b"\n")
+    *lines, rest = (content.removeprefix(codecs.BOM_UTF8) if first_line == 1 else content).split(b"\n")
     lines += [rest] if rest else []  # a last line that lacks nothing but its line break is taken
     rows: list[Action] = []
     for number, line in enumerate(lines, start=first_line):

@@ -22,8 +22,8 @@ def save_state(path: Path, state: dict[str, Any]) -> None:
     write_atomically(path, buffer.getvalue())
 
 
-def load_state(path: Path, device: torch.device | str = "cpu") -> dict[str, Any]:
-    """Read what `save_state` wrote.
+def load_state(path: Path, device: torch.device | str = "cpu", remedy: str = "delete it and run again") -> dict[str, Any]:
+    """Read what `save_state` wrote; `remedy` ends the message of the error.
 
     Raises:
         ValueError: the file is not a complete checkpoint; names it.
@@ -36,4 +36,4 @@ def load_state(path: Path, device: torch.device | str = "cpu") -> dict[str, Any]
     except FileNotFoundError:
         raise
     except Exception as error:  # damaged files raise whatever torch and pickle stumble over
-        raise ValueError(f"{path}: not a complete checkpoint ({type(error).__name__}); delete it and run again") from error
+        raise ValueError(f"{path}: not a complete checkpoint ({type(error).__name__}); {remedy}") from error

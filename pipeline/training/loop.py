@@ -197,6 +197,8 @@ def train(
     _check_weights(network, state.step, label)
     parallel.share_buffers(network)
     network.eval()
+    if state.step > plan.start_step:
+        _check_scores(network, batch, device, label)
     state.seconds = time.monotonic() - started
     return state
 
@@ -340,6 +342,18 @@ def _check_weights(network: Network, step: int, label: str) -> None:
     if broken:
         raise TrainingError(
             f"{label}: {len(broken)} of {len(state)} tensors of weights are not finite after step {step}, such as {broken[0]}; "
+            "nothing of this is saved. Lower training.<name>.learning_rate"
+        )
+
+
+@torch.inference_mode()
+def _check_scores(network: Network, batch: Batch, device: torch.device, label: str) -> None:
+    """Raise TrainingError unless the trained network gives finite scores: the last loss is that of before the last step."""
+    kept = [part[:1].to(device).float() for part in batch.get("features", ())]
+    image = batch["image"][:1].to(device)
+    if not (network(image, kept) if kept else network(image)).isfinite().all():
+        raise TrainingError(
+            f"{label}: the network's scores are not finite after the last step, on image {batch['image_id'][0]}; "
             "nothing of this is saved. Lower training.<name>.learning_rate"
         )
 

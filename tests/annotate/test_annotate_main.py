@@ -106,7 +106,7 @@ def test_damaged_last_line_is_reported(folder, monkeypatch, capsys):
     assert "note: set aside, line 42" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("classes", ["cat,cat", "cat,", "background,cat"])
+@pytest.mark.parametrize("classes", ["cat,cat", "cat,", "background,cat", "cat,Cat", "Background", "image_id", "a\tb", "a,b\0"])
 def test_bad_classes_are_refused(folder, classes):
     arguments = tool.parse_arguments(["--images", str(folder / "images"), "--classes", classes, "--out", "s.csv"])
     with pytest.raises(ValueError, match="--classes: expected different names"):
@@ -166,7 +166,20 @@ def test_annotated_pictures_that_are_gone_are_noted(folder):
     assert notes == ["19 annotated pictures are not among these pictures, the first is 01: moved or renamed?"]
 
 
-def test_training_while_people_draw_needs_people_who_draw(folder, monkeypatch):
+def test_training_while_people_draw_needs_people_who_draw(folder, monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", ["annotate", *source(folder), "--live", "--out", str(folder / "sizes.csv")])
-    with pytest.raises(SystemExit, match="--live: predictions are shown to those who draw; start the tool with --task"):
+    with pytest.raises(SystemExit):
         tool.main()
+    assert "--live: predictions are shown to those who draw; start the tool with --task" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("port", ["65536", "-1", "http", "99999999"])
+def test_port_that_is_none_is_refused(port, capsys):
+    with pytest.raises(SystemExit):
+        tool.parse_arguments(["--images", "x", "--classes", "cat", "--out", "a.csv", "--port", port])
+    assert "argument --port: expected 0 to 65535" in capsys.readouterr().err
+
+
+def test_class_with_two_mask_values_is_refused():
+    with pytest.raises(ValueError, match="--mask-values: expected each class once"):
+        tool.parse_mask_values("cat=1,cat=2", ["cat"])

@@ -30,10 +30,10 @@ def shape(kind="linestrip", label="cat", points=((1, 2), (30, 2))):
     return {"label": label, "points": points, "shape_type": kind, "group_id": None}
 
 
-def run(folder, monkeypatch, *files):
+def run(folder, monkeypatch, *files, width="3"):
     paths = [str(folder / file) for file in files]
     source = ["--images", str(folder / "images"), "--classes", "cat,dog", "--out", str(folder / "s.csv")]
-    monkeypatch.setattr(sys, "argv", ["import", *paths, *source])
+    monkeypatch.setattr(sys, "argv", ["import", *paths, *source, "--width", width])
     import_scribbles.main()
 
 
@@ -103,3 +103,43 @@ def test_broken_xml_is_named(folder, monkeypatch, capsys, text):
     with pytest.raises(SystemExit):
         run(folder, monkeypatch, "c.xml")
     assert "c.xml: is no XML of CVAT for images" in capsys.readouterr().err
+
+
+def test_coordinates_that_are_no_numbers_are_refused(folder, monkeypatch, capsys):
+    labelme(folder, shape(points=[[1, float("nan")], [2, 2]]))
+    with pytest.raises(SystemExit):
+        run(folder, monkeypatch, "a.json")
+    assert "a.json: is no file of LabelMe: shapes.0.points.0.1: " in capsys.readouterr().err
+
+
+def test_xml_of_something_else_is_refused(folder, monkeypatch, capsys):
+    (folder / "c.xml").write_text("<annotation><object/></annotation>")
+    with pytest.raises(SystemExit):
+        run(folder, monkeypatch, "c.xml")
+    assert "c.xml: is no XML of CVAT for images" in capsys.readouterr().err
+
+
+def test_files_of_one_name_in_two_folders_are_both_taken_over(folder, monkeypatch):
+    for name, points in (("one", [[1, 2], [3, 4]]), ("two", [[5, 6], [7, 8]])):
+        (folder / name).mkdir()
+        labelme(folder, shape(points=points), name=f"{name}/a.json")
+        labelme(folder, name=f"{name}/._a.json")  # macOS puts its notes beside a file
+        (folder / name / "._a.json").write_bytes(b"\0\5\x16\7")
+    run(folder, monkeypatch, "one", "two")
+    assert [one.points for one in strokes(folder)] == [((1, 2), (3, 4)), ((5, 6), (7, 8))]
+
+
+def test_names_and_classes_are_the_same_however_accents_are_written(folder, monkeypatch):
+    (folder / "images/a.png").rename(folder / "images/k\u00fc.png")
+    labelme(folder, shape(), imagePath="ku\u0308.png")
+    (folder / "a.json").write_bytes(b"\xef\xbb\xbf" + (folder / "a.json").read_bytes())
+    run(folder, monkeypatch, "a.json")
+    assert list(standing(read_strokes(folder / "s.strokes.jsonl").rows)["imported"]) == ["k\u00fc"]
+
+
+@pytest.mark.parametrize("width", ["nan", "0", "inf", "1e6"])
+def test_width_that_is_none_is_refused(folder, monkeypatch, capsys, width):
+    labelme(folder, shape())
+    with pytest.raises(SystemExit):
+        run(folder, monkeypatch, "a.json", width=width)
+    assert "--width: expected 1 to 100000 pixels" in capsys.readouterr().err

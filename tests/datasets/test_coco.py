@@ -201,3 +201,9 @@ def test_width_is_a_whole_number_of_pixels(tmp_path, width, right):
 def test_polygon_that_leads_nowhere_is_refused(value):
     with pytest.raises(DatasetError, match="finite numbers within 100000 pixels"):
         decode_segmentation([[value, 5, 7, 5, 7, 1]], 6, 8, "image 1")
+
+
+def test_polygons_as_fractions_of_the_picture_are_refused(tmp_path):
+    objects = [annotation([[0.1, 0.1, 0.9, 0.1, 0.9, 1.0]]) | {"id": number} for number in range(3)]
+    with pytest.raises(DatasetError, match=r"instances_val2014\.json: its polygons are fractions of their pictures; multiply"):
+        labels(tmp_path, *objects)

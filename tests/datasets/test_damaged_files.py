@@ -20,6 +20,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from pipeline.annotate.import_scribbles import read_shapes, take_over
 from pipeline.annotate.pictures import render
 from pipeline.conventions import VOID
 from pipeline.datasets.acdc import read_volume
@@ -30,6 +31,7 @@ from pipeline.datasets.base import (
     decode_mask,
     decode_photo,
     picture_size,
+    read_list,
     scribbles_from_json,
     scribbles_to_json,
 )
@@ -40,9 +42,11 @@ from pipeline.datasets.registry import DATASETS
 from pipeline.datasets.voc import CLASS_NAMES, Voc, read_scribble_xml
 from pipeline.files import read_table, walk
 from pipeline.predict import find_pictures, read_picture
+from pipeline.targets.class_labels import read_class_labels
 from pipeline.targets.rasters import RasterArchive, write_rasters
 from pipeline.targets.scribbles import generate_scribbles, rasterize, shorten
 from pipeline.targets.sizes import read_size_targets, write_size_targets
+from pipeline.targets.strokes import to_scribbles
 from pipeline.targets.tags import read_tags
 
 NAMED = (DatasetError, ValueError, OSError)  # what `clear_errors` shows as one line; an OSError names its file
@@ -356,7 +360,46 @@ def read_clicks(path):
     return Voc(path.parent)._clicks
 
 
+LABELME = json.dumps(
+    {
+        "imagePath": "a.png",
+        "imageWidth": 12,
+        "imageHeight": 8,
+        "shapes": [{"label": "cat", "points": [[1, 2], [3.5, 4]], "shape_type": "linestrip"}],
+    }
+)
+CVAT = """<annotations><image id="0" name="a.png" width="12" height="8">
+<polyline label="cat" points="1,2;3.5,4"/></image></annotations>"""
+
+
+def imported(path, suffix):
+    """Return the strokes of another tool's file on a picture of 12 x 8 pixels."""
+    shutil.copy(path, path.with_suffix(suffix))
+    shapes = read_shapes(path.with_suffix(suffix))
+    rows = take_over([(str(path), shape) for shape in shapes], OnePicture, ["cat"], "Ada", 2.0)
+    return {"a": [one for row in rows for one in to_scribbles([row.stroke], ["background", "cat"])]}
+
+
+class OnePicture:
+    """What `take_over` asks of pictures."""
+
+    ids = ("a",)
+
+    @staticmethod
+    def content(image_id):
+        buffer = io.BytesIO()
+        Image.new("RGB", (12, 8)).save(buffer, "PNG")
+        return buffer.getvalue()
+
+
 READERS = {
+    "labelme": (LABELME, lambda path: imported(path, ".json")),
+    "cvat": (CVAT, lambda path: imported(path, ".xml")),
+    "list": ("a\nb c\n", read_list),
+    "class labels": (
+        "image_id,class,eta\na,cat,0.5\nb,background,0\n",
+        lambda path: read_class_labels(path, ["background", "cat"]),
+    ),
     "table": (TABLE, read_table),
     "sizes": (TABLE, read_size_targets),
     "tags": ("image_id,background,cat\na,1,0\nb,1,1\n", lambda path: read_tags(path, ["background", "cat"])),
@@ -383,15 +426,18 @@ def test_text_is_read_or_the_fault_is_named(name, data):
     with folder() as place:
         path = place / "file"
         path.write_bytes(text.encode(encoding, "surrogatepass" if encoding.startswith("utf") else "replace"))
-        place_named = place if name in ("classes", "clicks") else path  # these are copied to where they belong
+        copied = name in ("classes", "clicks", "labelme", "cvat")  # to where they belong, or under another name
+        place_named = place if copied else path
         with named(place_named):
             found = read(path)
-            if name in ("xml", "strokes", "clicks"):
+            if name in ("xml", "strokes", "clicks", "labelme", "cvat"):
                 strokes = found if name == "xml" else [one for some in (found or {}).values() for one in some]
                 assert all(np.isfinite(stroke.points).all() for stroke in strokes)
                 rasterize(strokes, (12, 8), (24, 16))
             if name == "sizes":
                 assert all(abs(one.sum() - 1) < 1e-3 and (one >= 0).all() for one in found[1].values())
+            if name == "class labels":
+                assert all(abs(one.sum() - 1) < 1e-9 and (one >= 0).all() for one in found.values())
 
 
 NAMES = st.text(st.characters(exclude_categories=["Cc", "Cs"]), min_size=1, max_size=5)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image, PngImagePlugin
 
-from pipeline.datasets.base import DatasetError, decode_mask, decode_photo, picture_size
+from pipeline.datasets.base import DatasetError, decode_mask, decode_photo, picture_size, require
 from pipeline.stages.raw import fingerprint
 
 
@@ -93,3 +93,9 @@ def test_values_of_a_grey_mask_with_few_bits_are_its_classes(bits):
     head = chunk(b"IHDR", struct.pack(">IIBBBBB", 8, 2, bits, 0, 0, 0, 0))
     content = b"\x89PNG\r\n\x1a\n" + head + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
     assert decode_mask(content, 16, "a.png").tolist() == labels.tolist()
+
+
+def test_picture_that_is_a_pipe_is_refused_and_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "a.png")
+    with pytest.raises(DatasetError, match=r"a\.png: is no ordinary file; put one there"):
+        require(tmp_path / "a.png", "put one there")

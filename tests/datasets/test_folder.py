@@ -1,5 +1,8 @@
 """A user's own images: odd names and formats, partial annotation, and clear errors for each thing that can be wrong."""
 
+import os
+import shutil
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -133,8 +136,8 @@ def test_colours_and_missing_background_are_read(root):
     ("name", "text", "message"),
     [
         ("classes.yaml", "[", "expected 'names"),
-        ("classes.yaml", "names: [a]", "names must be 2 to 255 different words"),
-        ("classes.yaml", "names: [a, a]", "names must be 2 to 255 different words"),
+        ("classes.yaml", "names: [a]", "names must be 2 to 255 words, different"),
+        ("classes.yaml", "names: [a, a]", "names must be 2 to 255 words, different"),
         ("classes.yaml", "names: [a, 1]", "put numbers and yes/no in quotes"),
         ("classes.yaml", "names: [a, b]\ncolours: []", "unknown key 'colours'"),
         ("classes.yaml", "names: [a, b]\ncolors: [[0, 0, 0]]", "one .red, green, blue. of 0..255 per name"),
@@ -239,3 +242,41 @@ def test_files_left_out_are_counted_by_reason(root):
         ".jpg belonging to no image of a split": ["more/x.jpg"],
     }
     assert "1 .md, which is not read, the first is notes.md" in str(account)
+
+
+def test_photo_or_mask_that_is_a_pipe_is_named(root):
+    (root / "masks/a.png").unlink()
+    os.mkfifo(root / "masks/a.png")
+    with pytest.raises(DatasetError, match=r"masks/a\.png: is a link to nothing, or no ordinary file; restore it"):
+        Folder(root)
+
+
+@pytest.mark.parametrize("given", ["A", "a.jpg", "A.JPG", " a"])
+def test_unknown_id_is_answered_with_one_that_looks_like_it(root, given):
+    add(root, "clicks.csv", f"image_id,class,x,y\n{given},cow,1,1\n")
+    with pytest.raises(DatasetError, match=r"there is no image .* \(did you mean 'a'\?\)"):
+        Folder(root)
+
+
+def test_classes_are_the_same_however_accents_are_written(root):
+    add(root, "classes.yaml", "names: [background, ku\u0308he]\n")
+    add(root, "sizes.csv", "image_id,background,k\u00fche\na,0.5,0.5\n")
+    assert Folder(root).class_names == ("background", "k\u00fche")
+
+
+def test_clicks_as_fractions_of_the_picture_are_refused(root, tmp_path):
+    for path in (root / "images").iterdir():
+        Image.new("RGB", (60, 40)).save(path)
+    shutil.rmtree(root / "masks")
+    add(root, "clicks.csv", "image_id,class,x,y\na,cow,0.5,0.5\ne,cow,0.25,1\nf,cow,0.1,0.9\n")
+    with pytest.raises(DatasetError, match=r"all 3 points of clicks lie within the first pixel.*multiply fractions"):
+        write_prepared(tmp_path / "a.zip", Folder(root), "train")
+
+
+@pytest.mark.parametrize("name", ["masks", "scribbles", "clicks.csv", "sizes.csv", "splits/train.txt"])
+def test_what_may_be_left_out_is_missed_where_a_link_leads_to_nothing(root, name):
+    shutil.rmtree(root / "masks")
+    (root / "splits").mkdir()
+    (root / name).symlink_to(root / "moved away")
+    with pytest.raises((DatasetError, OSError), match="is a link to nothing; restore what it leads to, or remove it"):
+        Folder(root).verify()

@@ -1,10 +1,15 @@
 """MXNet's files of arrays, in all versions of the format, and the names of WideResNet-38 in its original."""
 
 import struct
+import tempfile
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from damage import outcome
+from hypothesis import given
+from hypothesis import strategies as st
 
 from pipeline import paths
 from pipeline.networks import NETWORKS
@@ -61,6 +66,19 @@ def test_versions_may_be_mixed(tmp_path):
     arrays = [packed(array, version) for array, version in zip(ARRAYS.values(), VERSIONS, strict=True)]
     (tmp_path / "a.params").write_bytes(listed(arrays, ARRAYS))
     assert np.array_equal(read_params(tmp_path / "a.params")["arg:half"], ARRAYS["arg:half"])
+
+
+WHOLE = listed([packed(array) for array in ARRAYS.values()], ARRAYS)
+
+
+@given(st.integers(0, len(WHOLE)), st.integers(0, 9), st.binary(max_size=9), st.booleans())
+def test_file_with_any_bytes_changed_is_read_or_named(start, count, put, cut):
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "a.params"
+        path.write_bytes(WHOLE[:start] if cut else WHOLE[:start] + put + WHOLE[start + count :])
+        read, problem = outcome(lambda: read_params(path), ValueError)
+        assert read is None or len(read) == len(ARRAYS)
+        assert problem is None or problem.startswith(str(path))
 
 
 ONE = np.ones((2, 2), "<f4")

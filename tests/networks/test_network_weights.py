@@ -255,3 +255,10 @@ def test_a_checkpoint_without_tensors_is_refused():
 def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"gone\.pth: no such file"):
         convert(small(), tmp_path / "gone.pth")
+
+
+def test_weights_that_are_not_finite_are_refused():
+    state = small().encoder_state()
+    state["stride2.0.weight"][0] = torch.nan
+    with pytest.raises(ValueError, match=r"1 not finite \(stride2\.0\.weight\)"):
+        load_encoder(small(), state)

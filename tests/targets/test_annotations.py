@@ -436,3 +436,14 @@ def test_simulated_sizes_never_exceed_the_picture():
 def test_simulated_sizes_need_one_row_per_image():
     with pytest.raises(ValueError, match=r"expected shape \(1, 3\), got \(2, 3\)"):
         simulate(np.ones((2, 3)) / 3, NAMES, ["a"], np.random.default_rng(0))
+
+
+@pytest.mark.parametrize(
+    "spoil", [lambda text: text.replace("\n", "\r"), lambda text: text.replace(",", ";"), lambda text: "\xe9" + text]
+)
+def test_header_that_a_spreadsheet_has_changed_says_how_to_save_it(spoil):
+    content = spoil(",".join(FIELDS) + "\n" + format_rows([row()])).encode("latin-1")
+    with pytest.raises(
+        ValueError, match=r"s\.csv, line 1: .* must save the table as UTF-8 with commas .* and a line break after each"
+    ):
+        parse_annotations(content, "s.csv")

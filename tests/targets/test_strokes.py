@@ -280,3 +280,8 @@ def test_stroke_with_any_values_is_read_or_explained(changes):
         assert explain(found)
     else:
         assert Stroke.model_validate_json(found.model_dump_json(by_alias=True)) == found
+
+
+def test_byte_order_mark_of_an_editor_is_taken():
+    content = b"\xef\xbb\xbf" + (HEADER + format_rows([draw(1)])).encode()
+    assert parse_strokes(content, "s") == ([draw(1)], [])

@@ -296,3 +296,16 @@ def test_refresh_that_is_asked_to_stop_is_taken_up_again_from_its_own_beginning(
     assert made == [2]
     assert equal_weights(whole, resumed)
     assert after.history == state.history
+
+
+class Overflowing(SmallNetwork):
+    """A network with finite weights whose scores are not."""
+
+    def forward(self, image, kept=None):
+        return super().forward(image) * (1.0 if self.training else 1e38) * (1.0 if self.training else 1e38)
+
+
+def test_network_whose_scores_are_not_finite_is_not_handed_out(monkeypatch):
+    monkeypatch.setitem(globals(), "SmallNetwork", Overflowing)
+    with pytest.raises(TrainingError, match="the network's scores are not finite after the last step"):
+        run(replace(SETTINGS, epochs=1, validate_every_epochs=0))
