@@ -38,6 +38,7 @@ from pipeline.report.tables import write_points
 from pipeline.report.verdicts import FAILS, HOLDS, OPEN
 
 SUMMARY = "evidence.json"
+HOW = "Differences are in points, paired over seeds, with 95 % intervals."
 CLAIMS = {"a-claims": a_claims.CLAIMS, "b-claims": b_claims.CLAIMS}
 AXES = {"mre_percent": ("mre", 100.0), "corrupted_percent": ("label_noise", 100.0), "length_ratio": ("length_ratio", 1.0)}
 """Horizontal axis of a chart to the column of results and what it is multiplied by."""
@@ -286,7 +287,7 @@ def origin(record: Path) -> str:
     sets = ", ".join(kind["kind"] for kind in told["data"].values())
     return (
         f"Profile {told['profile']}, {', '.join(told['devices'])}, {told['seeds']} seeds, data: {sets}; {hours:.1f} hours of "
-        f"training. Differences are in points, paired over seeds, with 95 % intervals."
+        "training."
     )
 
 
@@ -300,7 +301,7 @@ def drawn_charts(record: Path) -> list[tuple[Chart, pd.DataFrame]]:
 def evidence(record: Path) -> dict[str, object]:
     """Return what evidence.json says: counted claims, origin, and name of the files, title and source of each chart."""
     charts = [{"name": f"curves-{one.name}", "title": one.title, "source": one.source} for one, _ in drawn_charts(record)]
-    return {"counted": count_sentence(recorded_claims(record)), "origin": origin(record), "charts": charts}
+    return {"counted": f"{count_sentence(recorded_claims(record))} {HOW}", "origin": origin(record), "charts": charts}
 
 
 def write_evidence(record: Path) -> None:
