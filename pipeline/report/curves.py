@@ -53,12 +53,14 @@ def draw_differences(axes: Axes, frame: pd.DataFrame, x: str, looks: Mapping[str
         points = (curve[column] - curve[x].map(of_base)).round(6)
         fill = look.color if look.line == "-" else "white"
         axes.plot(curve[x], points, look.line, color=look.color, marker=look.marker, markerfacecolor=fill, clip_on=False)
-    axes.set_yscale("symlog", linthresh=1, linscale=2)
     low, high = axes.get_ylim()
-    steps = (0.5, 1, 5, 20, 50) if high - low > 2 else (0.2, 0.5, 1) if high - low > 0.8 else (0.1, 0.2, 0.5)
-    ticks = [tick for tick in sorted((0, *steps, *(-step for step in steps))) if low <= tick <= high]
-    axes.set_yticks(ticks, [f"{tick:g}" for tick in ticks])
-    axes.minorticks_off()
+    if high - low > 0.4:  # else the usual ticks of a linear axis show hundredths
+        axes.set_yscale("symlog", linthresh=1, linscale=2)
+        low, high = axes.get_ylim()
+        steps = (0.5, 1, 5, 20, 50) if high - low > 2 else (0.2, 0.5, 1) if high - low > 0.8 else (0.1, 0.2, 0.5)
+        ticks = [tick for tick in sorted((0, *steps, *(-step for step in steps))) if low <= tick <= high]
+        axes.set_yticks(ticks, [f"{tick:g}" for tick in ticks])
+        axes.minorticks_off()
     axes.set_ylabel(f"difference to\n{looks[base].label} (points)")
 
 
