@@ -232,7 +232,7 @@ def make_regions(truth: Truth, variant: str, spec: Seeds) -> dict[str, Any]:
             np.minimum(seeds, erode_to_seeds(labels, index, spec.iterations), out=seeds)
         return seeds
 
-    strokes, seconds = read_drawn(archive, Path(spec.file)) if spec.file is not None else ({}, {})
+    strokes, seconds = read_drawn(archive, Path(spec.file)) if spec.file is not None else ({}, 0.0)
 
     def drawn_by_hand(image_id: str) -> np.ndarray:
         if spec.file is not None:
@@ -258,12 +258,12 @@ def make_regions(truth: Truth, variant: str, spec: Seeds) -> dict[str, Any]:
     write_rasters(paths.seed_regions(variant), counted())
     told: dict[str, Any] = {"block_ratio": spec.block_ratio} if spec.kind == "blocks" else {}
     if spec.file is not None:
-        told = {"images": len(strokes), "drawn_seconds": sum(seconds.values()) / len(seconds)}
+        told = {"images": len(strokes), "drawn_seconds": seconds}
     return {"annotated": counts["labelled"] / counts["total"], "generated": spec.kind != "drawn", **told}
 
 
-def read_drawn(archive: PreparedArchive, path: Path) -> tuple[dict[str, np.ndarray], dict[str, float]]:
-    """Return the seeds of every image that strokes of the annotation tool stand on, and the seconds that they took.
+def read_drawn(archive: PreparedArchive, path: Path) -> tuple[dict[str, np.ndarray], float]:
+    """Return the seeds of every image that strokes of the annotation tool stand on, and the mean seconds a person took for one.
 
     Classes that a part of the data set leaves out are background, as in its masks.
 
@@ -285,12 +285,12 @@ def read_drawn(archive: PreparedArchive, path: Path) -> tuple[dict[str, np.ndarr
         raise ValueError(
             f"{path}: no stroke on any training image; draw some with `python -m pipeline.annotate --task scribbles`"
         )
-    seeds, seconds = {}, {}
-    for image_id, drawings in drawn.items():
-        strokes = [drawing.strokes for drawing in drawings]
-        seeds[image_id] = index[draw_seeds(strokes, archive.size(image_id), whole.class_names)[0]]
-        seconds[image_id] = sum(drawing.seconds for drawing in drawings) / len(drawings)
-    return seeds, seconds
+    seeds = {
+        image_id: index[draw_seeds([one.strokes for one in drawings], archive.size(image_id), whole.class_names)[0]]
+        for image_id, drawings in drawn.items()
+    }
+    seconds = [np.mean([one.seconds for one in drawings]) for drawings in drawn.values()]
+    return seeds, float(np.mean(seconds))
 
 
 def make_given(truth: Truth, variant: str, spec: Seeds) -> dict[str, Any]:

@@ -150,7 +150,7 @@ def _draw_segments(seeds: np.ndarray, starts: np.ndarray, ends: np.ndarray, radi
     starts, ends = _pieces(starts, ends)
     outside = (np.maximum(starts, ends) < -radius) | (np.minimum(starts, ends) > np.array([width, height]) + radius)
     starts, ends = starts[~outside.any(1)], ends[~outside.any(1)]
-    side = int(np.ceil(PIECE_PX + 2 * radius)) + 1
+    side = int(np.ceil(PIECE_PX + 2 * radius)) + 1  # of a box that holds any piece, wherever its corner falls
     together = max(BOX_PIXELS // side**2, 1)
     for first in range(0, len(starts), together):
         start, along = starts[first : first + together], (ends - starts)[first : first + together]
@@ -158,6 +158,7 @@ def _draw_segments(seeds: np.ndarray, starts: np.ndarray, ends: np.ndarray, radi
         columns, rows = (corner[:, axis, None] + np.arange(side) for axis in (0, 1))  # (pieces, side)
         x, y = (columns + 0.5 - start[:, :1])[:, None, :], (rows + 0.5 - start[:, 1:])[:, :, None]
         dx, dy = along[:, 0, None, None], along[:, 1, None, None]
+        # The point of the piece nearest to a pixel's centre: start + t (end - start), t in [0, 1].
         nearest = ((x * dx + y * dy) / np.maximum(dx * dx + dy * dy, 1e-12)).clip(0, 1)
         near = (x - nearest * dx) ** 2 + (y - nearest * dy) ** 2 <= radius**2 + 1e-9
         near &= ((columns >= 0) & (columns < width))[:, None, :] & ((rows >= 0) & (rows < height))[:, :, None]

@@ -143,6 +143,11 @@ class TestRasterize:
         drawn = rasterize(strokes, (36, 24), (18, 36), width_px, 4)
         assert np.array_equal(drawn, rasterize_loop(strokes, (36, 24), (18, 36), width_px, 4))
 
+    @pytest.mark.parametrize("end", [(13.5, 10.5), (5.5, 2.5), (13.4, 18.4), (29.0, 10.5), (5.6, 10.5)])
+    def test_both_ends_of_a_wide_stroke_are_round(self, end):
+        strokes = [Scribble(1, ((5.5, 10.5), end))]
+        assert np.array_equal(rasterize(strokes, (36, 24), (36, 24), 9), rasterize_loop(strokes, (36, 24), (36, 24), 9, 3))
+
     def test_horizontal_stroke_is_as_wide_as_asked(self):
         for width_px in (1, 3, 5):
             drawn = rasterize([Scribble(1, ((5.5, 10.5), (15.5, 10.5)))], (30, 20), (30, 20), width_px)
