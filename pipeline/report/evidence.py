@@ -33,7 +33,7 @@ from pipeline.report.artifacts import (
 from pipeline.report.curves import Curves
 from pipeline.report.points import ERROR_LABEL, LENGTH_LABEL, METRIC, MIOU_LABEL
 from pipeline.report.runs import COMPARISON, NAN, Runs, Where, load_results
-from pipeline.report.style import CROSS_ENTROPY_STYLE, METHOD_STYLE, journal_style, save_figure
+from pipeline.report.style import METHOD_STYLE, journal_style, save_figure
 from pipeline.report.tables import write_points
 from pipeline.report.verdicts import FAILS, HOLDS, OPEN
 
@@ -167,14 +167,7 @@ CHARTS = (
         "Three cross-entropies under wrong labels",
         "[SSL] Fig. 3 (d)",
         b_fig3d.CURVES,
-        Curves(
-            x="corrupted_percent",
-            looks={f"H_{key.upper()}": look for key, look in CROSS_ENTROPY_STYLE.items()},
-            x_label="corrupted training labels (%)",
-            y_label="accuracy on test images (%)",
-            height_in=2.8,
-            legend={"ncols": 3, "columnspacing": 1.0, "handlelength": 1.6},
-        ),
+        cast(Curves, b_fig3d.ARTIFACT.draw),
         metric="accuracy_val",
     ),
     Chart(
@@ -285,10 +278,8 @@ def origin(record: Path) -> str:
     told = read_json(record / "provenance.json", "restore it with git")
     hours = sum(told["hours"].values())
     sets = ", ".join(kind["kind"] for kind in told["data"].values())
-    return (
-        f"Profile {told['profile']}, {', '.join(told['devices'])}, {told['seeds']} seeds, data: {sets}; {hours:.1f} hours of "
-        "training."
-    )
+    devices = ", ".join(told["devices"])
+    return f"Profile {told['profile']}, {devices}, {told['seeds']} seeds, data: {sets}; {hours:.1f} hours of training."
 
 
 def drawn_charts(record: Path) -> list[tuple[Chart, pd.DataFrame]]:
