@@ -306,6 +306,17 @@ class TestCost:
         changed = after[after != before]
         assert changed.to_dict() == {"scribbles, soft self-labelling": pytest.approx(40 + 2)}
 
+    def test_seconds_of_sizes_that_people_gave_stand_in_place_of_the_rule(self, made, results):
+        rows = results["run"].eq("cat-annotated")
+        with_sizes = {"points and size targets", "scribbles and size targets", "size targets"}
+        for who, expected in (("simulated", set()), ("annotated", with_sizes)):
+            given = results.assign(
+                annotation=results["annotation"].mask(rows, who), annotated_seconds=results["annotated_seconds"].mask(rows, 40.0)
+            )
+            before, after = (made("x-cost", table).frame.set_index("series")["seconds_ours"] for table in (results, given))
+            assert set(after.index[after != before]) == expected
+        assert after["size targets"] == pytest.approx(2 + 2 * 40)
+
     def test_measured_points_are_filled_and_printed_ones_hollow(self, made):
         figure = made("x-cost").figure
         assert sum(line.get_markerfacecolor() == "none" for line in figure.axes[0].lines) == len(figure.axes[0].containers) == 7

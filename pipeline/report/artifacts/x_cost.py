@@ -2,13 +2,14 @@
 
 Seconds follow the rule of Bearman et al. (`labeling_cost`): printed accuracies stand at the cost with the statistics of PASCAL
 VOC 2012, ours at the cost with those of the data set that was trained on. Two kinds of annotation of one image share the seconds
-for classes that are not there. Where people drew the scribbles that a run was trained on (`seeds.file`), the seconds they took
-stand in place of the rule's. All runs have the same network; those of [SIZE] and [SSL] differ in schedule and input size. Block
+for classes that are not there. Where people drew the scribbles that a run was trained on (`seeds.file`), or gave sizes
+(`sizes.file`), the seconds they took stand in place of the rule's. All runs have the same network; those of [SIZE] and [SSL] differ in schedule and input size. Block
 labels are left out: nobody has published what they cost, and they belong to other data sets.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import pandas as pd
@@ -18,7 +19,15 @@ from matplotlib.lines import Line2D
 from pipeline import paths
 from pipeline.report.artifact import Artifact, Data
 from pipeline.report.curves import strike
-from pipeline.report.labeling_cost import SECONDS_PER_TAG, VOC_STATISTICS, LabelStatistics, labeling_seconds, read_statistics
+from pipeline.report.labeling_cost import (
+    LABEL_KINDS,
+    SECONDS_PER_TAG,
+    VOC_STATISTICS,
+    LabelKind,
+    LabelStatistics,
+    labeling_seconds,
+    read_statistics,
+)
 from pipeline.report.points import MIOU_LABEL, TRAINED, number_columns, sources, table_rows
 from pipeline.report.runs import COMPARISON, NAN, Where, wheres
 from pipeline.report.style import BLACK, GREY, METHOD_STYLE, TEXT_WIDTH_IN, new_figure
@@ -41,6 +50,8 @@ class Supervision(NamedTuple):
 _SCRIBBLES, _SIZES = Where(family="scribble_sizes"), Where(family="size_noise")
 _BOTH = _SCRIBBLES.but(method="pce_size_crf", mre=0.08)
 _SSL = Where(family="scribble_resnet_potts", training="potts")
+ANNOTATED = Where(family="annotated", annotation="annotated")
+"""Runs on sizes that people gave; there are none before a file of their answers is named."""
 SUPERVISIONS = {
     "tags": Supervision(("tag",), "tag", None, ("tag", "mIoU", "a-fig1")),
     "points": Supervision(("point",), "pce_crf", _SCRIBBLES.but(method="pce_crf", length_ratio=0.0), ("seeds", "0", "a-fig4b")),
@@ -81,25 +92,35 @@ def compute(data: Data) -> pd.DataFrame:
     frame = table_rows(data.runs, {series: one.run for series, one in SUPERVISIONS.items()}, printed)
     statistics = read_statistics("voc")
     frame["seconds_voc"] = [seconds_per_image(one, VOC_STATISTICS) for one in SUPERVISIONS.values()]
-    frame["seconds_ours"] = [seconds_per_image(one, statistics, _drawn_seconds(one, data)) for one in SUPERVISIONS.values()]
+    kinds = [_taken(one, data, statistics) for one in SUPERVISIONS.values()]
+    frame["seconds_ours"] = [seconds_per_image(one, statistics, known) for one, known in zip(SUPERVISIONS.values(), kinds)]
     frame["source"] = sources(frame)
     frame.loc[frame["published_percent"].isna() & (frame["source"] != TRAINED), "source"] = NONE
     return frame[["series", "run", "seconds_voc", "seconds_ours", *COMPARISON, "source"]]
 
 
-def seconds_per_image(supervision: Supervision, statistics: LabelStatistics, drawn: float = NAN) -> float:
-    """Return the time of all annotations of an image, absent classes gone through once; `drawn`: what strokes took people."""
-    seconds = labeling_seconds(statistics)
+def seconds_per_image(
+    supervision: Supervision, statistics: LabelStatistics, kinds: Mapping[str, LabelKind] = LABEL_KINDS
+) -> float:
+    """Return the time of all annotations of an image, absent classes gone through once."""
+    seconds = labeling_seconds(statistics, kinds)
     absent = SECONDS_PER_TAG * (statistics.num_classes - statistics.classes_per_image)
-    if pd.notna(drawn):
-        seconds["scribble"] = absent + drawn
     return sum(seconds[kind] for kind in supervision.kinds) - absent * (len(supervision.kinds) - 1)
 
 
-def _drawn_seconds(supervision: Supervision, data: Data) -> float:
-    """Return how long people drew on an image, where they did for its run."""
-    rows = pd.DataFrame() if supervision.run is None else data.runs.select(supervision.run)
-    return float(rows["drawn_seconds"].astype(float).mean()) if "drawn_seconds" in rows else NAN
+def _taken(supervision: Supervision, data: Data, statistics: LabelStatistics) -> dict[str, LabelKind]:
+    """Return the kinds of supervision with the seconds that people took in place of the rule's, where they annotated."""
+    given = data.runs.rows[data.runs.rows["annotation"].eq("annotated")]
+    drawn = pd.DataFrame() if supervision.run is None else data.runs.select(supervision.run)
+    seconds = {
+        "size": given["annotated_seconds"].astype(float).mean() if len(given) else NAN,  # of one class
+        "scribble": (
+            # of one image, all its classes
+            drawn["drawn_seconds"].astype(float).mean() / statistics.classes_per_image if "drawn_seconds" in drawn else NAN
+        ),
+    }
+    people = {name: LabelKind(taken, "class", "annotations of ours") for name, taken in seconds.items() if pd.notna(taken)}
+    return LABEL_KINDS | people
 
 
 def tabulate(frame: pd.DataFrame, _: Data) -> pd.DataFrame:
@@ -162,7 +183,7 @@ ARTIFACT = Artifact(
     shows="Accuracy against the seconds of annotation per image for the supervision of both papers.",
     paper="The papers print the accuracies; seconds follow the rule of Bearman et al. for both.",
     look_for="Which kind of annotation lies highest at its cost.",
-    runs=wheres(one.run for one in SUPERVISIONS.values()),
+    runs=(*wheres(one.run for one in SUPERVISIONS.values()), ANNOTATED),
     inputs=(paths.DATA_STATISTICS,),
     mark_best=False,  # more supervision costs more
     compute=compute,
