@@ -23,12 +23,11 @@ from typing import NoReturn
 from pipeline.command import command_parser
 from pipeline.launch.clones import CLUSTER, Engine, remote_lane
 from pipeline.launch.head import cache_folder, local_lane, visible_gpus
-from pipeline.launch.plan import Durations, describe, matches, selected_tasks, stale_tasks
+from pipeline.launch.plan import Durations, check_patterns, describe, matches, stale_tasks
 from pipeline.launch.ray_cluster import RayEngine
 from pipeline.launch.records import Records
 from pipeline.launch.schedule import run_all
 from pipeline.launch.slurm_cluster import SlurmEngine, parse_options
-from pipeline.params import ParamsError
 
 PACKAGES = {"ray": "ray", "slurm": "submitit"}
 """Executor -> the optional package it needs."""
@@ -103,7 +102,8 @@ def dry_run(options: argparse.Namespace, durations: Durations) -> str:
     """Return the plan."""
     records = Records()
     every = records.tasks()
-    tasks = selected_tasks(stale_tasks(every, records.changed()), options.only)
+    tasks = stale_tasks(every, records.changed(), options.only)
+    check_patterns(every, options.send, "--send")
     here, there = ("here", options.jobs), (options.executor, options.tasks)
     lanes = {task.address: there if matches(task.address, options.send) else here for task in tasks}
     folder = cache_folder()
@@ -151,7 +151,7 @@ def launch(options: argparse.Namespace) -> str | int:
             print(dry_run(options, durations))
             return 0
         records = Records()
-    except (DvcException, RuntimeError, ParamsError) as error:
+    except (DvcException, RuntimeError, ValueError) as error:
         return str(error)
     started = time.monotonic()
     lanes = [local_lane(records, options.jobs, options.gpus, durations, options.send)]
@@ -163,8 +163,10 @@ def launch(options: argparse.Namespace) -> str | int:
         except (ConnectionError, RuntimeError, NameError, ValueError) as error:
             return f"--executor {options.executor}: {error}"
     try:
-        tasks = selected_tasks(stale_tasks(records.tasks(), records.changed()), options.only)
-    except DvcException as error:
+        every = records.tasks()
+        check_patterns(every, options.send, "--send")
+        tasks = stale_tasks(every, records.changed(), options.only)
+    except (DvcException, ValueError) as error:
         return str(error)
     try:
         report = run_all(tasks, lanes)

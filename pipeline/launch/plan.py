@@ -9,6 +9,7 @@ import statistics
 import subprocess
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from pathlib import Path
 
@@ -42,15 +43,6 @@ def changed_addresses(addresses: Sequence[str] = ()) -> set[str]:
     return set(json.loads(status.stdout or "{}"))
 
 
-def stale_tasks(tasks: Iterable[Task], changed: set[str]) -> list[Task]:
-    """Return the changed stages and all that depend on them, in the order given."""
-    stale: dict[str, Task] = {}
-    for task in tasks:
-        if task.address in changed or any(need in stale for need in task.needs):
-            stale[task.address] = task
-    return list(stale.values())
-
-
 def matches(address: str, patterns: Iterable[str]) -> bool:
     """Return whether an address fits one of the shell patterns.
 
@@ -60,13 +52,35 @@ def matches(address: str, patterns: Iterable[str]) -> bool:
     return any(fnmatchcase(address, pattern) for pattern in patterns)
 
 
-def selected_tasks(stale: Sequence[Task], patterns: Sequence[str]) -> list[Task]:
-    """Return the stale stages that fit a pattern and the stale ones they need, in the order given; all without a pattern."""
+def check_patterns(tasks: Sequence[Task], patterns: Iterable[str], option: str) -> None:
+    """Raise ValueError for a pattern that no stage fits: a slip of the pen would else leave work out without a word."""
+    for pattern in patterns:
+        if not any(matches(task.address, [pattern]) for task in tasks):
+            near = get_close_matches(pattern, [task.address for task in tasks], n=1, cutoff=0.0)
+            raise ValueError(f"{option} {pattern}: no stage is called so; the nearest is {', '.join(near)}")
+
+
+def stale_tasks(tasks: Sequence[Task], changed: set[str], patterns: Sequence[str] = ()) -> list[Task]:
+    """Return the changed stages and all that depend on them, in the order given.
+
+    Args:
+        tasks: all stages.
+        changed: addresses of those that DVC reports as changed.
+        patterns: only the stages that fit one of them, and the stale ones they need.
+
+    Raises:
+        ValueError: no stage fits a pattern.
+    """
+    check_patterns(tasks, patterns, "--only")
+    stale: dict[str, Task] = {}
+    for task in tasks:
+        if task.address in changed or any(need in stale for need in task.needs):
+            stale[task.address] = task
     wanted: set[str] = set()
-    for task in reversed(stale):
+    for task in reversed(stale.values()):
         if not patterns or task.address in wanted or matches(task.address, patterns):
             wanted |= {task.address, *task.needs}
-    return [task for task in stale if task.address in wanted]
+    return [task for task in stale.values() if task.address in wanted]
 
 
 def group(address: str) -> str:

@@ -17,7 +17,7 @@ from launch_repository import REPOSITORY, make_repository
 from pipeline.launch import head
 from pipeline.launch.__main__ import find_dvc, launch, parse
 from pipeline.launch.head import local_lane
-from pipeline.launch.plan import Durations, Task, describe, longest_chain, selected_tasks, stale_tasks
+from pipeline.launch.plan import Durations, Task, describe, longest_chain, stale_tasks
 from pipeline.launch.records import Run
 from pipeline.launch.schedule import Failure, Lane, Report, next_batch, run_all
 from pipeline.launch.warm import Forks
@@ -53,15 +53,20 @@ def test_nothing_changed_means_nothing_stale():
 
 
 def test_pattern_selects_stages_and_what_they_need():
-    assert [task.address for task in selected_tasks(CHAIN, ["c"])] == ["raw", "a", "c"]
+    assert [task.address for task in stale_tasks(CHAIN, {"raw"}, ["c"])] == ["raw", "a", "c"]
 
 
 def test_pattern_does_not_select_what_is_up_to_date():
-    assert [task.address for task in selected_tasks(stale_tasks(CHAIN, {"c"}), ["c", "b"])] == ["c"]
+    assert [task.address for task in stale_tasks(CHAIN, {"c"}, ["c", "b"])] == ["c"]
 
 
 def test_no_pattern_selects_all():
-    assert selected_tasks(CHAIN, []) == CHAIN
+    assert stale_tasks(CHAIN, {"raw"}, []) == CHAIN
+
+
+def test_pattern_that_no_stage_fits_is_named_with_the_nearest():
+    with pytest.raises(ValueError, match=r"--only tran@\*: no stage is called so; the nearest is train@one"):
+        stale_tasks([Task("train@one", frozenset()), Task("raw", frozenset())], set(), ["raw", "tran@*"])
 
 
 def test_needs_run_first(monkeypatch, tmp_path):
