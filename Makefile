@@ -25,9 +25,10 @@ setup: .venv/.ready ## make the virtual environment (also done by the targets be
 		|| $(BIN)/python -m pip install --quiet --no-deps -r requirements.lock
 	@touch $@
 
-lock: ## resolve requirements.txt into requirements.lock (needs the registry)
+LOCKED := requirements.txt requirements-annotate.txt requirements-export.txt requirements-dev.txt
+lock: ## resolve the files of requirements into requirements.lock (needs the registry)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
-	uv pip compile --quiet --universal --generate-hashes --no-header --python-version 3.11 requirements.txt --output-file requirements.lock
+	uv pip compile --quiet --universal --generate-hashes --no-header --python-version 3.11 $(LOCKED) --output-file requirements.lock
 
 repro: setup ## rebuild every result: several runs at a time, then a plain `dvc repro` that checks and finishes
 	@python -m pipeline.params

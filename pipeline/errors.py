@@ -18,6 +18,17 @@ REMEDIES = {
 MADE = (("data",), ("models",), ("reports",))
 """Folders, below that of the command, whose files stages make."""
 
+OPTIONAL = {
+    "flask": "requirements-annotate.txt",
+    "werkzeug": "requirements-annotate.txt",
+    "onnx": "requirements-export.txt",
+    "onnxruntime": "requirements-export.txt",
+    "onnxscript": "requirements-export.txt",
+    "ray": "requirements-cluster.txt",
+    "submitit": "requirements-cluster.txt",
+}
+"""Package that the core does without -> the file that installs it."""
+
 
 @contextmanager
 def clear_errors(*expected: type[Exception]) -> Iterator[None]:
@@ -34,6 +45,12 @@ def clear_errors(*expected: type[Exception]) -> Iterator[None]:
         yield
     except handled as error:
         print(f"error: {_told(error)}", file=sys.stderr)
+        raise SystemExit(1) from None
+    except ModuleNotFoundError as error:
+        package = (error.name or "").partition(".")[0]
+        if package not in OPTIONAL:
+            raise
+        print(f"error: this needs the package {package}: python -m pip install -r {OPTIONAL[package]}", file=sys.stderr)
         raise SystemExit(1) from None
     except (MemoryError, RuntimeError) as error:
         if not isinstance(error, MemoryError) and "allocate memory" not in str(error):  # what torch says in its place

@@ -1,13 +1,18 @@
 """Files are whole or absent."""
 
+import importlib
 import io
 import os
+import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
-from pipeline.errors import clear_errors
+from pipeline.errors import OPTIONAL, clear_errors
 from pipeline.files import finite_number, parse_json, read_table, write_atomically, write_csv
+
+REPOSITORY = Path(__file__).resolve().parents[1]
 
 
 def test_content_is_written_and_folder_made(tmp_path):
@@ -85,3 +90,27 @@ def failed(missing, capsys):
 )
 def test_only_what_stages_make_is_told_to_be_made_by_them(missing, made, capsys):
     assert ("`dvc repro` makes it" in failed(missing, capsys)) is made
+
+
+@pytest.mark.parametrize("package", OPTIONAL)
+def test_optional_package_that_is_missing_is_named_with_the_file_that_installs_it(package, monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(SystemExit), clear_errors():
+        importlib.import_module(package)
+    assert capsys.readouterr().err == f"error: this needs the package {package}: python -m pip install -r {OPTIONAL[package]}\n"
+    pinned = [line.partition("==")[0] for line in (REPOSITORY / OPTIONAL[package]).read_text().splitlines()]
+    assert package in [*pinned, "werkzeug"]  # which flask brings along
+
+
+def test_package_that_is_not_optional_is_a_fault_of_the_installation(monkeypatch):
+    monkeypatch.setitem(sys.modules, "scipy", None)
+    with pytest.raises(ModuleNotFoundError), clear_errors():
+        importlib.import_module("scipy")
+
+
+def test_commands_of_the_core_do_without_optional_packages():
+    stages = [path.stem for path in (REPOSITORY / "pipeline/stages").glob("[a-z]*.py")]
+    modules = ["own", "predict", "profile", "record", "launch.__main__", *(f"stages.{name}" for name in stages)]
+    code = f"import sys, importlib\nfor name in {list(OPTIONAL)}: sys.modules[name] = None\n"
+    code += f"for name in {modules}: importlib.import_module('pipeline.' + name)"
+    subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, check=True)

@@ -21,6 +21,7 @@ from types import FrameType
 from typing import NoReturn
 
 from pipeline.command import command_parser
+from pipeline.errors import OPTIONAL
 from pipeline.launch.clones import CLUSTER, Engine, remote_lane
 from pipeline.launch.head import cache_folder, local_lane, visible_gpus
 from pipeline.launch.plan import Durations, check_patterns, describe, matches, stale_tasks
@@ -78,7 +79,7 @@ def parse(words: list[str] | None = None) -> argparse.Namespace:
         parser.error(f"--slurm: {error}")
     package = PACKAGES.get(options.executor)
     if package is not None and importlib.util.find_spec(package) is None:
-        parser.error(f"--executor {options.executor} needs the package {package}: pip install -r requirements-cluster.txt")
+        parser.error(f"--executor {options.executor} needs the package {package}: python -m pip install -r {OPTIONAL[package]}")
     options.gpus = [gpu for gpu in options.gpus.split(",") if gpu]
     options.send = (options.send or ["*:train@*"]) if package is not None else []
     if options.executor == "local" and options.runs_per_gpu is not None:

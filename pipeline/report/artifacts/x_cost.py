@@ -3,8 +3,9 @@
 Seconds follow the rule of Bearman et al. (`labeling_cost`): printed accuracies stand at the cost with the statistics of PASCAL
 VOC 2012, ours at the cost with those of the data set that was trained on. Two kinds of annotation of one image share the seconds
 for classes that are not there. Where people drew the scribbles that a run was trained on (`seeds.file`), or gave sizes
-(`sizes.file`), the seconds they took stand in place of the rule's. All runs have the same network; those of [SIZE] and [SSL] differ in schedule and input size. Block
-labels are left out: nobody has published what they cost, and they belong to other data sets.
+(`sizes.file`), the seconds they took stand in place of the rule's. All runs have the same network; those of [SIZE] and [SSL]
+differ in schedule and input size. Block labels are left out: nobody has published what they cost, and they belong to other data
+sets.
 """
 
 from __future__ import annotations
