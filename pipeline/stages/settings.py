@@ -18,11 +18,15 @@ from pipeline.runs import Job
 
 def supervision_settings(params: Params, dataset: str) -> dict[str, Any]:
     """Return what the supervision of a data set depends on, the default noise among it only where some size target has it."""
-    variants = {name: spec.model_dump() for name, spec in params.supervision.items() if spec.dataset == dataset}
-    noisy = any(spec["sizes"] is not None and spec["sizes"]["mre"] is None for spec in variants.values())
-    draws = params.repetitions if any(spec.random for spec in params.supervision.values() if spec.dataset == dataset) else 1
-    noise = params.noise.model_dump() if noisy else None
-    return {"seed": params.seed, "draws": draws, "noise": noise, "supervision": variants}
+    given = {name: spec for name, spec in params.supervision.items() if spec.dataset == dataset}
+    sizes = [spec.sizes for spec in given.values() if spec.sizes is not None]
+    noisy = any(spec.source == "exact" and spec.mre is None for spec in sizes)
+    return {
+        "seed": params.seed,
+        "draws": params.repetitions if any(spec.random for spec in given.values()) else 1,
+        "noise": params.noise.model_dump() if noisy else None,
+        "supervision": {name: spec.model_dump() for name, spec in given.items()},
+    }
 
 
 def main() -> None:
