@@ -17,7 +17,7 @@ COMMANDS = {
         "pipeline.params": "check params.yaml and the families of runs",
         "pipeline.profile": "put a scale into params.yaml: embedded, smoke, real, paper",
         "pipeline.launch": "run stages that are out of date, several at a time",
-        "pipeline.wiring": "write the DVC pipelines anew after changing runs, levels or imports",
+        "pipeline.wiring": "write the DVC pipelines anew after changing runs, levels or artifacts",
         "pipeline.record": "keep the numbers of an experiment",
         "pipeline.report.pages": "draw the curves of the record and say on the pages what it decided",
         "pipeline.datasets.inventory": "count what a copy of a data set holds",

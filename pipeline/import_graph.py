@@ -1,12 +1,12 @@
 """Which files of the package a module reaches by importing, read from the source without executing it.
 
-DVC does not follow Python imports: pipelines list these files as dependencies, and a test compares the two.
+DVC does not follow Python imports: stages depend on digests of these files, see `pipeline.executed`.
 """
 
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from pathlib import Path
 
@@ -96,6 +96,12 @@ def _named(module: str, name: str | None = None) -> set[str]:
     return {module} if names is None else set(names.values())
 
 
+def statements(node: ast.AST) -> Iterator[ast.AST]:
+    """Yield the statements, handlers and cases right inside one; expressions, most of a tree, are passed over."""
+    for block in ("body", "orelse", "finalbody", "handlers", "cases"):
+        yield from getattr(node, block, ())
+
+
 @cache
 def imported_modules(path: Path, functions: frozenset[str] | None = None) -> frozenset[str]:
     """Return the package's modules that `path` imports, type-checking blocks aside.
@@ -110,7 +116,7 @@ def imported_modules(path: Path, functions: frozenset[str] | None = None) -> fro
     followed = None if functions is None else called_functions(path, functions)
 
     def visit(node: ast.AST, depth: int) -> None:
-        for child in ast.iter_child_nodes(node):
+        for child in statements(node):
             if isinstance(child, ast.If) and isinstance(child.test, ast.Name) and child.test.id == "TYPE_CHECKING":
                 continue
             if depth == 0 and isinstance(child, ast.FunctionDef) and followed is not None and child.name not in followed:

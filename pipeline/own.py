@@ -460,7 +460,7 @@ def train_here(
             stage("features", NAME)
         for family in families:
             if not paths.run_record(family, MODEL).exists():
-                write_atomically(paths.code(family), b"trained outside the DAG\n")
+                write_atomically(paths.code("train", family), b"trained outside the DAG\n")
                 stage("train", f"{family}/{MODEL}")
         shutil.rmtree(paths.features(NAME), ignore_errors=True)  # large, and of no further use
     if "val" in splits:

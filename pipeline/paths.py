@@ -24,7 +24,8 @@ PANELS_PIPELINE = EXPERIMENTS / "dvc.yaml"
 SUMMARY = Path("reports/metrics.json")
 ARTIFACTS_PIPELINE = Path("reports/dvc.yaml")
 SETTINGS = Path("data/settings")
-"""Resolved settings, a file for each run and each data set; see `pipeline.stages.settings`."""
+CODE = Path("data/code")
+"""What stages depend on besides their files; see `pipeline.stages.settings`."""
 SCRATCH = Path(".scratch")
 """Ignored by git and DVC: checkpoints of unfinished runs. Safe to delete when nothing is running."""
 
@@ -47,14 +48,9 @@ def prepared(dataset: str, split: str) -> Path:
     return Path("data/prepared") / dataset / f"{split}.zip"
 
 
-def supervision_settings(dataset: str) -> Path:
-    """Return the file with all settings that the supervision of a data set depends on."""
-    return SETTINGS / "supervision" / f"{dataset}.json"
-
-
-def run_settings(family: str, name: str) -> Path:
-    """Return the file with all settings that a run depends on."""
-    return SETTINGS / "runs" / family / f"{name}.json"
+def settings(stage: str, *names: str) -> Path:
+    """Return the file with all settings that a stage depends on, for what it makes of `names`."""
+    return Path(SETTINGS, stage, *names[:-1], f"{names[-1]}.json") if names else SETTINGS / f"{stage}.json"
 
 
 def supervision(variant: str) -> Path:
@@ -137,9 +133,9 @@ def family_runs(family: str) -> Path:
     return EXPERIMENTS / family / "runs.yaml"
 
 
-def code(family: str) -> Path:
-    """Return the digest of all code that the trainings of a family execute."""
-    return Path("data/code") / f"{family}.txt"
+def code(stage: str, *names: str) -> Path:
+    """Return the file with the digests of all code that a stage executes, for what it makes of `names`."""
+    return Path(CODE, stage, *names[:-1], f"{names[-1]}.txt") if names else CODE / f"{stage}.txt"
 
 
 def weights(family: str, run: str, repetition: int, which: str = "last") -> Path:

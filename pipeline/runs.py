@@ -144,7 +144,7 @@ class Job:
 
     def files(self) -> list[Path]:
         """Return the files the repetition depends on."""
-        read = [paths.code(self.family), paths.prepared(self.run.dataset, "train")]
+        read = [paths.code("train", self.family), paths.prepared(self.run.dataset, "train")]
         if self.training.validate_every_epochs > 0:
             read.append(paths.prepared(self.run.dataset, "val"))
         read += sorted(path for path in paths.supervision(self.variant).glob("*") if path.is_file())

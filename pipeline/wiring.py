@@ -1,42 +1,27 @@
 """Write the DVC pipelines that follow from params.yaml, runs.yaml and the code: `python -m pipeline.wiring`.
 
-One for each family of runs (pipeline/experiments/FAMILY/dvc.yaml): all have the same three stages; what differs is the runs, the
-code that their trainings execute, which follows from their objectives and networks, and the data sets they read. And one for all
-artifacts (reports/dvc.yaml), a stage each with the results and the code it is made from, and the archives for the server that
-scores some runs. Run this after changing levels, a family, an artifact or an import. A test compares the files with what this
-writes, and `python -m pipeline.params` says when the runs in them are out of date.
+One for each family of runs (pipeline/experiments/FAMILY/dvc.yaml): all have the same two stages; what differs is the runs and the
+data sets they read. And one for all artifacts (reports/dvc.yaml), a stage each with the results it is made from, and the archives
+for the server that scores some runs. Run this after changing levels, a family or an artifact. A test compares the files with what
+this writes, and `python -m pipeline.params` says when the runs in them are out of date.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from functools import cache
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from pipeline import paths
 from pipeline.command import command_parser
 from pipeline.errors import clear_errors
-from pipeline.expand import LEVELS
 from pipeline.files import write_atomically
-from pipeline.import_graph import REGISTRIES, reached_files
-from pipeline.networks.encoders import ENCODERS, encoder_of
-from pipeline.params import Params, declared_runs, left_out, load_params, read_families
-from pipeline.profile import profiles, read_profile
-from pipeline.report.artifacts import IDS, load, module_of
+from pipeline.params import Params, declared_runs, left_out, load_params
+from pipeline.report.artifacts import IDS, load
 
 TEMPLATE = """\
 # Written by `python -m pipeline.wiring` from runs.yaml beside it.
 stages:
-  code:
-    desc: Digest of all code that these trainings execute
-    wdir: ../../..
-    cmd: python -m pipeline.stages.code {family}
-    deps:
-{code}
-    outs:
-      - data/code/{family}.txt
-
   train:
     foreach:
 {runs}
@@ -44,10 +29,10 @@ stages:
       wdir: ../../..
       cmd: python -m pipeline.stages.train {family}/${{key}}
       deps:
-        - data/code/{family}.txt
+        - data/code/train/{family}.txt
         - data/prepared/${{item.dataset}}/train.zip
         - data/prepared/${{item.dataset}}/val.zip
-        - data/settings/runs/{family}/${{key}}.json
+        - data/settings/train/{family}/${{key}}.json
         - data/supervision/${{item.dataset}}/${{item.supervision}}
         - models/pretrained/${{item.network}}
 {features}\
@@ -60,11 +45,10 @@ stages:
     wdir: ../../..
     cmd: python -m pipeline.stages.evaluate {family}
     deps:
+      - data/code/evaluate/{family}.txt
+      - data/settings/evaluate/{family}.json
       - models/{family}
-      - {runs_file}
-{evaluation}
-    params:
-{evaluation_params}
+{pictures}
     outs:
       - reports/{family}/results.csv:
           cache: false
@@ -84,13 +68,14 @@ CONFUSION = """\
 SETTINGS = """\
 
   settings:
-    desc: Resolved settings, a file for each run and each data set
+    desc: For each stage a file with the settings and one with the code that it depends on
     wdir: ../..
     cmd: python -m pipeline.stages.settings
     deps:
       - params.yaml
 {inputs}
     outs:
+      - data/code
       - data/settings
 """
 
@@ -101,20 +86,11 @@ SOLVED = """\
     wdir: ../..
     cmd: python -m pipeline.stages.pseudo_labels
     deps:
+      - data/code/pseudo_labels.txt
+      - data/settings/pseudo_labels.json
       - data/prepared/{dataset}/train.zip
       - data/supervision/{variant}
       - models/{run}
-{code}
-    params:
-      - figures.panel_run
-      - figures.panel_objective
-      - figures.panel_dense_objective
-      - figures.panel_images
-      - figures.solver_images
-      - objectives.{objective}
-      - objectives.{dense_objective}
-      - terms.self_labeling
-      - solver
     outs:
       - models/panels/b-fig5.npz
       - models/panels/b-fig7.npz
@@ -136,9 +112,8 @@ PANELS = """\
         - models/${{item[1]}}
         - models/${{item[2]}}
         - data/prepared/${{item[3]}}
-{code}
-      params:
-        - figures.panels.${{key}}
+        - data/code/panels.txt
+        - data/settings/panels/${{key}}.json
       outs:
         - models/panels/${{key}}.npz
 """
@@ -166,77 +141,26 @@ SUBMISSION = """\
       wdir: ..
       cmd: python -m pipeline.stages.submission ${{item}} --optional
       deps:
+        - data/code/submission.txt
         - data/raw/voc
         - models/${{item}}
-{deps}
       outs:
         - models/submissions/${{key}}
 """
 
 
-@cache
-def networks_of_profiles() -> dict[str, list[tuple[str, str | None]]]:
-    """Return kind and encoder of the networks that a name stands for in any profile."""
-    meant: dict[str, list[tuple[str, str | None]]] = {}
-    for profile in profiles():
-        for name, network in read_profile(profile).get("networks", {}).items():
-            if "kind" in network:
-                meant.setdefault(name, []).append((network["kind"], network.get("encoder")))
-    return meant
-
-
-def executed_functions(params: Params, family: str) -> dict[str, set[str]]:
-    """Return which functions of the registries the runs of a family call, by module."""
-    from pipeline.networks import CLASSIFIERS, NETWORKS
-    from pipeline.training.objectives import TERMS, proposer
-
-    runs = params.runs[family].values()
-    terms = {term for run in runs for term in params.objectives[run.objective].terms}
-    networks = [network for run in runs for network in networks_of_profiles().get(run.network, [])]
-    networks += [(params.networks[run.network].kind, params.networks[run.network].encoder) for run in runs]
-    builders = {**NETWORKS, **CLASSIFIERS}
-    called: list[Callable[..., Any]] = [TERMS[term] for term in terms]
-    called += [builders[kind] for kind, _ in networks]
-    called += [ENCODERS[encoder].build for encoder in (encoder_of(*network) for network in networks) if encoder is not None]
-    called += [proposer] if "proposals" in terms else []
-    functions: dict[str, set[str]] = {name: set() for name in REGISTRIES}
-    for function in called:
-        functions.setdefault(function.__module__, set()).add(function.__name__)
-    return functions
-
-
 def family_pipeline(params: Params, family: str) -> str:
     """Return the pipeline file of one family."""
-    called = executed_functions(params, family)
     runs = params.runs[family].values()
-    datasets = sorted({run.dataset for run in runs})
-    evaluation = [f"data/prepared/{name}" for name in datasets] + sorted(reached_files("pipeline.stages.evaluate", called))
     headline = family in {run.split("/")[0] for run in params.figures.headline}
-    evaluation_params = [f"datasets.{name}.source" for name in datasets]
-    evaluation_params += [f"levels.{axis}" for axis in levels_of(read_families()[family])]
     return TEMPLATE.format(
         family=family,
-        runs_file=paths.family_runs(family),
-        code=_lines(sorted(reached_files("pipeline.stages.train", called))),
         runs="\n".join(f"      {name}: {_flow(fields)}" for name, fields in declared_runs(params, family).items()),
         features="        - data/features/${item.features}\n" if any(run.features for run in runs) else "",
         start="        - models/${item.start}\n" if any(run.start for run in runs) else "",
-        evaluation=_lines(evaluation),
-        evaluation_params=_lines([*(["figures.headline"] if headline else []), *evaluation_params]),
+        pictures=_lines(f"data/prepared/{name}" for name in sorted({run.dataset for run in runs})),
         confusion=CONFUSION.format(family=family) if headline else "",
     )
-
-
-def levels_of(family: Any) -> list[str]:
-    """Return the names of the levels that a family asks for, anywhere in its runs.yaml.
-
-    >>> levels_of({"shared": {"mre": "levels"}, "runs": {"a{mre}": {"objective": "size"}}})
-    ['mre']
-    """
-    if not isinstance(family, Mapping):
-        return []
-    own = [key for key, value in family.items() if value == LEVELS]
-    return sorted({*own, *(name for value in family.values() for name in levels_of(value))})
 
 
 def _flow(fields: Mapping[str, str]) -> str:
@@ -254,8 +178,7 @@ def panels_pipeline(params: Params) -> str:
     """Return the pipeline file of all runs' settings and of what is made of several runs, as far as their families are there."""
     figures = params.figures
     text = "# Written by `python -m pipeline.wiring` from `figures` in params.yaml.\nstages:"
-    inputs = [str(paths.family_runs(family)) for family in params.runs]
-    text += SETTINGS.format(inputs=_lines([*sorted(inputs), *sorted(reached_files("pipeline.stages.settings"))]))
+    text += SETTINGS.format(inputs=_lines([*map(paths.family_runs, sorted(params.runs)), *package()]))
     if is_there(params, figures.panel_run):
         family, name = figures.panel_run.split("/")
         run = params.run(family, name)
@@ -264,20 +187,20 @@ def panels_pipeline(params: Params) -> str:
             run=figures.panel_run,
             dataset=run.dataset,
             variant=run.variant,
-            objective=figures.panel_objective,
-            dense_objective=figures.panel_dense_objective,
-            code=_lines(sorted(reached_files("pipeline.stages.pseudo_labels"))),
         )
     drawn = {
         artifact: panels.runs for artifact, panels in figures.panels.items() if all(is_there(params, run) for run in panels.runs)
     }
     if drawn:
         items = {artifact: [*runs, params.run(*runs[0].split("/")).dataset] for artifact, runs in drawn.items()}
-        text += PANELS.format(
-            panels="\n".join(f"      {artifact}: [{', '.join(item)}]" for artifact, item in items.items()),
-            code=_lines(sorted(reached_files("pipeline.stages.panels")), 8),
-        )
+        text += PANELS.format(panels="\n".join(f"      {artifact}: [{', '.join(item)}]" for artifact, item in items.items()))
     return text
+
+
+def package() -> list[Path]:
+    """Return what the package is made of but the families of runs, whose locks DVC writes."""
+    found = [path for path in paths.EXPERIMENTS.parent.iterdir() if not path.name.startswith((".", "__pycache__"))]
+    return sorted(path for path in found if path != paths.EXPERIMENTS and (path.suffix == ".py" or path.is_dir()))
 
 
 def can_be_made(params: Params, inputs: Iterable[Path]) -> bool:
@@ -304,8 +227,7 @@ def submissions(params: Params) -> str:
     if not names:
         return ""
     runs = [f"      {name.replace('/', '-')}: {name}" for name in names]
-    code = sorted(reached_files("pipeline.stages.submission"))
-    return SUBMISSION.format(runs="\n".join(runs), deps="\n".join(f"        - {path}" for path in code))
+    return SUBMISSION.format(runs="\n".join(runs))
 
 
 def artifacts_pipeline(params: Params) -> str:
@@ -315,13 +237,12 @@ def artifacts_pipeline(params: Params) -> str:
         artifact = load(name)
         if not can_be_made(params, artifact.files):
             continue
-        code = reached_files("pipeline.stages.figure") | reached_files(module_of(name))
         outs = [paths.plotted(name)]
         outs += [paths.figure(name).with_suffix(suffix) for suffix in (".svg", ".png")] if artifact.draw else []
         outs += [paths.table(name).with_suffix(suffix) for suffix in (".csv", ".md", ".tex")] if artifact.tabulate else []
         lines = [line for out in outs for line in (f"      - {out}:", "          cache: false")]
         text += ARTIFACT.format(
-            artifact=name, title=artifact.title, deps=_lines([*artifact.files, *sorted(code)]), outs="\n".join(lines)
+            artifact=name, title=artifact.title, deps=_lines([*artifact.files, paths.code("figure", name)]), outs="\n".join(lines)
         )
     return text + submissions(params)
 

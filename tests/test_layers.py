@@ -1,4 +1,4 @@
-"""The direction of imports, and that DVC knows every file a stage executes."""
+"""The direction of imports, and that every stage knows of the code it executes."""
 
 import ast
 import subprocess
@@ -10,10 +10,12 @@ import pytest
 import yaml
 
 from pipeline import import_graph, networks, paths
-from pipeline.import_graph import REPOSITORY, imported_modules, reached_files
+from pipeline.executed import stage_code
+from pipeline.import_graph import REPOSITORY, imported_modules
 from pipeline.params import load_params
 from pipeline.report.artifacts import IDS, module_of
 from pipeline.report.artifacts.a_tab2 import RUNS, VAL
+from pipeline.stages.settings import stage_settings
 from pipeline.wiring import artifacts_pipeline, family_pipeline, panels_pipeline
 
 PARAMS = load_params(REPOSITORY / paths.PARAMS, REPOSITORY / paths.EXPERIMENTS)
@@ -43,7 +45,22 @@ MAY_IMPORT = {
 }
 """Layer -> other layers it may import. Stages and command-line tools may import everything."""
 
-FREE = {"stages", "launch", "profile", "record", "annotate", "bench", "predict", "export", "wiring", "import_graph", "own"}
+UNSET = {"figure", "report", "submission"}
+"""Stages that no setting changes but through what they read."""
+FREE = {
+    "executed",
+    "stages",
+    "launch",
+    "profile",
+    "record",
+    "annotate",
+    "bench",
+    "predict",
+    "export",
+    "wiring",
+    "import_graph",
+    "own",
+}
 FREE.add("__main__")
 
 
@@ -68,17 +85,34 @@ def test_imports_point_downwards(path, module):
     assert reached <= MAY_IMPORT[own], f"{module} may import {sorted(MAY_IMPORT[own])}, imports {sorted(reached)}"
 
 
-def pipeline_stages():
-    """Return (stage name, body) of every stage that is written by hand."""
-    for name, stage in yaml.safe_load((REPOSITORY / "dvc.yaml").read_text())["stages"].items():
-        yield name, stage.get("do", stage)
+def stages():
+    """Yield (module, dependencies) of every stage of all pipelines, `foreach` written out."""
+    for place in (Path("dvc.yaml"), paths.PANELS_PIPELINE, paths.ARTIFACTS_PIPELINE, *map(paths.family_pipeline, PARAMS.runs)):
+        for stage in yaml.safe_load((REPOSITORY / place).read_text())["stages"].values():
+            body, keys = stage.get("do", stage), stage.get("foreach", [""])
+            if isinstance(keys, str):  # such as ${datasets}
+                keys = getattr(PARAMS, keys.strip("${}"))
+            for key in keys:
+                yield body["cmd"].split()[2], {str(dep).replace("${key}", str(key)) for dep in body["deps"]}
 
 
-@pytest.mark.parametrize(("name", "stage"), list(pipeline_stages()), ids=lambda value: value if isinstance(value, str) else "")
-def test_dependencies_are_the_files_that_a_stage_executes(name, stage):
-    declared = {str(dep) for dep in stage["deps"] if str(dep).endswith(".py")}
-    needed = reached_files(stage["cmd"].split()[2]) - {"pipeline/stages/code.py"}
-    assert declared == needed, f"{name}: add {sorted(needed - declared)}, remove {sorted(declared - needed)}"
+def test_every_stage_depends_on_its_own_code_and_settings():
+    """What is not written under the name that a pipeline has would keep old results."""
+    code, settings = ({str(path) for path, _ in written(PARAMS)} for written in (stage_code, stage_settings))
+    for module, deps in stages():
+        name = module.removeprefix("pipeline.stages.")
+        if name == "settings":
+            assert "params.yaml" in deps
+            continue
+        assert sum(dep in code and dep.startswith(f"data/code/{name}") for dep in deps) == 1, (module, deps)
+        assert sum(dep in settings and dep.startswith(f"data/settings/{name}") for dep in deps) == (name not in UNSET), module
+        assert not [dep for dep in deps if dep.startswith("pipeline/") and dep != "pipeline/report/page"], module
+
+
+def test_all_of_the_package_is_looked_at_for_changes_of_code():
+    read = next(deps for module, deps in stages() if module == "pipeline.stages.settings")
+    for path, _ in sources():
+        assert str(path) in read or "/".join(path.parts[:2]) in read, path
 
 
 @pytest.mark.parametrize("family", sorted(PARAMS.runs))
@@ -124,7 +158,7 @@ def test_a_renamed_builder_keeps_its_file_among_the_dependencies(monkeypatch):
     monkeypatch.setattr(import_graph, "_parsed", lambda path: ast.parse(renamed) if path == place else parsed(path))
     import_graph.imported_modules.cache_clear()
     try:
-        assert "pipeline/networks/wideresnet38.py" in family_pipeline(PARAMS, "backbones")
+        assert "pipeline/networks/wideresnet38.py" in dict(stage_code(PARAMS))[paths.code("train", "backbones")]
     finally:
         import_graph.imported_modules.cache_clear()
 
@@ -136,7 +170,7 @@ def test_a_builder_whose_imports_cannot_be_read_is_an_error(monkeypatch):
     elsewhere.__module__ = "pipeline.networks"
     monkeypatch.setitem(networks.NETWORKS, "wideresnet38", elsewhere)
     with pytest.raises(ValueError, match="expected the function elsewhere at top level"):
-        family_pipeline(PARAMS, "backbones")
+        list(stage_code(PARAMS))
 
 
 def test_functions_that_a_builder_calls_are_followed(tmp_path, monkeypatch):
@@ -152,20 +186,20 @@ def test_there_is_no_pipeline_of_a_family_that_is_gone():
 
 def test_editing_one_loss_leaves_the_other_families_alone():
     """Dependencies of trainings follow their objectives, not everything there is."""
-    size, scribbles = family_pipeline(PARAMS, "size_losses"), family_pipeline(PARAMS, "seeds")
-    assert "pipeline/losses/size.py" in size
-    assert "pipeline/losses/size.py" not in scribbles
-    assert "pipeline/solver" not in size + scribbles
+    code = dict(stage_code(PARAMS))
+    size, scribbles = code[paths.code("train", "size_losses")], code[paths.code("train", "seeds")]
+    assert "pipeline/losses/size.py" in size - scribbles
+    assert not [name for name in size | scribbles if name.startswith("pipeline/solver")]
 
 
 def test_an_artifact_depends_on_its_own_drawing_code_alone():
-    stages = yaml.safe_load(artifacts_pipeline(PARAMS))["stages"]
+    code = dict(stage_code(PARAMS))
     for name in IDS:
-        drawing = {dep for dep in stages[name]["deps"] if dep.startswith("pipeline/report/artifacts/") and "__init__" not in dep}
-        assert drawing == {f"{module_of(name).replace('.', '/')}.py"}
+        drawing = {file for file in code[paths.code("figure", name)] if Path(file).parent.name == "artifacts"}
+        assert drawing - {"pipeline/report/artifacts/__init__.py"} == {f"{module_of(name).replace('.', '/')}.py"}
 
 
-@pytest.mark.parametrize("stage", ["raw", "prepare", "supervise", "statistics", "summary", "report", "code"])
+@pytest.mark.parametrize("stage", ["raw", "prepare", "supervise", "statistics", "summary", "report"])
 def test_data_stages_start_without_torch(stage):
     code = f"import sys, pipeline.stages.{stage}; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, check=False).returncode == 0

@@ -1,19 +1,48 @@
-"""Stage `settings`: a small file for every run and every data set that changes when, and only when, its own settings change.
+"""Stage `settings`: two small files for every stage, that change when, and only when, its settings or its code change.
 
-Trainings and `supervise` depend on these files instead of on keys of params.yaml, which DVC would read once for each of them.
-A file has the values with all names resolved: a new loss weight that a run does not use leaves its file as it is.
+Stages depend on these files instead of on keys of params.yaml and on the Python files they import, each of which DVC would look
+at once for every stage. A file of settings has the values with all names resolved: a new loss weight that a run does not use
+leaves its file as it is. A file of code has a digest for each Python file, see `pipeline.executed`.
 """
 
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from pipeline import paths
 from pipeline.errors import clear_errors
-from pipeline.files import write_json
+from pipeline.executed import digests, stage_code
+from pipeline.files import write_atomically, write_json
 from pipeline.params import Params, load_params
-from pipeline.runs import Job
+from pipeline.runs import Job, objective_terms
+
+
+def stage_settings(params: Params) -> Iterator[tuple[Path, Any]]:
+    """Yield for every stage, and for each thing that it makes, the file of its settings and these settings."""
+    figures, datasets = params.figures, {name: dataset.model_dump() for name, dataset in params.datasets.items()}
+    for name, dataset in datasets.items():
+        written = {key: dataset[key] for key in ("kind", "source", "synthetic")}
+        yield paths.settings("raw", name), {"seed": params.seed, **written}
+        yield paths.settings("prepare", name), dataset
+        yield paths.settings("supervise", name), supervision_settings(params, name)
+    yield paths.settings("statistics"), datasets
+    yield paths.settings("samples"), {"seed": params.seed, "images": figures.sample_images}
+    for name, network in params.networks.items():
+        yield paths.settings("weights", name), {"seed": params.seed, "network": network.model_dump()}
+    for name, kept in params.features.items():
+        yield paths.settings("features", name), {**kept.model_dump(), "network": params.networks[kept.network].model_dump()}
+    for family, runs in params.runs.items():
+        for name in runs:
+            settings = {"repetitions": params.repetitions, **Job(family, name, params).settings()}
+            yield paths.settings("train", family, name), settings
+        yield paths.settings("evaluate", family), evaluation_settings(params, family)
+    yield paths.settings("pseudo_labels"), pseudo_label_settings(params)
+    for name, panels in figures.panels.items():
+        yield paths.settings("panels", name), panels.model_dump()
+    yield paths.settings("summary"), figures.headline
 
 
 def supervision_settings(params: Params, dataset: str) -> dict[str, Any]:
@@ -29,17 +58,37 @@ def supervision_settings(params: Params, dataset: str) -> dict[str, Any]:
     }
 
 
+def evaluation_settings(params: Params, family: str) -> dict[str, Any]:
+    """Return what the scores of a family depend on besides its trained runs: fields of its rows, and its headline runs."""
+    runs = params.runs[family]
+    return {
+        "runs": {name: run.model_dump() for name, run in runs.items()},
+        "sources": {dataset: params.datasets[dataset].source for dataset in sorted({run.dataset for run in runs.values()})},
+        "headline": [name for name in params.figures.headline if name.split("/")[0] == family],
+    }
+
+
+def pseudo_label_settings(params: Params) -> dict[str, Any]:
+    """Return what the pseudo-labels of figures and the comparison of solvers depend on."""
+    figures = params.figures.model_dump(exclude={"panels", "headline", "sample_images"})
+    objectives = (params.figures.panel_objective, params.figures.panel_dense_objective)
+    return {
+        "figures": figures,
+        "objectives": {name: objective_terms(params, name) for name in objectives},
+        "solver": {name: solver.model_dump() for name, solver in params.solver.items()},
+    }
+
+
 def main() -> None:
     """Run the stage."""
     with clear_errors():
         params = load_params()
-        shutil.rmtree(paths.SETTINGS, ignore_errors=True)
-        for dataset in params.datasets:
-            write_json(paths.supervision_settings(dataset), supervision_settings(params, dataset))
-        for family, runs in params.runs.items():
-            for name in runs:
-                settings = {"repetitions": params.repetitions, **Job(family, name, params).settings()}
-                write_json(paths.run_settings(family, name), settings)
+        for folder in (paths.SETTINGS, paths.CODE):
+            shutil.rmtree(folder, ignore_errors=True)
+        for path, values in stage_settings(params):
+            write_json(path, values)
+        for path, files in stage_code(params):
+            write_atomically(path, digests(files).encode())
 
 
 if __name__ == "__main__":

@@ -50,8 +50,8 @@ def trained(tmp_path_factory):
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(yaml.safe_dump(content))
         for name in families():
-            paths.code(name).parent.mkdir(parents=True, exist_ok=True)
-            paths.code(name).write_text("code\n")
+            paths.code("train", name).parent.mkdir(parents=True, exist_ok=True)
+            paths.code("train", name).write_text("code\n")
         steps = [(raw, "voc"), (prepare, "voc"), (supervise, "voc"), (weights, "frozen"), (features, "kept")]
         for stage, argument in [*steps, (train, "kept/full"), (train, "plain/full")]:
             patch.setattr(sys, "argv", ["stage", argument])

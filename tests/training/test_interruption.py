@@ -71,7 +71,7 @@ def template(tmp_path_factory):
     for split in ("train", "val"):
         write_prepared(folder / paths.prepared(run.dataset, split), Voc(folder / "raw"), split, classes=["cat", "dog"])
     summary = paths.supervision_summary(run.variant)
-    for path, text in ((summary, "{}"), (paths.code("size_noise"), "digest")):
+    for path, text in ((summary, "{}"), (paths.code("train", "size_noise"), "digest")):
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
         (folder / path).write_text(text)
     return folder
