@@ -40,7 +40,8 @@ from pipeline.expand import expand_training
 from pipeline.files import is_there, read_json, read_table, real_path, write_atomically, write_json
 from pipeline.params import Network, Objective, Own, OwnStage, Params, ParamsError, Section, Training, read_yaml, resolve
 from pipeline.stages.summary import read_scores
-from pipeline.targets.annotations import BACKGROUND, FIELDS, fingerprint, finished_sizes, read_annotations
+from pipeline.targets.annotated_sizes import finished_sizes
+from pipeline.targets.annotations import BACKGROUND, FIELDS, fingerprint, read_annotations
 from pipeline.targets.strokes import Draw, Stroke, check_strokes, draw_seeds, read_strokes, strokes_by_image
 
 NAME = "own"

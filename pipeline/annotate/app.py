@@ -22,7 +22,8 @@ from pipeline.annotate.results import SIZE_EDGES, summarise
 from pipeline.annotate.scribbles import ScribbleSession
 from pipeline.annotate.session import Project, Session, check_annotator
 from pipeline.datasets.base import DatasetError
-from pipeline.targets.annotations import BACKGROUND, GRIDS, agreement, annotation_errors, fingerprint
+from pipeline.targets.annotation_errors import agreement, annotation_errors
+from pipeline.targets.annotations import BACKGROUND, GRIDS, fingerprint
 
 TAG_KEYS = "1234567890adfijlnoqvxy"
 """Keys that tag classes, in the order of the classes; letters with other meanings are left out."""

@@ -9,7 +9,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from pipeline.targets.annotations import AnnotationError, Calibration, fit_calibration
+from pipeline.targets.annotated_sizes import Calibration
+from pipeline.targets.annotation_errors import AnnotationError, fit_calibration
 from pipeline.targets.corruption import sigma_from_mre
 
 BIN_WIDTH = 0.1

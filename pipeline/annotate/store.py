@@ -17,15 +17,8 @@ from pathlib import Path
 from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
 from pipeline.targets import strokes
-from pipeline.targets.annotations import (
-    FIELDS,
-    Annotation,
-    Answer,
-    check_timestamp,
-    format_rows,
-    parse_annotations,
-    standing,
-)
+from pipeline.targets.annotated_sizes import Answer, standing
+from pipeline.targets.annotations import FIELDS, Annotation, check_timestamp, format_rows, parse_annotations
 
 HEADER = ",".join(FIELDS) + "\n"
 

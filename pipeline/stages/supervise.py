@@ -29,13 +29,16 @@ from pipeline.files import write_csv, write_json
 from pipeline.metrics.size_error import mean_relative_error
 from pipeline.params import ClassLabels, Seeds, SizeTargets, Supervision, load_params
 from pipeline.stages.common import lookup, stage_arguments
-from pipeline.targets.annotations import SIMULATED, Annotation, annotation_errors, combine, read_annotations, simulate
+from pipeline.targets.annotated_sizes import combine
+from pipeline.targets.annotation_errors import annotation_errors
+from pipeline.targets.annotations import SIMULATED, Annotation, read_annotations
 from pipeline.targets.blocks import block_labels
 from pipeline.targets.class_labels import write_class_labels
 from pipeline.targets.corruption import corrupt_labels, mre_from_sigma, perturb, sigma_from_mre
 from pipeline.targets.erosion import erode_to_seeds
 from pipeline.targets.rasters import write_rasters
 from pipeline.targets.scribbles import generate_scribbles, rasterize, shorten, write_scribbles
+from pipeline.targets.simulated_annotator import simulate
 from pipeline.targets.sizes import class_sizes, mean_size_targets, write_size_targets
 from pipeline.targets.strokes import check_strokes, draw_seeds, read_strokes, standing
 from pipeline.targets.tags import write_tags

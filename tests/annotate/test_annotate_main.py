@@ -13,7 +13,8 @@ from pipeline.annotate.store import AnnotationStore
 from pipeline.datasets.prepared import write_prepared
 from pipeline.datasets.synthetic import make_scenes
 from pipeline.datasets.voc import Voc
-from pipeline.targets.annotations import Annotation, fingerprint, simulate, write_annotations
+from pipeline.targets.annotations import Annotation, fingerprint, write_annotations
+from pipeline.targets.simulated_annotator import simulate
 from pipeline.targets.sizes import read_size_targets
 
 NAMES = ["background", "cat", "dog"]

@@ -17,7 +17,8 @@ from pipeline.annotate.app import create_app
 from pipeline.annotate.pictures import FolderPictures
 from pipeline.annotate.session import Project
 from pipeline.annotate.store import AnnotationStore
-from pipeline.targets.annotations import combine, read_annotations, standing
+from pipeline.targets.annotated_sizes import combine, standing
+from pipeline.targets.annotations import read_annotations
 
 playwright = pytest.importorskip("playwright.sync_api", reason="the page is tested with playwright (pip install playwright)")
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)

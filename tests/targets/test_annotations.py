@@ -9,23 +9,18 @@ import math
 import numpy as np
 import pytest
 
+from pipeline.targets.annotated_sizes import Calibration, combine, standing
+from pipeline.targets.annotation_errors import AnnotationError, agreement, annotation_errors, fit_calibration
 from pipeline.targets.annotations import (
     BACKGROUND,
     FIELDS,
     Annotation,
-    AnnotationError,
-    Calibration,
-    agreement,
-    annotation_errors,
-    combine,
-    fit_calibration,
     format_rows,
     parse_annotations,
     read_annotations,
-    simulate,
-    standing,
     write_annotations,
 )
+from pipeline.targets.simulated_annotator import simulate
 
 NAMES = [BACKGROUND, "cat", "left ventricle"]
 CAT, HEART = NAMES[1:]
