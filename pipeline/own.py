@@ -32,9 +32,10 @@ from ruamel.yaml import YAML
 from pipeline import paths
 from pipeline.command import command_parser
 from pipeline.conventions import VOID
-from pipeline.datasets.base import DatasetError, picture_size
 from pipeline.datasets.folder import Folder
+from pipeline.datasets.pictures import picture_size
 from pipeline.datasets.prepared import PreparedArchive, write_prepared
+from pipeline.datasets.raw_files import DatasetError
 from pipeline.errors import clear_errors
 from pipeline.expand import expand_training
 from pipeline.files import is_there, read_json, read_table, real_path, write_atomically, write_json

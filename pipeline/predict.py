@@ -30,7 +30,8 @@ from tqdm import tqdm
 
 from pipeline import paths, runs
 from pipeline.command import command_parser
-from pipeline.datasets.base import DatasetError, encode_mask, encode_photo, file_id, picture_formats, read_made_from, read_photo
+from pipeline.datasets.pictures import encode_mask, encode_photo, picture_formats, read_made_from, read_photo
+from pipeline.datasets.raw_files import DatasetError, file_id
 from pipeline.errors import clear_errors
 from pipeline.evaluation.predict import predict_logits, resized_batch
 from pipeline.files import read_json, real_path, walk, write_atomically, write_json
@@ -257,7 +258,7 @@ def read_picture(path: Path) -> Picture:
     """Return a picture of any format that Pillow reads as (H, W, 3) uint8, upright as its EXIF orientation says.
 
     Raises:
-        DatasetError: as `pipeline.datasets.base.decode_photo`, which training sees pictures with, too.
+        DatasetError: as `pipeline.datasets.pictures.decode_photo`, which training sees pictures with, too.
     """
     return read_photo(path)
 

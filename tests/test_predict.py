@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 
 from pipeline import predict
-from pipeline.datasets.base import DatasetError
+from pipeline.datasets.raw_files import DatasetError
 from pipeline.evaluation.predict import predict_logits
 from pipeline.files import write_json
 from pipeline.networks import NETWORKS

@@ -21,7 +21,7 @@ from pipeline.annotate.pictures import render
 from pipeline.annotate.results import SIZE_EDGES, summarise
 from pipeline.annotate.scribbles import ScribbleSession
 from pipeline.annotate.session import Project, Session, check_annotator
-from pipeline.datasets.base import DatasetError
+from pipeline.datasets.raw_files import DatasetError
 from pipeline.targets.annotation_errors import agreement, annotation_errors
 from pipeline.targets.annotations import BACKGROUND, GRIDS, fingerprint
 

@@ -18,7 +18,8 @@ from pipeline.annotate.__main__ import add_source_arguments, open_pictures, stro
 from pipeline.annotate.pictures import Pictures
 from pipeline.annotate.results import ClassResult, summarise
 from pipeline.command import command_parser
-from pipeline.datasets.base import DatasetError, color_map, upright_size, write_mask
+from pipeline.datasets.pictures import color_map, upright_size, write_mask
+from pipeline.datasets.raw_files import DatasetError
 from pipeline.datasets.voc import scribble_xml
 from pipeline.errors import clear_errors
 from pipeline.files import write_atomically

@@ -22,8 +22,9 @@ from tqdm import tqdm
 
 from pipeline import paths
 from pipeline.conventions import VOID
-from pipeline.datasets.base import DatasetError, Scribble
+from pipeline.datasets.base import Scribble
 from pipeline.datasets.prepared import PreparedArchive
+from pipeline.datasets.raw_files import DatasetError
 from pipeline.errors import clear_errors
 from pipeline.files import write_csv, write_json
 from pipeline.metrics.size_error import mean_relative_error

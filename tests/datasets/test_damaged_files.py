@@ -24,20 +24,12 @@ from pipeline.annotate.import_scribbles import read_shapes, take_over
 from pipeline.annotate.pictures import render
 from pipeline.conventions import VOID
 from pipeline.datasets.acdc import read_volume
-from pipeline.datasets.base import (
-    DatasetError,
-    Scene,
-    Scribble,
-    decode_mask,
-    decode_photo,
-    picture_size,
-    read_list,
-    scribbles_from_json,
-    scribbles_to_json,
-)
+from pipeline.datasets.base import Scene, Scribble, scribbles_from_json, scribbles_to_json
 from pipeline.datasets.coco import decode_segmentation
 from pipeline.datasets.folder import Folder
+from pipeline.datasets.pictures import decode_mask, decode_photo, picture_size
 from pipeline.datasets.prepared import PreparedArchive, write_prepared
+from pipeline.datasets.raw_files import DatasetError, read_list
 from pipeline.datasets.registry import DATASETS
 from pipeline.datasets.voc import CLASS_NAMES, Voc, read_scribble_xml
 from pipeline.files import read_table, walk

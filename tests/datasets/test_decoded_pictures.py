@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image, PngImagePlugin
 
-from pipeline.datasets.base import DatasetError, decode_mask, decode_photo, picture_size, require
+from pipeline.datasets.pictures import decode_mask, decode_photo, picture_size
+from pipeline.datasets.raw_files import DatasetError, require
 from pipeline.stages.raw import fingerprint
 
 
