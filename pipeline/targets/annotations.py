@@ -26,7 +26,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import NamedTuple
+from typing import Generic, NamedTuple, TypeVar
 
 from pipeline.files import finite_number, read_bytes, write_atomically
 
@@ -69,11 +69,26 @@ class Annotation:
     picture: str = ""
 
 
-class AnnotationFile(NamedTuple):
+Row = TypeVar("Row")
+
+
+class LogFile(NamedTuple, Generic[Row]):
     """What was read: complete rows, and the damaged last line (with its number) that was set aside, if there is one."""
 
-    rows: list[Annotation]
+    rows: list[Row]
     damaged: list[str]
+
+    def whole(self, path: Path) -> list[Row]:
+        """Return the rows of the file at `path`, where no line may be missing.
+
+        Raises:
+            ValueError: a line was set aside; names it, with the remedy.
+        """
+        if self.damaged:
+            raise ValueError(
+                f"{path}, {self.damaged[0]}; remove the line, or open the file once with `python -m pipeline.annotate`"
+            )
+        return self.rows
 
 
 def fingerprint(content: bytes) -> str:
@@ -109,7 +124,7 @@ def write_annotations(path: Path, rows: Iterable[Annotation]) -> None:
     write_atomically(path, (",".join(FIELDS) + "\n" + format_rows(rows)).encode())
 
 
-def read_annotations(path: Path) -> AnnotationFile:
+def read_annotations(path: Path) -> LogFile[Annotation]:
     """Return the rows of a file and the damaged last line, which a crash or a full disk may leave.
 
     A byte order mark, and a last line that lacks nothing but its line break, are what editors make of the file: both are taken.
@@ -122,7 +137,7 @@ def read_annotations(path: Path) -> AnnotationFile:
     return parse_annotations(read_bytes(path), str(path))
 
 
-def parse_annotations(content: bytes, name: str, first_line: int = 1) -> AnnotationFile:
+def parse_annotations(content: bytes, name: str, first_line: int = 1) -> LogFile[Annotation]:
     """Return the rows of a file's bytes as `read_annotations` does; `name` stands in errors.
 
     Args:
@@ -146,9 +161,9 @@ def parse_annotations(content: bytes, name: str, first_line: int = 1) -> Annotat
         except (ValueError, csv.Error) as error:
             if number > 1 and index == last:
                 problem = "the line is cut off" if cut else str(error)
-                return AnnotationFile(rows, [f"line {number}: {problem}: {raw.decode('utf-8', 'replace')}"])
+                return LogFile(rows, [f"line {number}: {problem}: {raw.decode('utf-8', 'replace')}"])
             raise ValueError(f"{name}, line {number}: {error}; correct the line or remove it") from error
-    return AnnotationFile(rows, [])
+    return LogFile(rows, [])
 
 
 def _check_header(line: bytes) -> None:
