@@ -20,9 +20,10 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from threading import Event
-from typing import IO, Any, Protocol
+from typing import IO, Protocol
 
 from pipeline import paths
+from pipeline.files import write_json
 
 GRACE_S = 60.0
 
@@ -55,20 +56,12 @@ class Job:
 
     def write(self, path: Path) -> None:
         """Write the job to a file."""
-        write_whole(path, asdict(self))
+        write_json(path, asdict(self))
 
     @classmethod
     def read(cls, path: Path) -> Job:
         """Read a job."""
         return cls(**json.loads(path.read_text()))
-
-
-def write_whole(path: Path, content: Any) -> None:
-    """Write JSON so that a reader finds the whole file or none."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_suffix(f".{os.getpid()}.tmp")
-    temporary.write_text(json.dumps(content, indent=1))
-    temporary.replace(path)
 
 
 def make_clone(job: Job, clone: Path) -> None:
@@ -149,9 +142,7 @@ def run_job(job: Job, stopping: Event) -> int:
             for command in commands:
                 status = status or run_command(command, clone, output, stopping)
         if not stopping.is_set():
-            write_whole(
-                Path(job.outcome), {"status": status, "seconds": time.monotonic() - started, "host": socket.gethostname()}
-            )
+            write_json(Path(job.outcome), {"status": status, "seconds": time.monotonic() - started, "host": socket.gethostname()})
         return status
     finally:
         shutil.rmtree(clone, ignore_errors=True)

@@ -42,15 +42,15 @@ def draw_curve(axes: Axes, curve: pd.DataFrame, x: str, look: LineStyle, **optio
         axes.fill_between(curve[x], low, high, color=look.color, alpha=BAND, linewidth=0)
 
 
-def draw_differences(axes: Axes, frame: pd.DataFrame, x: str, looks: Mapping[str, LineStyle], base: str, column: str) -> None:
+def draw_differences(axes: Axes, frame: pd.DataFrame, x: str, looks: Mapping[str, LineStyle], base: str) -> None:
     """Draw series as differences to one of them, in points, for curves that lie upon each other.
 
     The axis is linear up to a point and logarithmic beyond, so that hundredths are seen beside whole points.
     """
-    of_base = frame[frame["series"] == base].set_index(x)[column]
+    of_base = frame[frame["series"] == base].set_index(x)["ours_percent"]
     for series, look in looks.items():
         curve = frame[frame["series"] == series]
-        points = (curve[column] - curve[x].map(of_base)).round(6)
+        points = (curve["ours_percent"] - curve[x].map(of_base)).round(6)
         fill = look.color if look.line == "-" else "white"
         axes.plot(curve[x], points, look.line, color=look.color, marker=look.marker, markerfacecolor=fill, clip_on=False)
     low, high = axes.get_ylim()
@@ -241,7 +241,7 @@ class Curves:
         if self.x == "mre_percent":
             label_realised(axes, frame[frame["series"].isin(self.looks)])
         for panel in below:
-            draw_differences(panel, frame, self.x, self.looks, self.base, "ours_percent")
+            draw_differences(panel, frame, self.x, self.looks, self.base)
         handles = [*map(curve_handle, looks.values()), *map(level_handle, self.levels.values()), *published_handles(frame)]
         figure.legend(handles=handles, loc="outside upper center", **self.legend)
         return figure

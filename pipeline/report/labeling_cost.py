@@ -10,7 +10,6 @@ The background is no class here. The results are rough, as [SIZE] says of its ow
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -67,26 +66,22 @@ LABEL_KINDS: dict[str, LabelKind] = {
 """Kinds of supervision by name."""
 
 
-def read_statistics(dataset: str) -> LabelStatistics:
-    """Return the statistics of the training images of a data set, from reports/data.json.
+def read_statistics() -> LabelStatistics:
+    """Return the statistics of the training images of the data set `voc`, from reports/data.json.
 
     Raises:
         OSError: the file is not there.
-        ValueError: it is broken, or says nothing of the data set.
+        ValueError: it is broken, or says nothing of that data set.
     """
     remedy = "run the stage `statistics` again"
-    found = read_json(paths.DATA_STATISTICS, remedy).get(dataset)
+    found = read_json(paths.DATA_STATISTICS, remedy).get("voc")
     if not isinstance(found, dict) or not {"classes", "classes_per_image"} <= set(found):
-        raise ValueError(f"{paths.DATA_STATISTICS}: expected classes and classes_per_image of {dataset}; {remedy}")
+        raise ValueError(f"{paths.DATA_STATISTICS}: expected classes and classes_per_image of voc; {remedy}")
     return LabelStatistics(found["classes"], found["classes_per_image"])
 
 
-def labeling_seconds(statistics: LabelStatistics, kinds: Mapping[str, LabelKind] = LABEL_KINDS) -> dict[str, float]:
+def labeling_seconds(statistics: LabelStatistics) -> dict[str, float]:
     """Return the mean labelling time per image of every kind of supervision, in seconds.
-
-    Args:
-        statistics: of the data set.
-        kinds: kinds of supervision by name.
 
     Raises:
         ValueError: statistics that no data set has.
@@ -104,4 +99,4 @@ def labeling_seconds(statistics: LabelStatistics, kinds: Mapping[str, LabelKind]
     # Tags are the kind that spends its second per class on the present classes too.
     fixed = {"tag": SECONDS_PER_TAG * total, "class": absent, "instance": absent}
     items = {"tag": 0.0, "class": present, "instance": instances}
-    return {name: fixed[kind.per] + kind.seconds * items[kind.per] for name, kind in kinds.items()}
+    return {name: fixed[kind.per] + kind.seconds * items[kind.per] for name, kind in LABEL_KINDS.items()}

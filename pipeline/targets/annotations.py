@@ -28,7 +28,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Generic, NamedTuple, TypeVar
 
-from pipeline.files import finite_number, read_bytes, write_atomically
+from pipeline.files import finite_number, read_bytes
 
 FIELDS = ("image_id", "class", "size_fraction", "seconds", "grid", "annotator", "timestamp", "method", "flags", "picture")
 """Columns of the file, in order."""
@@ -117,11 +117,6 @@ def format_rows(rows: Iterable[Annotation]) -> str:
         _parse(cells)
         writer.writerow(cells)
     return text.getvalue()
-
-
-def write_annotations(path: Path, rows: Iterable[Annotation]) -> None:
-    """Write a whole file at once, as for simulated annotators; the tool appends instead."""
-    write_atomically(path, (",".join(FIELDS) + "\n" + format_rows(rows)).encode())
 
 
 def read_annotations(path: Path) -> LogFile[Annotation]:

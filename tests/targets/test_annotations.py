@@ -18,7 +18,6 @@ from pipeline.targets.annotations import (
     format_rows,
     parse_annotations,
     read_annotations,
-    write_annotations,
 )
 from pipeline.targets.simulated_annotator import simulate
 
@@ -53,7 +52,7 @@ def test_rows_are_read_back(tmp_path):
         tag(class_name=HEART, who='Zoë "Z", B.'),
         row(size=1 / 3, flags=("unsure", "feedback"), picture="e3b0c44298fc"),
     ]
-    write_annotations(tmp_path / "s.csv", rows)
+    (tmp_path / "s.csv").write_text(",".join(FIELDS) + "\n" + format_rows(rows))
     back = read_annotations(tmp_path / "s.csv")
     assert back.damaged == []
     assert back.rows[:2] == rows[:2]
@@ -405,7 +404,7 @@ def test_without_perception_errors_only_the_rounding_is_left():
 
 def test_simulated_rows_are_valid_and_complete(tmp_path):
     rows, _ = simulated(50)
-    write_annotations(tmp_path / "s.csv", rows)
+    (tmp_path / "s.csv").write_text(",".join(FIELDS) + "\n" + format_rows(rows))
     back = read_annotations(tmp_path / "s.csv").rows
     combined = combine(back, [BACKGROUND, CAT], [f"{number:04d}" for number in range(50)])
     assert combined.sizes.shape == (50, 2)

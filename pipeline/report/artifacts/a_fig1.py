@@ -69,7 +69,7 @@ def compute(data: Data) -> pd.DataFrame:
         ValueError: a run or a value is missing, the runs differ in profile, data set or network, or the statistics are not
             those of any data set.
     """
-    by_rule, here = labeling_seconds(VOC_STATISTICS), labeling_seconds(read_statistics("voc"))
+    by_rule, here = labeling_seconds(VOC_STATISTICS), labeling_seconds(read_statistics())
     kinds = list(KINDS.values())
     rows = {series: kind.run for series, kind in KINDS.items()}
     frame = table_rows(data.runs, rows, lambda series: data.printed(KINDS[series].id, "mIoU"))

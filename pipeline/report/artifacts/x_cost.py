@@ -79,7 +79,7 @@ def compute(data: Data) -> pd.DataFrame:
         return data.printed(*place) if place else NAN
 
     frame = table_rows(data.runs, {series: one.run for series, one in SUPERVISIONS.items()}, printed)
-    statistics = read_statistics("voc")
+    statistics = read_statistics()
     frame["seconds_voc"] = [seconds_per_image(one, VOC_STATISTICS) for one in SUPERVISIONS.values()]
     frame["seconds_ours"] = [seconds_per_image(one, statistics, _drawn_seconds(one, data)) for one in SUPERVISIONS.values()]
     frame["source"] = sources(frame)
