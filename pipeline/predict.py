@@ -427,13 +427,7 @@ class Results:
 def predict_pictures(
     predictor: Predictor, pictures: Mapping[str, Path], results: Results, class_names: Sequence[str]
 ) -> list[str]:
-    """Predict every picture that has no results yet, then write the table of sizes.
-
-    Args:
-        predictor: gives labels.
-        pictures: name -> file.
-        results: where masks and overlays go.
-        class_names: columns of the table.
+    """Predict every picture (name -> file) that has no results yet, then write the table of sizes.
 
     Returns:
         One message for each picture that could not be read; it has no results and no row.

@@ -90,12 +90,7 @@ class Results(NamedTuple):
 
 
 def summarise(errors: Sequence[AnnotationError], class_names: Sequence[str]) -> Results:
-    """Return the results of one annotator.
-
-    Args:
-        errors: of one annotator, see `annotation_errors`.
-        class_names: foreground classes.
-    """
+    """Return the results of one annotator."""
     defined = [error for error in errors if math.isfinite(error.error)]
     overall = _class_result("all classes", defined)
     sigma = sigma_from_mre(overall.mre) if overall.answers else math.nan

@@ -215,12 +215,6 @@ class Trainer:
 def serve(pipe: Connection, pictures: Pictures, class_names: Sequence[str], folder: Path) -> None:
     """Learn each lesson that comes, and look at pictures in between.
 
-    Args:
-        pipe: `Lesson` comes, `Told` goes.
-        pictures: source of pictures.
-        class_names: C names, background first.
-        folder: for weights and features.
-
     Raises:
         EOFError: whoever sent the lessons is gone.
     """

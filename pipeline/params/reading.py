@@ -57,12 +57,7 @@ def load_params(path: Path = paths.PARAMS, families: Path = paths.EXPERIMENTS) -
 
 
 def resolve(tree: Any, families: Mapping[str, Any], path: Path = paths.PARAMS) -> Params:
-    """Return the validated settings of a tree and of families of runs, everything that they leave unsaid written out.
-
-    Args:
-        tree: content of params.yaml.
-        families: content of runs.yaml by family.
-        path: of the tree, for messages.
+    """Return the validated settings of a tree and of families (content of runs.yaml by name), all that they leave unsaid written out.
 
     Raises:
         ParamsError: as `load_params`.

@@ -80,12 +80,7 @@ def label_realised(axes: Axes, frame: pd.DataFrame) -> None:
 
 
 def with_realised(looks: Mapping[str, LineStyle], frame: pd.DataFrame) -> Mapping[str, LineStyle]:
-    """Return looks whose labels say the realised mean error of the objects, for series with corrupted size targets.
-
-    Args:
-        looks: of the series.
-        frame: rows with the column series and perhaps mre_foreground_percent.
-    """
+    """Return looks whose labels say the realised mean error of the objects, for series with corrupted size targets."""
     if "mre_foreground_percent" not in frame:
         return looks
     realised = frame.groupby("series")["mre_foreground_percent"].mean()
