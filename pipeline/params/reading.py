@@ -57,7 +57,7 @@ def load_params(path: Path = paths.PARAMS, families: Path = paths.EXPERIMENTS) -
 
 
 def resolve(tree: Any, families: Mapping[str, Any], path: Path = paths.PARAMS) -> Params:
-    """Return the validated settings of a tree and of families (content of runs.yaml by name), all that they leave unsaid written out.
+    """Return the validated settings of a tree and of families (content of runs.yaml by name), what they leave unsaid written out.
 
     Raises:
         ParamsError: as `load_params`.
