@@ -25,6 +25,8 @@ from pipeline.params import Params, declared_runs, left_out, load_params, read_f
 from pipeline.profile import profiles, read_profile
 from pipeline.report.artifacts import IDS, load, module_of
 
+# One digest stands for all code of a family's trainings: DVC would hash and list some sixty files for each of them.
+# What names the runs is a `foreach`, whose fields are the parts of a training's inputs.
 TEMPLATE = """\
 # Written by `python -m pipeline.wiring` from runs.yaml beside it.
 stages:
@@ -94,6 +96,7 @@ SETTINGS = """\
       - data/settings
 """
 
+# Terms and solver as a whole: objectives take from them what they do not state.
 SOLVED = """\
 
   pseudo_labels:
@@ -177,6 +180,7 @@ SUBMISSION = """\
 @cache
 def networks_of_profiles() -> dict[str, list[tuple[str, str | None]]]:
     """Return kind and encoder of the networks that a name stands for in any profile."""
+    # A profile may stand another network behind a name; the pipelines must not change with the scale.
     meant: dict[str, list[tuple[str, str | None]]] = {}
     for profile in profiles():
         for name, network in read_profile(profile).get("networks", {}).items():
@@ -193,14 +197,17 @@ def executed_functions(params: Params, family: str) -> dict[str, set[str]]:
     runs = params.runs[family].values()
     terms = {term for run in runs for term in params.objectives[run.objective].terms}
     networks = [network for run in runs for network in networks_of_profiles().get(run.network, [])]
+    # params.yaml may say what no profile says.
     networks += [(params.networks[run.network].kind, params.networks[run.network].encoder) for run in runs]
     builders = {**NETWORKS, **CLASSIFIERS}
     called: list[Callable[..., Any]] = [TERMS[term] for term in terms]
     called += [builders[kind] for kind, _ in networks]
     called += [ENCODERS[encoder].build for encoder in (encoder_of(*network) for network in networks) if encoder is not None]
+    # Proposals are made between epochs, by code that no term calls.
     called += [proposer] if "proposals" in terms else []
     functions: dict[str, set[str]] = {name: set() for name in REGISTRIES}
     for function in called:
+        # By where a function says it stands: one that was renamed is still found.
         functions.setdefault(function.__module__, set()).add(function.__name__)
     return functions
 
@@ -211,8 +218,10 @@ def family_pipeline(params: Params, family: str) -> str:
     runs = params.runs[family].values()
     datasets = sorted({run.dataset for run in runs})
     evaluation = [f"data/prepared/{name}" for name in datasets] + sorted(reached_files("pipeline.stages.evaluate", called))
+    # Confusion matrices are kept of the runs that stand in reports/metrics.json.
     headline = family in {run.split("/")[0] for run in params.figures.headline}
     evaluation_params = [f"datasets.{name}.source" for name in datasets]
+    # runs.yaml says `levels` where its runs follow from params.yaml: other levels are other rows.
     evaluation_params += [f"levels.{axis}" for axis in levels_of(read_families()[family])]
     return TEMPLATE.format(
         family=family,
@@ -235,6 +244,7 @@ def levels_of(family: Any) -> list[str]:
     """
     if not isinstance(family, Mapping):
         return []
+    # A family asks for a level by the word in place of a value.
     own = [key for key, value in family.items() if value == LEVELS]
     return sorted({*own, *(name for value in family.values() for name in levels_of(value))})
 
@@ -272,6 +282,7 @@ def panels_pipeline(params: Params) -> str:
         artifact: panels.runs for artifact, panels in figures.panels.items() if all(is_there(params, run) for run in panels.runs)
     }
     if drawn:
+        # The three runs and the data set that all of them are of.
         items = {artifact: [*runs, params.run(*runs[0].split("/")).dataset] for artifact, runs in drawn.items()}
         text += PANELS.format(
             panels="\n".join(f"      {artifact}: [{', '.join(item)}]" for artifact, item in items.items()),
@@ -283,9 +294,11 @@ def panels_pipeline(params: Params) -> str:
 def can_be_made(params: Params, inputs: Iterable[Path]) -> bool:
     """Return whether all that an artifact is made from comes from families that are there."""
     panels = {paths.panels(name): panel.runs for name, panel in params.figures.panels.items()}
+    # These two are made of one run by the stage `pseudo_labels`.
     solved = {paths.panels(name): [params.figures.panel_run] for name in ("b-fig5", "b-fig7")}
     runs = [run for path in inputs for run in {**panels, **solved}.get(path, ())]
     tables = ("results.csv", "curves.csv", "solvers.csv")
+    # reports/FAMILY/results.csv: any run of the family.
     runs += [f"{path.parent.name}/" for path in inputs if path.parent.parent == Path("reports") and path.name in tables]
     return all(is_there(params, run) for run in runs)
 
@@ -294,6 +307,7 @@ def submissions(params: Params) -> str:
     """Return the stage of all archives for the PASCAL VOC test server: of each run that fills the test column of Table 2."""
     from pipeline.report.artifacts.a_tab2 import RUNS, VAL
 
+    # The server scores what the validation column shows.
     scored = [columns[VAL] for columns in RUNS.values()]
     names = [
         f"{where.family}/{name}"
@@ -315,7 +329,9 @@ def artifacts_pipeline(params: Params) -> str:
         artifact = load(name)
         if not can_be_made(params, artifact.files):
             continue
+        # The stage loads an artifact by its name, where imports do not tell.
         code = reached_files("pipeline.stages.figure") | reached_files(module_of(name))
+        # What an artifact has follows from what it can do.
         outs = [paths.plotted(name)]
         outs += [paths.figure(name).with_suffix(suffix) for suffix in (".svg", ".png")] if artifact.draw else []
         outs += [paths.table(name).with_suffix(suffix) for suffix in (".csv", ".md", ".tex")] if artifact.tabulate else []
@@ -342,6 +358,7 @@ def write_pipelines() -> str:
     for family in params.runs:
         place = paths.family_pipeline(family)
         if (start := params.lacks_start(family)) is not None:
+            # DVC reads every dvc.yaml below; one that needs what is not there breaks all of them.
             place.unlink(missing_ok=True)
             lines.append(left_out(family, start))
         else:

@@ -46,6 +46,7 @@ def stale_tasks(tasks: Iterable[Task], changed: set[str]) -> list[Task]:
     """Return the changed stages and all that depend on them, in the order given."""
     stale: dict[str, Task] = {}
     for task in tasks:
+        # Needs come first: one pass reaches the end of every chain.
         if task.address in changed or any(need in stale for need in task.needs):
             stale[task.address] = task
     return list(stale.values())
@@ -63,6 +64,7 @@ def matches(address: str, patterns: Iterable[str]) -> bool:
 def selected_tasks(stale: Sequence[Task], patterns: Sequence[str]) -> list[Task]:
     """Return the stale stages that fit a pattern and the stale ones they need, in the order given; all without a pattern."""
     wanted: set[str] = set()
+    # From the end: what a wanted stage needs stands before it.
     for task in reversed(stale):
         if not patterns or task.address in wanted or matches(task.address, patterns):
             wanted |= {task.address, *task.needs}
@@ -114,6 +116,7 @@ class Durations:
 
     def estimate(self, address: str) -> float | None:
         """Return the seconds a stage took, else the median of its like, else None."""
+        # Trainings of one family take about as long as each other.
         like = [seconds for other, seconds in self.seconds.items() if group(other) == group(address)]
         return typical(self.seconds.get(address), like)
 
@@ -130,6 +133,7 @@ def longest_chain(tasks: Sequence[Task], seconds: Mapping[str, float]) -> float:
     """Return the time that remains with any number of workers: that of the longest chain of stages that need each other."""
     ends: dict[str, float] = {}
     for task in tasks:
+        # Needs come first, so that their ends are known.
         ends[task.address] = seconds[task.address] + max((ends.get(need, 0.0) for need in task.needs), default=0.0)
     return max(ends.values(), default=0.0)
 
@@ -167,7 +171,9 @@ def describe(
         lines.append(f"{shown}  {lanes[task.address][0]:5}  {task.address}")
     load: dict[str, float] = {}
     for address, (name, slots) in lanes.items():
+        # A lane is done no sooner than its work divided among its workers.
         load[name] = load.get(name, 0.0) + hours.get(address, 0.0) / slots
+    # Two bounds from below: the longest chain, and the fullest lane.
     least = max(longest_chain(tasks, hours), *load.values(), 0.0)
     lines.append(
         f"{len(tasks)} stages, {sum(hours.values()):.1f} h of work" + (f" and {untimed} stages never timed" if untimed else "")
