@@ -14,6 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from pipeline.report.points import LEVEL_LABELS, MIOU_LABEL
 from pipeline.report.style import BLACK, COLUMN_WIDTH_IN, LineStyle, new_figure
 
 BAND = 0.15
@@ -188,11 +189,10 @@ class Curves:
     """A figure of curves over one level: ours with bands over seeds, printed numbers as hollow markers.
 
     Attributes:
-        x: column of the frame for the horizontal axis.
+        x: column of the frame for the horizontal axis, of `LEVEL_LABELS`.
         looks: series to its look, in the order of the legend.
-        x_label: with its unit.
-        y_label: likewise.
         height_in: height in inches; the width is that of one column.
+        y_label: with its unit.
         levels: series that are lines over the whole axis.
         aside: level that does not stretch the vertical axis; nor does one whose training failed. Where it is below, that is said.
         base: series to which a second panel shows the differences of the others; empty: there is none.
@@ -201,9 +201,8 @@ class Curves:
 
     x: str
     looks: Mapping[str, LineStyle]
-    x_label: str
-    y_label: str
     height_in: float
+    y_label: str = MIOU_LABEL
     levels: Mapping[str, LineStyle] = field(default_factory=dict)
     legend: Mapping[str, Any] = field(default_factory=dict)
     base: str = ""
@@ -231,7 +230,7 @@ class Curves:
                 axes.text(0.98, 0.03 + 0.08 * line, text, transform=axes.transAxes, fontsize=6, ha="right")
         else:
             axes.margins(y=0.08)
-        (below or [axes])[-1].set_xlabel(self.x_label)
+        (below or [axes])[-1].set_xlabel(LEVEL_LABELS[self.x])
         axes.set_ylabel(self.y_label)
         if self.x == "mre_percent":
             label_realised(axes, frame[frame["series"].isin(self.looks)])
@@ -279,7 +278,7 @@ class Dots:
     label: Callable[[pd.Series], str]
     color: Callable[[pd.Series], str]
     height_in: float
-    x_label: str
+    x_label: str = MIOU_LABEL
     width_in: float = COLUMN_WIDTH_IN
     title: Callable[[pd.DataFrame], str] | None = None
 

@@ -13,6 +13,12 @@ METRIC = "mIoU_val"
 LENGTH_LABEL = "scribble length (fraction of the full length)"
 ERROR_LABEL = "mean relative error of the size targets, mRE (%)"
 MIOU_LABEL = "mIoU on validation images (%)"
+LEVEL_LABELS = {
+    "mre_percent": ERROR_LABEL,
+    "length_ratio": LENGTH_LABEL,
+    "corrupted_percent": "corrupted training labels (%)",
+}
+"""Column of a frame that curves are over to the label of its axis."""
 TRAINED, CITED = "trained here", "reported by its authors"
 ANNOTATORS = {"simulated": "simulated annotator", "annotated": "people"}
 """Who made annotated sizes, in words."""
