@@ -254,15 +254,6 @@ def upscaled_labels(logits: Tensor, size: tuple[int, ...]) -> Picture:
     return labels
 
 
-def read_picture(path: Path) -> Picture:
-    """Return a picture of any format that Pillow reads as (H, W, 3) uint8, upright as its EXIF orientation says.
-
-    Raises:
-        DatasetError: as `pipeline.datasets.pictures.decode_photo`, which training sees pictures with, too.
-    """
-    return read_photo(path)
-
-
 class Found(NamedTuple):
     """Files in a place.
 
@@ -448,7 +439,7 @@ def predict_pictures(
             for name in names:
                 try:
                     origins[name] = results.origin(pictures[name])  # first: of a picture replaced meanwhile it would be wrong
-                    images[name] = read_picture(pictures[name])
+                    images[name] = read_photo(pictures[name])
                 except DatasetError as error:
                     failures[name] = str(error)
                     results.remove(name)
