@@ -20,8 +20,8 @@ MARKS = [
 REPOSITORY = Path(__file__).resolve().parent.parent
 
 
-@pytest.fixture(scope="module")
-def browser():
+def chromium():
+    """Yield a running browser, for a fixture."""
     with playwright.sync_playwright() as driver:
         running = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
         yield running

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from browser import MARKS, Server, ServerProcess, Visitor, opened
+from browser import MARKS, Server, ServerProcess, Visitor, chromium, opened
 from PIL import Image
 
 from pipeline.annotate.app import create_app
@@ -61,6 +61,11 @@ class Person(Visitor):
 
     def picture(self):
         return self.text("#caption").split(": ")[1]
+
+
+@pytest.fixture(scope="module")
+def browser():
+    yield from chromium()
 
 
 @pytest.fixture

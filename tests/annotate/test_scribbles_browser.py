@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from browser import MARKS, Server, ServerProcess, Visitor, opened
+from browser import MARKS, Server, ServerProcess, Visitor, chromium, opened
 from PIL import Image
 from ruamel.yaml import YAML
 
@@ -122,6 +122,11 @@ class Person(Visitor):
 
     def picture(self):
         return self.text("#caption").split(": ")[1].split(" ")[0]
+
+
+@pytest.fixture(scope="module")
+def browser():
+    yield from chromium()
 
 
 @pytest.fixture

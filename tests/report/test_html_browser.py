@@ -3,7 +3,7 @@
 import time
 
 import pytest
-from browser import MARKS
+from browser import MARKS, chromium
 from report_folder import ReportFolder
 
 pytestmark = MARKS
@@ -33,6 +33,11 @@ CONTRAST = """() => {
   }
   return poor;
 }"""
+
+
+@pytest.fixture(scope="module")
+def browser():
+    yield from chromium()
 
 
 @pytest.fixture(scope="module")
