@@ -42,6 +42,13 @@ def test_last_line_cut_anywhere_is_set_aside_and_the_rest_read(kept):
     assert whole[start : start + kept].decode() in back.damaged[0]
 
 
+def test_a_damaged_line_is_named_where_none_may_be_missing():
+    whole = (",".join(FIELDS) + "\n" + format_rows([row(), row("b")])).encode()
+    assert parse_annotations(whole, "s.csv").whole("s.csv") == parse_annotations(whole, "s.csv").rows
+    with pytest.raises(ValueError, match=r"s\.csv, line 3: the line is cut off.*remove the line, or open the file once"):
+        parse_annotations(whole[:-5], "s.csv").whole("s.csv")
+
+
 def test_last_line_that_lacks_its_line_break_alone_is_kept():
     whole = (",".join(FIELDS) + "\n" + format_rows([row(), row("b")])).encode()
     assert parse_annotations(whole[:-1], "s.csv") == parse_annotations(whole, "s.csv")
