@@ -30,6 +30,7 @@ STAGES = (
 @cache
 def networks_of_profiles() -> dict[str, list[tuple[str, str | None]]]:
     """Return kind and encoder of the networks that a name stands for in any profile."""
+    # A profile may stand another network behind a name; the digests must not change with the scale.
     meant: dict[str, list[tuple[str, str | None]]] = {}
     for profile in profiles():
         for name, network in read_profile(profile).get("networks", {}).items():
@@ -46,14 +47,17 @@ def executed_functions(params: Params, family: str) -> dict[str, set[str]]:
     runs = params.runs[family].values()
     terms = {term for run in runs for term in params.objectives[run.objective].terms}
     networks = [network for run in runs for network in networks_of_profiles().get(run.network, [])]
+    # params.yaml may say what no profile says.
     networks += [(params.networks[run.network].kind, params.networks[run.network].encoder) for run in runs]
     builders = {**NETWORKS, **CLASSIFIERS}
     called: list[Callable[..., Any]] = [TERMS[term] for term in terms]
     called += [builders[kind] for kind, _ in networks]
     called += [ENCODERS[encoder].build for encoder in (encoder_of(*network) for network in networks) if encoder is not None]
+    # Proposals are made between epochs, by code that no term calls.
     called += [proposer] if "proposals" in terms else []
     functions: dict[str, set[str]] = {name: set() for name in REGISTRIES}
     for function in called:
+        # By where a function says it stands: one that was renamed is still found.
         functions.setdefault(function.__module__, set()).add(function.__name__)
     return functions
 

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from tqdm import tqdm
 
-from pipeline.datasets.base import MALFORMED
+from pipeline.datasets.raw_files import MALFORMED
 from pipeline.datasets.transforms import resize_image
 from pipeline.files import atomic_file
 from pipeline.networks.base import SegmentationNetwork

@@ -20,12 +20,12 @@ ENTRY = {
     "pipeline/checks.py",
     "pipeline/errors.py",
     "pipeline/expand.py",
-    "pipeline/params.py",
+    "pipeline/params",
     "pipeline/paths.py",
     "pipeline/stages/common.py",
 }
-"""Files at a stage's entry that, with what they import, cannot change its result: values are tracked as params (tests pin the
-defaults and what products stand for), places and messages are not results."""
+"""Files and folders at a stage's entry that, with what they import, cannot change its result: values are tracked as params (tests
+pin the defaults and what products stand for), places and messages are not results."""
 
 
 @cache
@@ -158,7 +158,7 @@ def reached_files(module: str, selected: Mapping[str, set[str]] | None = None) -
         path = module_file(name)
         if path is None or not has_code(path) or reexported(path) is not None:
             continue
-        if str(path) in ENTRY:
+        if {str(path), str(path.parent)} & ENTRY:
             continue
         files.add(str(path))
         narrowed = selected is not None and name in REGISTRIES

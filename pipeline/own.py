@@ -32,15 +32,17 @@ from ruamel.yaml import YAML
 from pipeline import paths
 from pipeline.command import command_parser
 from pipeline.conventions import VOID
-from pipeline.datasets.base import DatasetError, picture_size
 from pipeline.datasets.folder import Folder
+from pipeline.datasets.pictures import picture_size
 from pipeline.datasets.prepared import PreparedArchive, write_prepared
+from pipeline.datasets.raw_files import DatasetError
 from pipeline.errors import clear_errors
 from pipeline.expand import expand_training
 from pipeline.files import is_there, read_json, read_table, real_path, write_atomically, write_json
 from pipeline.params import Network, Objective, Own, OwnStage, Params, ParamsError, Section, Training, read_yaml, resolve
 from pipeline.stages.summary import read_scores
-from pipeline.targets.annotations import BACKGROUND, FIELDS, fingerprint, finished_sizes, read_annotations
+from pipeline.targets.annotated_sizes import finished_sizes
+from pipeline.targets.annotations import BACKGROUND, FIELDS, fingerprint, read_annotations
 from pipeline.targets.strokes import Draw, Stroke, check_strokes, draw_seeds, read_strokes, strokes_by_image
 
 NAME = "own"

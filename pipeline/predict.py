@@ -30,7 +30,8 @@ from tqdm import tqdm
 
 from pipeline import paths, runs
 from pipeline.command import command_parser
-from pipeline.datasets.base import DatasetError, encode_mask, encode_photo, file_id, picture_formats, read_made_from, read_photo
+from pipeline.datasets.pictures import encode_mask, encode_photo, picture_formats, read_made_from, read_photo
+from pipeline.datasets.raw_files import DatasetError, file_id
 from pipeline.errors import clear_errors
 from pipeline.evaluation.predict import predict_logits, resized_batch
 from pipeline.files import read_json, real_path, walk, write_atomically, write_json
@@ -253,15 +254,6 @@ def upscaled_labels(logits: Tensor, size: tuple[int, ...]) -> Picture:
     return labels
 
 
-def read_picture(path: Path) -> Picture:
-    """Return a picture of any format that Pillow reads as (H, W, 3) uint8, upright as its EXIF orientation says.
-
-    Raises:
-        DatasetError: as `pipeline.datasets.base.decode_photo`, which training sees pictures with, too.
-    """
-    return read_photo(path)
-
-
 class Found(NamedTuple):
     """Files in a place.
 
@@ -426,13 +418,7 @@ class Results:
 def predict_pictures(
     predictor: Predictor, pictures: Mapping[str, Path], results: Results, class_names: Sequence[str]
 ) -> list[str]:
-    """Predict every picture that has no results yet, then write the table of sizes.
-
-    Args:
-        predictor: gives labels.
-        pictures: name -> file.
-        results: where masks and overlays go.
-        class_names: columns of the table.
+    """Predict every picture (name -> file) that has no results yet, then write the table of sizes.
 
     Returns:
         One message for each picture that could not be read; it has no results and no row.
@@ -453,7 +439,7 @@ def predict_pictures(
             for name in names:
                 try:
                     origins[name] = results.origin(pictures[name])  # first: of a picture replaced meanwhile it would be wrong
-                    images[name] = read_picture(pictures[name])
+                    images[name] = read_photo(pictures[name])
                 except DatasetError as error:
                     failures[name] = str(error)
                     results.remove(name)

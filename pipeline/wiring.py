@@ -19,6 +19,7 @@ from pipeline.files import write_atomically
 from pipeline.params import Params, declared_runs, left_out, load_params
 from pipeline.report.artifacts import IDS, load
 
+# What names the runs is a `foreach`, whose fields are the parts of a training's inputs.
 TEMPLATE = """\
 # Written by `python -m pipeline.wiring` from runs.yaml beside it.
 stages:
@@ -79,6 +80,7 @@ SETTINGS = """\
       - data/settings
 """
 
+# Terms and solver as a whole: objectives take from them what they do not state.
 SOLVED = """\
 
   pseudo_labels:
@@ -192,6 +194,7 @@ def panels_pipeline(params: Params) -> str:
         artifact: panels.runs for artifact, panels in figures.panels.items() if all(is_there(params, run) for run in panels.runs)
     }
     if drawn:
+        # The three runs and the data set that all of them are of.
         items = {artifact: [*runs, params.run(*runs[0].split("/")).dataset] for artifact, runs in drawn.items()}
         text += PANELS.format(panels="\n".join(f"      {artifact}: [{', '.join(item)}]" for artifact, item in items.items()))
     return text
@@ -206,9 +209,11 @@ def package() -> list[Path]:
 def can_be_made(params: Params, inputs: Iterable[Path]) -> bool:
     """Return whether all that an artifact is made from comes from families that are there."""
     panels = {paths.panels(name): panel.runs for name, panel in params.figures.panels.items()}
+    # These two are made of one run by the stage `pseudo_labels`.
     solved = {paths.panels(name): [params.figures.panel_run] for name in ("b-fig5", "b-fig7")}
     runs = [run for path in inputs for run in {**panels, **solved}.get(path, ())]
     tables = ("results.csv", "curves.csv", "solvers.csv")
+    # reports/FAMILY/results.csv: any run of the family.
     runs += [f"{path.parent.name}/" for path in inputs if path.parent.parent == Path("reports") and path.name in tables]
     return all(is_there(params, run) for run in runs)
 
@@ -217,6 +222,7 @@ def submissions(params: Params) -> str:
     """Return the stage of all archives for the PASCAL VOC test server: of each run that fills the test column of Table 2."""
     from pipeline.report.artifacts.a_tab2 import RUNS, VAL
 
+    # The server scores what the validation column shows.
     scored = [columns[VAL] for columns in RUNS.values()]
     names = [
         f"{where.family}/{name}"
@@ -263,6 +269,7 @@ def write_pipelines() -> str:
     for family in params.runs:
         place = paths.family_pipeline(family)
         if (start := params.lacks_start(family)) is not None:
+            # DVC reads every dvc.yaml below; one that needs what is not there breaks all of them.
             place.unlink(missing_ok=True)
             lines.append(left_out(family, start))
         else:

@@ -11,7 +11,7 @@ from safetensors import safe_open
 
 from pipeline import features
 from pipeline.datasets.attach import AttachedImages
-from pipeline.datasets.base import DatasetError
+from pipeline.datasets.raw_files import DatasetError
 from pipeline.datasets.transforms import Jitter, WholeImage, resize_image
 from pipeline.features import KeptFeatures, write_features
 from pipeline.networks import NETWORKS

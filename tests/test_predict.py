@@ -10,7 +10,6 @@ import torch
 from PIL import Image
 
 from pipeline import predict
-from pipeline.datasets.base import DatasetError
 from pipeline.evaluation.predict import predict_logits
 from pipeline.files import write_json
 from pipeline.networks import NETWORKS
@@ -20,7 +19,6 @@ from pipeline.predict import (
     Trained,
     find_pictures,
     load_trained,
-    read_picture,
     upscaled_labels,
     windows,
 )
@@ -178,35 +176,6 @@ def test_scores_that_are_not_finite_are_no_labels(resize_px):
 def test_too_little_memory_for_a_window_says_what_to_do():
     with pytest.raises(ValueError, match="smaller --window"):
         Predictor(trained(Hungry(0)), CPU).labels([picture(8, 8)])
-
-
-def test_picture_is_turned_upright(tmp_path):
-    turned = Image.Exif()
-    turned[0x0112] = 6  # turn by 90 degrees to the right
-    Image.fromarray(picture(20, 30)).save(tmp_path / "a.png", exif=turned)
-    assert np.array_equal(read_picture(tmp_path / "a.png"), np.rot90(picture(20, 30), -1))
-
-
-@pytest.mark.parametrize(
-    ("mode", "name"),
-    [("L", "a.png"), ("LA", "a.png"), ("1", "a.png"), ("P", "a.gif"), ("RGBA", "a.webp"), ("CMYK", "a.jpg"), ("RGB", "a.bmp")],
-)
-def test_every_kind_of_picture_becomes_rgb(tmp_path, mode, name):
-    Image.fromarray(picture(9, 7)).convert(mode).save(tmp_path / name)
-    read = read_picture(tmp_path / name)
-    assert (read.shape, read.dtype) == ((9, 7, 3), np.uint8)
-
-
-def test_sixteen_bit_grey_keeps_its_upper_bits(tmp_path):
-    values = np.array([[0, 256, 65535]], np.uint16)
-    Image.fromarray(values).save(tmp_path / "a.png")
-    assert read_picture(tmp_path / "a.png")[..., 0].tolist() == [[0, 1, 255]]
-
-
-def test_floating_point_picture_is_refused(tmp_path):
-    Image.fromarray(np.zeros((3, 3), np.float32)).save(tmp_path / "a.tif")
-    with pytest.raises(DatasetError, match=r"a\.tif: has 32 bits per value"):
-        read_picture(tmp_path / "a.tif")
 
 
 def test_masks_overlays_and_sizes_are_written(monkeypatch, model, photos, tmp_path):

@@ -18,7 +18,7 @@ from ruamel.yaml import YAML
 from safetensors.torch import save
 
 from pipeline import paths
-from pipeline.datasets.base import DatasetError
+from pipeline.datasets.raw_files import DatasetError
 from pipeline.datasets.registry import open_raw
 from pipeline.features import KeptFeatures, write_features
 from pipeline.import_graph import REPOSITORY

@@ -24,8 +24,8 @@ from pipeline.annotate.session import Project
 from pipeline.annotate.store import AnnotationStore, StrokeStore
 from pipeline.command import command_parser
 from pipeline.conventions import VOID
-from pipeline.datasets.base import DatasetError, are_class_names
 from pipeline.datasets.prepared import PreparedArchive
+from pipeline.datasets.raw_files import DatasetError, are_class_names
 from pipeline.errors import clear_errors
 from pipeline.files import check_place
 from pipeline.targets.annotations import BACKGROUND

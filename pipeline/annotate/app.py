@@ -9,6 +9,7 @@ from __future__ import annotations
 import hmac
 import ipaddress
 from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
@@ -21,8 +22,9 @@ from pipeline.annotate.pictures import render
 from pipeline.annotate.results import SIZE_EDGES, summarise
 from pipeline.annotate.scribbles import ScribbleSession
 from pipeline.annotate.session import Project, Session, check_annotator
-from pipeline.datasets.base import DatasetError
-from pipeline.targets.annotations import BACKGROUND, GRIDS, agreement, annotation_errors, fingerprint
+from pipeline.datasets.raw_files import DatasetError
+from pipeline.targets.annotation_errors import agreement, annotation_errors
+from pipeline.targets.annotations import BACKGROUND, GRIDS, fingerprint
 
 TAG_KEYS = "1234567890adfijlnoqvxy"
 """Keys that tag classes, in the order of the classes; letters with other meanings are left out."""
@@ -110,15 +112,13 @@ class Served:
         self.project.store.refresh()
         return self.sessions.setdefault(name, Session(self.project, name))
 
-    def picture(self, image_id: str) -> tuple[bytes, str]:
-        """Return a picture as a browser shows it, and the fingerprint of its file, which may have been replaced by now."""
-        content = self.project.pictures.content(image_id)
-        mark = fingerprint(content)
+    def rendering(self, content: bytes, mark: str, image_id: str) -> bytes:
+        """Return a picture as a browser shows it; `mark` is the fingerprint of its content."""
         shown = self.rendered.pop(mark, None) or render(content, image_id)
         self.rendered[mark] = shown
         while len(self.rendered) > CACHED_PICTURES:
             self.rendered.popitem(last=False)
-        return shown, mark
+        return shown
 
 
 page = Blueprint("page", __name__)
@@ -277,12 +277,20 @@ def picture() -> Response:
     image_id = request.args.get("id", "")
     if image_id not in served().project.pictures.ids:
         abort(404, "There is no such picture.")
-    shown, mark = served().picture(image_id)
-    response = make_response(shown)
-    response.headers["Content-Type"] = "image/jpeg"
+    content = served().project.pictures.content(image_id)
+    mark = fingerprint(content)
+    return kept_by_browser(mark, lambda: served().rendering(content, mark, image_id))
+
+
+def kept_by_browser(mark: str, make: Callable[[], bytes]) -> Response:
+    """Return a JPEG that a browser keeps while its file has this fingerprint; for one that has it already none is made."""
+    if mark in request.if_none_match:
+        response = make_response("", 304)
+    else:
+        response = make_response(make())
+        response.headers["Content-Type"] = "image/jpeg"
     response.headers["Cache-Control"] = "private, no-cache"
     response.set_etag(mark)
-    response.make_conditional(request)
     return response
 
 

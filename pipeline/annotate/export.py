@@ -18,23 +18,14 @@ from pipeline.annotate.__main__ import add_source_arguments, open_pictures, stro
 from pipeline.annotate.pictures import Pictures
 from pipeline.annotate.results import ClassResult, summarise
 from pipeline.command import command_parser
-from pipeline.datasets.base import DatasetError, color_map, upright_size, write_mask
+from pipeline.datasets.pictures import color_map, upright_size, write_mask
+from pipeline.datasets.raw_files import DatasetError
 from pipeline.datasets.voc import scribble_xml
 from pipeline.errors import clear_errors
 from pipeline.files import write_atomically
-from pipeline.targets.annotations import (
-    BACKGROUND,
-    COMBINATIONS,
-    Annotation,
-    AnnotationError,
-    Calibration,
-    agreement,
-    annotation_errors,
-    combine,
-    fingerprint,
-    read_annotations,
-    standing,
-)
+from pipeline.targets.annotated_sizes import COMBINATIONS, Calibration, combine, standing
+from pipeline.targets.annotation_errors import AnnotationError, agreement, annotation_errors
+from pipeline.targets.annotations import BACKGROUND, Annotation, fingerprint, read_annotations
 from pipeline.targets.sizes import write_size_targets
 from pipeline.targets.strokes import Draw, check_strokes, draw_seeds, read_strokes, strokes_by_image, to_scribbles
 from pipeline.targets.strokes import standing as strokes_standing

@@ -23,7 +23,8 @@ from pipeline.annotate.pictures import Pictures
 from pipeline.annotate.session import check_annotator
 from pipeline.annotate.store import StrokeStore
 from pipeline.command import command_parser
-from pipeline.datasets.base import DatasetError, is_system_file, upright_size
+from pipeline.datasets.pictures import upright_size
+from pipeline.datasets.raw_files import DatasetError, is_system_file
 from pipeline.errors import clear_errors
 from pipeline.files import finite_number, read_bytes, read_text
 from pipeline.targets.annotations import BACKGROUND, fingerprint

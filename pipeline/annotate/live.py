@@ -25,7 +25,8 @@ import numpy as np
 
 from pipeline.annotate.pictures import Pictures
 from pipeline.annotate.store import AnnotationStore, StrokeStore
-from pipeline.targets.annotations import BACKGROUND, finished_sizes
+from pipeline.targets.annotated_sizes import finished_sizes
+from pipeline.targets.annotations import BACKGROUND
 from pipeline.targets.rasters import decode_raster
 from pipeline.targets.strokes import Stroke, strokes_by_image
 

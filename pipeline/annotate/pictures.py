@@ -17,8 +17,9 @@ import numpy as np
 from PIL import Image
 
 from pipeline.conventions import VOID
-from pipeline.datasets.base import DatasetError, decode_photo, file_id, picture_formats, read_mask
+from pipeline.datasets.pictures import decode_photo, picture_formats, read_mask
 from pipeline.datasets.prepared import PreparedArchive
+from pipeline.datasets.raw_files import DatasetError, file_id
 from pipeline.files import real_path
 from pipeline.targets.annotations import BACKGROUND
 from pipeline.targets.sizes import class_sizes

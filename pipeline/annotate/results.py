@@ -9,7 +9,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from pipeline.targets.annotations import AnnotationError, Calibration, fit_calibration
+from pipeline.targets.annotated_sizes import Calibration
+from pipeline.targets.annotation_errors import AnnotationError, fit_calibration
 from pipeline.targets.corruption import sigma_from_mre
 
 BIN_WIDTH = 0.1
@@ -89,12 +90,7 @@ class Results(NamedTuple):
 
 
 def summarise(errors: Sequence[AnnotationError], class_names: Sequence[str]) -> Results:
-    """Return the results of one annotator.
-
-    Args:
-        errors: of one annotator, see `annotation_errors`.
-        class_names: foreground classes.
-    """
+    """Return the results of one annotator."""
     defined = [error for error in errors if math.isfinite(error.error)]
     overall = _class_result("all classes", defined)
     sigma = sigma_from_mre(overall.mre) if overall.answers else math.nan

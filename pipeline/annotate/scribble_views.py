@@ -8,7 +8,7 @@ from typing import Any, Literal
 from flask import Blueprint, Response, abort, jsonify, make_response, render_template, request
 from PIL import Image
 
-from pipeline.annotate.app import Given, Skipped, served
+from pipeline.annotate.app import Given, Skipped, kept_by_browser, served
 from pipeline.annotate.pictures import render
 from pipeline.annotate.scribbles import ScribbleSession
 from pipeline.annotate.session import check_annotator
@@ -70,15 +70,7 @@ def detail() -> Response:
     if image_id not in pictures.ids:
         abort(404, "There is no such picture.")
     content = pictures.content(image_id)
-    mark = fingerprint(content)
-    if mark in request.if_none_match:
-        response = make_response("", 304)
-    else:
-        response = make_response(render(content, image_id, DETAIL_PX))
-        response.headers["Content-Type"] = "image/jpeg"
-    response.headers["Cache-Control"] = "private, no-cache"
-    response.set_etag(mark)
-    return response
+    return kept_by_browser(fingerprint(content), lambda: render(content, image_id, DETAIL_PX))
 
 
 @scribble_page.get("/prediction")

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any, Literal
 
 from pipeline.annotate.session import Predictions, Project, Queue
-from pipeline.datasets.base import DatasetError, upright_size
+from pipeline.datasets.pictures import upright_size
+from pipeline.datasets.raw_files import DatasetError
 from pipeline.targets.annotations import BACKGROUND, fingerprint
 from pipeline.targets.strokes import Draw, Drawing, Erase, Stroke, Turn
 

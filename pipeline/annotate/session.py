@@ -16,17 +16,9 @@ import numpy as np
 
 from pipeline.annotate.pictures import Pictures
 from pipeline.annotate.store import AnnotationStore, Log, State, StrokeStore
-from pipeline.datasets.base import DatasetError
-from pipeline.targets.annotations import (
-    BACKGROUND,
-    GRIDS,
-    METHODS,
-    SIMULATED,
-    SUM_TOLERANCE,
-    Annotation,
-    Answer,
-    fingerprint,
-)
+from pipeline.datasets.raw_files import DatasetError
+from pipeline.targets.annotated_sizes import SUM_TOLERANCE, Answer
+from pipeline.targets.annotations import BACKGROUND, GRIDS, METHODS, SIMULATED, Annotation, fingerprint
 
 LONGEST_NAME = 60
 LONGEST_ANSWER_S = 3600.0

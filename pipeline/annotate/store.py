@@ -9,23 +9,15 @@ from __future__ import annotations
 import fcntl
 import os
 import threading
-from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
 from pipeline.targets import strokes
-from pipeline.targets.annotations import (
-    FIELDS,
-    Annotation,
-    Answer,
-    check_timestamp,
-    format_rows,
-    parse_annotations,
-    standing,
-)
+from pipeline.targets.annotated_sizes import Answer, standing
+from pipeline.targets.annotations import FIELDS, Annotation, LogFile, check_timestamp, format_rows, parse_annotations
 
 HEADER = ",".join(FIELDS) + "\n"
 
@@ -64,7 +56,7 @@ Row = TypeVar("Row", bound=LogRow)
 State = TypeVar("State", bound=Standing)
 
 
-class Log(ABC, Generic[Row, State]):
+class Log(Generic[Row, State]):
     """Append-only rows in one text file, and what stands after all of them; a subclass says what a row looks like.
 
     Args:
@@ -82,21 +74,14 @@ class Log(ABC, Generic[Row, State]):
     header: ClassVar[str]
     """First line of the file."""
 
-    @abstractmethod
-    def _parse(self, content: bytes, first_line: int) -> tuple[list[Row], list[str]]:
-        """Return the rows of whole lines, and the damaged last one if it is."""
-
-    @abstractmethod
-    def _format(self, rows: Sequence[Row]) -> str:
-        """Return rows as lines."""
-
-    @abstractmethod
-    def _standing(self, rows: Sequence[Row]) -> dict[str, dict[str, State]]:
-        """Return what stands after all rows, in whatever order they lie in the file: annotator -> image id -> state."""
-
-    @abstractmethod
-    def _nothing(self) -> State:
-        """Return what stands before the first row."""
+    parse: Callable[[bytes, str, int], LogFile[Row]]
+    """Whole lines, name of the file for errors, number of the first line -> their rows, and the damaged last line if it is."""
+    format: Callable[[Sequence[Row]], str]
+    """Rows -> lines."""
+    standing: Callable[[Sequence[Row]], dict[str, dict[str, State]]]
+    """Rows in whatever order they lie in the file -> annotator -> image id -> what stands after all of them."""
+    nothing: Callable[[], State]
+    """What stands before the first row."""
 
     def __init__(self, path: Path) -> None:
         self.path = Path(path)
@@ -126,7 +111,7 @@ class Log(ABC, Generic[Row, State]):
 
     def answer(self, annotator: str, image_id: str) -> State:
         """Return what stands of one annotator about one picture."""
-        return self.answers(annotator).get(image_id, self._nothing())
+        return self.answers(annotator).get(image_id, self.nothing())
 
     def refresh(self) -> None:
         """Read what was appended since the last time, by this or another process."""
@@ -142,7 +127,7 @@ class Log(ABC, Generic[Row, State]):
             ValueError: a row that could not be read back.
             OSError: the disk is full or the file cannot be written; the file is as before.
         """
-        content = self._format(rows).encode()
+        content = self.format(rows).encode()
         if not content:
             return
         with self.transaction() as handle:
@@ -210,7 +195,7 @@ class Log(ABC, Generic[Row, State]):
             return
         if not fresh:
             return
-        rows, damaged = self._parse(fresh, self._lines + 1)
+        rows, damaged = self.parse(fresh, str(self.path), self._lines + 1)
         if damaged:
             intact = fresh[: fresh.rindex(b"\n", 0, len(fresh) - 1) + 1] if b"\n" in fresh[:-1] else b""
             self._set_aside(handle, fresh[len(intact) :], self._offset + len(intact))
@@ -222,9 +207,9 @@ class Log(ABC, Generic[Row, State]):
         moments = [self._latest, *(row.timestamp.removesuffix("Z") for row in rows)]
         if moments == sorted(moments):
             for row in rows:
-                self._answers.setdefault(row.annotator, {}).setdefault(row.image_id, self._nothing()).apply(row)
+                self._answers.setdefault(row.annotator, {}).setdefault(row.image_id, self.nothing()).apply(row)
         else:  # moved by a spreadsheet
-            self._answers = self._standing([*self.rows, *rows])
+            self._answers = self.standing([*self.rows, *rows])
         self.rows += rows
         self._latest = max(moments)
         self._offset += len(fresh)
@@ -247,36 +232,20 @@ class AnnotationStore(Log[Annotation, Answer]):
     """Sizes in a CSV file, see `pipeline.targets.annotations`."""
 
     header = HEADER
-
-    def _parse(self, content: bytes, first_line: int) -> tuple[list[Annotation], list[str]]:
-        return parse_annotations(content, str(self.path), first_line)
-
-    def _format(self, rows: Sequence[Annotation]) -> str:
-        return format_rows(rows)
-
-    def _standing(self, rows: Sequence[Annotation]) -> dict[str, dict[str, Answer]]:
-        return standing(rows)
-
-    def _nothing(self) -> Answer:
-        return Answer()
+    parse = staticmethod(parse_annotations)
+    format = staticmethod(format_rows)
+    standing = staticmethod(standing)
+    nothing = Answer
 
 
 class StrokeStore(Log[strokes.Action, strokes.Drawing]):
     """Scribbles in a file of JSON lines, see `pipeline.targets.strokes`."""
 
     header = strokes.HEADER
-
-    def _parse(self, content: bytes, first_line: int) -> tuple[list[strokes.Action], list[str]]:
-        return strokes.parse_strokes(content, str(self.path), first_line)
-
-    def _format(self, rows: Sequence[strokes.Action]) -> str:
-        return strokes.format_rows(rows)
-
-    def _standing(self, rows: Sequence[strokes.Action]) -> dict[str, dict[str, strokes.Drawing]]:
-        return strokes.standing(rows)
-
-    def _nothing(self) -> strokes.Drawing:
-        return strokes.Drawing()
+    parse = staticmethod(strokes.parse_strokes)
+    format = staticmethod(strokes.format_rows)
+    standing = staticmethod(strokes.standing)
+    nothing = strokes.Drawing
 
 
 def _write(handle: int, content: bytes) -> None:

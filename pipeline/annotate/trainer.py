@@ -26,7 +26,8 @@ from pipeline.annotate.live import STOPPED, Lesson, Told
 from pipeline.annotate.pictures import Pictures
 from pipeline.conventions import VOID
 from pipeline.datasets.attach import AttachedImages
-from pipeline.datasets.base import DatasetError, decode_photo
+from pipeline.datasets.pictures import decode_photo
+from pipeline.datasets.raw_files import DatasetError
 from pipeline.datasets.transforms import Jitter, WholeImage, resize_image
 from pipeline.features import KeptFeatures, write_features
 from pipeline.networks import build_network
@@ -213,12 +214,6 @@ class Trainer:
 
 def serve(pipe: Connection, pictures: Pictures, class_names: Sequence[str], folder: Path) -> None:
     """Learn each lesson that comes, and look at pictures in between.
-
-    Args:
-        pipe: `Lesson` comes, `Told` goes.
-        pictures: source of pictures.
-        class_names: C names, background first.
-        folder: for weights and features.
 
     Raises:
         EOFError: whoever sent the lessons is gone.

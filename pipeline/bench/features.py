@@ -50,13 +50,7 @@ class Pictures:
 
 
 def training_steps(settings: dict[str, Any], batch: Batch, folder: Path) -> dict[str, Callable[[], object]]:
-    """Return a function for each way to train that takes one step.
-
-    Args:
-        settings: a network with a frozen encoder, as in params.yaml.
-        batch: square pictures with masks.
-        folder: for the file of kept features.
-    """
+    """Return a function for each way to train that takes one step; a file of kept features is written into `folder`."""
     classes, size_px = batch["size_targets"].shape[1], batch["image"].shape[-1]
     ways = {
         "kept features": settings,

@@ -30,8 +30,10 @@ from ruamel.yaml import YAML
 from pipeline import paths
 from pipeline.bench.steps import profile_tree
 from pipeline.command import command_parser
-from pipeline.datasets.base import DatasetError, Scene, Scribble, encode_mask
+from pipeline.datasets.base import Scene, Scribble
+from pipeline.datasets.pictures import encode_mask
 from pipeline.datasets.prepared import write_prepared
+from pipeline.datasets.raw_files import DatasetError
 from pipeline.datasets.synthetic import make_scenes
 from pipeline.datasets.voc import Voc
 from pipeline.errors import clear_errors

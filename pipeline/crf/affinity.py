@@ -47,6 +47,7 @@ def contrast_affinity(image: Tensor, valid: Tensor, offsets: Offsets, sigma_rgb:
         weights = image.new_empty(batch, len(offsets), height, width)
         given = (image.detach().contiguous().numpy(), valid.contiguous().numpy(), np.array(offsets, np.int64).reshape(-1, 2))
         contrast_exponents(*given, np.float32(scale), weights.numpy())
+        # exp in torch: numba has no vector instruction for it.
         return _over_lengths(weights.exp_(), offsets)
     colors = image.to(torch.promote_types(image.dtype, torch.float32)) * scale
     return _gaussian_weights(_color_distances(colors, offsets), _edge_mask(valid, offsets), offsets)

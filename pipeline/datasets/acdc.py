@@ -16,7 +16,9 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 
 from pipeline.conventions import VOID
-from pipeline.datasets.base import DatasetError, RawDataset, Scene, encode_photo, is_system_file
+from pipeline.datasets.base import RawDataset, Scene
+from pipeline.datasets.pictures import encode_photo
+from pipeline.datasets.raw_files import DatasetError, is_system_file
 from pipeline.files import write_atomically
 
 if TYPE_CHECKING:

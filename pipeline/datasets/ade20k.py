@@ -9,17 +9,9 @@ from typing import ClassVar
 import numpy as np
 
 from pipeline.conventions import VOID
-from pipeline.datasets.base import (
-    DatasetError,
-    RawDataset,
-    Scene,
-    color_map,
-    encode_photo,
-    files_by_id,
-    picture_formats,
-    read_mask,
-    require,
-)
+from pipeline.datasets.base import RawDataset, Scene
+from pipeline.datasets.pictures import color_map, encode_photo, picture_formats, read_mask
+from pipeline.datasets.raw_files import DatasetError, files_by_id, require
 from pipeline.files import write_atomically
 
 CLASS_NAMES = (

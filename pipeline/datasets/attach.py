@@ -13,8 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.conventions import VOID
-from pipeline.datasets.base import DatasetError, Scribble
+from pipeline.datasets.base import Scribble
 from pipeline.datasets.prepared import PreparedArchive
+from pipeline.datasets.raw_files import DatasetError
 
 if TYPE_CHECKING:
     from torch import Tensor

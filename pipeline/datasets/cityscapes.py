@@ -9,16 +9,9 @@ from typing import ClassVar
 import numpy as np
 
 from pipeline.conventions import VOID
-from pipeline.datasets.base import (
-    DatasetError,
-    RawDataset,
-    Scene,
-    encode_photo,
-    file_id,
-    is_system_file,
-    read_mask,
-    require,
-)
+from pipeline.datasets.base import RawDataset, Scene
+from pipeline.datasets.pictures import encode_photo, read_mask
+from pipeline.datasets.raw_files import DatasetError, file_id, is_system_file, require
 from pipeline.files import write_atomically
 
 CLASSES = (

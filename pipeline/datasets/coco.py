@@ -9,19 +9,9 @@ from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
-from pipeline.datasets.base import (
-    FARTHEST_PX,
-    MALFORMED,
-    DatasetError,
-    RawDataset,
-    Scene,
-    color_map,
-    encode_photo,
-    file_id,
-    picture_size,
-    read_json,
-    whole_number,
-)
+from pipeline.datasets.base import FARTHEST_PX, RawDataset, Scene
+from pipeline.datasets.pictures import color_map, encode_photo, picture_size
+from pipeline.datasets.raw_files import MALFORMED, DatasetError, file_id, read_json, whole_number
 from pipeline.files import write_atomically
 
 CLASS_NAMES = (

@@ -14,8 +14,9 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline.datasets.base import DatasetError, read_list, require, write_mask
 from pipeline.datasets.fetch import Archive, assembled, fetch, unpack
+from pipeline.datasets.pictures import write_mask
+from pipeline.datasets.raw_files import DatasetError, read_list, require
 from pipeline.datasets.registry import DATASETS
 from pipeline.datasets.voc import RASTER_FOLDER, Voc
 

@@ -24,7 +24,7 @@ from pathlib import Path, PurePosixPath
 from typing import IO, TYPE_CHECKING, NamedTuple
 from urllib.parse import unquote, urlsplit
 
-from pipeline.datasets.base import DatasetError
+from pipeline.datasets.raw_files import DatasetError
 from pipeline.files import read_json, write_json
 
 if TYPE_CHECKING:

@@ -14,26 +14,26 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from pipeline.conventions import VOID
-from pipeline.datasets.base import (
-    MALFORMED,
-    DatasetError,
-    RawDataset,
-    Scene,
-    Scribble,
-    are_class_names,
+from pipeline.datasets.base import RawDataset, Scene, Scribble
+from pipeline.datasets.pictures import (
     check_has_classes,
     color_map,
     encode_photo,
+    picture_formats,
+    picture_size,
+    read_mask,
+    write_mask,
+)
+from pipeline.datasets.raw_files import (
+    MALFORMED,
+    DatasetError,
+    are_class_names,
     file_id,
     files_by_id,
     named_errors,
-    picture_formats,
-    picture_size,
     read_columns,
     read_list,
-    read_mask,
     require,
-    write_mask,
 )
 from pipeline.files import finite_number, is_there, read_text, write_atomically
 

@@ -16,7 +16,8 @@ import numpy as np
 
 from pipeline.command import command_parser
 from pipeline.conventions import VOID
-from pipeline.datasets.base import DatasetError, RawDataset
+from pipeline.datasets.base import RawDataset
+from pipeline.datasets.raw_files import DatasetError
 from pipeline.datasets.registry import DATASETS
 from pipeline.files import write_atomically
 

@@ -10,20 +10,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import ClassVar, NamedTuple
 
-from pipeline.datasets.base import (
-    Account,
-    DatasetError,
-    RawDataset,
-    Scene,
-    encode_photo,
-    file_id,
-    files_by_id,
-    is_system_file,
-    named_errors,
-    picture_formats,
-    picture_size,
-    require,
-)
+from pipeline.datasets.base import Account, RawDataset, Scene
+from pipeline.datasets.pictures import encode_photo, picture_formats, picture_size
+from pipeline.datasets.raw_files import DatasetError, file_id, files_by_id, is_system_file, named_errors, require
 from pipeline.files import read_table, write_atomically
 
 CLASS_NAMES = ("buildings", "forest", "glacier", "mountain", "sea", "street")

@@ -30,18 +30,9 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 
 from pipeline.conventions import VOID
-from pipeline.datasets.base import (
-    MALFORMED,
-    DatasetError,
-    RawDataset,
-    Scribble,
-    check_has_classes,
-    decode_mask,
-    decode_photo,
-    encode_mask,
-    scribbles_from_json,
-    scribbles_to_json,
-)
+from pipeline.datasets.base import RawDataset, Scribble, scribbles_from_json, scribbles_to_json
+from pipeline.datasets.pictures import check_has_classes, decode_mask, decode_photo, encode_mask
+from pipeline.datasets.raw_files import MALFORMED, DatasetError
 from pipeline.files import atomic_file
 
 FORMAT = 2

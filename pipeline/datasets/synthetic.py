@@ -9,6 +9,8 @@ Sizes, aspect ratios, void borders and pictures without background follow PASCAL
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -68,6 +70,7 @@ COCO_STYLES = {
     61: 11, 63: 20,
 }  # fmt: skip
 """Class of MS COCO -> look of the same thing in PASCAL VOC; other classes take the looks in turn."""
+COCO_LOOKS = {index: STYLES[COCO_STYLES.get(index, (index - 1) % (len(STYLES) - 1) + 1)] for index in range(1, 81)}
 
 GROUNDS = (
     (104, 138, 76), (150, 168, 110), (150, 176, 206), (196, 206, 214), (140, 132, 122), (92, 90, 92), (198, 180, 146),
@@ -76,87 +79,71 @@ GROUNDS = (
 """Background colours: grass, sky, walls, road, sand, wood, earth, water, snow."""
 
 
-def make_scenes(
-    count: int,
-    *,
-    seed: int,
-    class_indices: Sequence[int],
-    size_px: tuple[int, int] = (96, 72),
-    start: int = 0,
-    split: str = "train",
-) -> list[Scene]:
-    """Return procedural pictures numbered start..start+count-1; each depends on seed, split and its number alone.
+@dataclass(frozen=True)
+class SceneMaker:
+    """Maker of procedural pictures of one kind.
 
-    The main class of picture i is `class_indices[i % len(class_indices)]`, so every class is frequent in small sets. In the
-    training split the rounds through the classes alternate between official pictures, with void borders, and others
-    without; validation pictures are all official.
-
-    Args:
-        count: how many.
-        seed: non-negative.
-        class_indices: foreground classes that occur, each in 1..20.
-        size_px: nominal (width, height), at least 16 each; the longest side is kept or (in one picture of ten) about a
-            third smaller, the other varies.
-        start: number of the first picture.
-        split: "train", "val" or "test".
-
-    Raises:
-        ValueError: an argument out of range.
+    Attributes:
+        allowed: class indices that it knows, those of the reader's class names.
+        paint: (random numbers, number, split, classes that occur, nominal size) -> the pictures of that number.
+        together: how many those are: one, or the slices of a volume.
     """
-    check_arguments(class_indices, range(1, len(STYLES)), size_px, split)
-    styles = dict(enumerate(STYLES))
-    return [_scene(index, seed, split, tuple(class_indices), size_px, styles=styles) for index in range(start, start + count)]
 
+    allowed: range
+    paint: Callable[[np.random.Generator, int, str, tuple[int, ...], tuple[int, int]], list[Scene]]
+    together: int = 1
 
-def make_coco_scenes(
-    count: int,
-    *,
-    seed: int,
-    class_indices: Sequence[int],
-    size_px: tuple[int, int] = (96, 72),
-    start: int = 0,
-    split: str = "train",
-) -> list[Scene]:
-    """Return pictures as `make_scenes` does, with more and smaller objects, told apart as `instances`, and without void.
+    def __call__(
+        self,
+        count: int,
+        *,
+        seed: int,
+        class_indices: Sequence[int],
+        size_px: tuple[int, int],
+        start: int = 0,
+        split: str = "train",
+    ) -> list[Scene]:
+        """Return pictures numbered start..start+count-1; each depends on seed, split and its number alone.
 
-    Args:
-        count: how many.
-        seed: non-negative.
-        class_indices: classes of MS COCO that occur, each in 1..80; those that PASCAL VOC has too look alike.
-        size_px: nominal (width, height), at least 16 each.
-        start: number of the first picture.
-        split: "train", "val" or "test".
+        Args:
+            count: how many, a multiple of `together`.
+            seed: non-negative.
+            class_indices: classes that occur, each in `allowed`.
+            size_px: nominal (width, height), at least 16 each.
+            start: number of the first picture, a multiple of `together`.
+            split: "train", "val" or "test".
 
-    Raises:
-        ValueError: an argument out of range.
-    """
-    check_arguments(class_indices, range(1, 81), size_px, split)
-    styles = {index: STYLES[COCO_STYLES.get(index, (index - 1) % (len(STYLES) - 1) + 1)] for index in class_indices}
-    numbers = range(start, start + count)
-    return [_scene(index, seed, split, tuple(class_indices), size_px, styles=styles, crowded=True) for index in numbers]
-
-
-def check_arguments(class_indices: Sequence[int], allowed: range, size_px: tuple[int, int], split: str) -> None:
-    """Raise ValueError unless the arguments of a scene maker are in their ranges."""
-    if not class_indices or not all(index in allowed for index in class_indices):
-        raise ValueError(f"class_indices: expected one or more of {allowed[0]}..{allowed[-1]}, got {list(class_indices)}")
-    if split not in SPLIT_CODES:
-        raise ValueError(f"split: expected one of {', '.join(SPLIT_CODES)}, got '{split}'")
-    if min(size_px) < 16:
-        raise ValueError(f"size_px: expected at least 16x16, got {size_px}")
+        Raises:
+            ValueError: an argument out of range.
+        """
+        allowed, volume = self.allowed, self.together
+        if not class_indices or not all(index in allowed for index in class_indices):
+            raise ValueError(f"class_indices: expected one or more of {allowed[0]}..{allowed[-1]}, got {list(class_indices)}")
+        if split not in SPLIT_CODES:
+            raise ValueError(f"split: expected one of {', '.join(SPLIT_CODES)}, got '{split}'")
+        if min(size_px) < 16:
+            raise ValueError(f"size_px: expected at least 16x16, got {size_px}")
+        if count % volume or start % volume:
+            raise ValueError(f"count, start: expected multiples of {volume}, the slices of a volume, got {count}, {start}")
+        return [
+            scene
+            for number in range(start // volume, (start + count) // volume)
+            for scene in self.paint(
+                np.random.default_rng([seed, SPLIT_CODES[split], number]), number, split, tuple(class_indices), size_px
+            )
+        ]
 
 
 def _scene(
+    rng: np.random.Generator,
     index: int,
-    seed: int,
     split: str,
     classes: tuple[int, ...],
     size_px: tuple[int, int],
     *,
     styles: Mapping[int, Style],
     crowded: bool = False,
-) -> Scene:
-    rng = np.random.default_rng([seed, SPLIT_CODES[split], index])
+) -> list[Scene]:
     covered = index % COVERED_EVERY == 11
     official = not crowded and (covered or split != "train" or (index // len(classes)) % 2 == 0)
     width, height = picture_size(rng, size_px)
@@ -173,7 +160,19 @@ def _scene(
     if official:
         labels[_border(labels, max(1, round(scale)))] = VOID
     year = 2007 + SPLIT_CODES[split]
-    return Scene(f"{year}_{index:06d}", image, labels, official, instances=instances if crowded else None)
+    return [Scene(f"{year}_{index:06d}", image, labels, official, instances=instances if crowded else None)]
+
+
+make_scenes = SceneMaker(range(1, len(STYLES)), partial(_scene, styles=dict(enumerate(STYLES))))
+"""Pictures with classes of PASCAL VOC.
+
+The main class of picture i is `class_indices[i % len(class_indices)]`, so every class is frequent in small sets. In the training
+split the rounds through the classes alternate between official pictures, with void borders, and others without; validation
+pictures are all official. The longest side is kept or (in one picture of ten) about a third smaller, the other varies.
+"""
+make_coco_scenes = SceneMaker(range(1, 81), partial(_scene, styles=COCO_LOOKS, crowded=True))
+"""Pictures with classes of MS COCO, as those of `make_scenes`, with more and smaller objects, told apart as `instances`, and
+without void. Classes that PASCAL VOC has too look alike."""
 
 
 def finish_photo(image: np.ndarray, rng: np.random.Generator, scale: float) -> np.ndarray:

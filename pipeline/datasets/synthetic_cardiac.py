@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 from scipy import ndimage
 
 from pipeline.datasets.base import Scene
-from pipeline.datasets.synthetic import SPLIT_CODES, check_arguments
+from pipeline.datasets.synthetic import SceneMaker
 from pipeline.datasets.textures import noise
 
 SLICES = 6
@@ -16,46 +14,9 @@ SLICES = 6
 RIGHT_VENTRICLE, MYOCARDIUM, LEFT_VENTRICLE = 1, 2, 3
 
 
-def make_cardiac_scenes(
-    count: int,
-    *,
-    seed: int,
-    class_indices: Sequence[int],
-    size_px: tuple[int, int] = (80, 80),
-    start: int = 0,
-    split: str = "train",
-) -> list[Scene]:
-    """Return slices of procedural volumes, `SLICES` after each other per volume; each volume depends on its number alone.
-
-    The heart gets smaller from the first slice, at its base, to the last, near its tip. One volume in four begins above the
-    heart, and most end below it, so some slices hold no heart. Structures have the colours of others nearby, and muscle
-    strands in the left ventricle are dark.
-
-    Args:
-        count: slices, a multiple of `SLICES`.
-        seed: non-negative.
-        class_indices: labelled structures, each in 1..3; others are drawn but count as background.
-        size_px: nominal (width, height), at least 16 each; sizes vary by a fifth from volume to volume.
-        start: number of the first slice, a multiple of `SLICES`.
-        split: "train", "val" or "test".
-
-    Raises:
-        ValueError: an argument out of range.
-    """
-    check_arguments(class_indices, range(1, 4), size_px, split)
-    if count % SLICES or start % SLICES:
-        raise ValueError(f"count, start: expected multiples of {SLICES}, the slices of a volume, got {count}, {start}")
+def _volume(rng: np.random.Generator, number: int, split: str, classes: tuple[int, ...], size_px: tuple[int, int]) -> list[Scene]:
     kept = np.zeros(4, np.uint8)
-    kept[list(class_indices)] = class_indices
-    return [
-        scene
-        for volume in range(start // SLICES, (start + count) // SLICES)
-        for scene in _volume(volume, seed, split, size_px, kept)
-    ]
-
-
-def _volume(number: int, seed: int, split: str, size_px: tuple[int, int], kept: np.ndarray) -> list[Scene]:
-    rng = np.random.default_rng([seed, SPLIT_CODES[split], number])
+    kept[list(classes)] = classes
     width, height = (max(16, round(side * rng.uniform(0.8, 1.2))) for side in size_px)
     side = min(width, height)
     body = _body(rng, (height, width))
@@ -80,6 +41,16 @@ def _volume(number: int, seed: int, split: str, size_px: tuple[int, int], kept: 
         grey = np.clip(image, 0, 255).astype(np.uint8)
         scenes.append(Scene(f"{group}_{index}", np.repeat(grey[..., None], 3, axis=2), kept[labels], group=group))
     return scenes
+
+
+make_cardiac_scenes = SceneMaker(range(1, 4), _volume, together=SLICES)
+"""Slices of procedural volumes, `SLICES` after each other per volume; each volume depends on its number alone.
+
+The heart gets smaller from the first slice, at its base, to the last, near its tip. One volume in four begins above the heart,
+and most end below it, so some slices hold no heart. Structures have the colours of others nearby, and muscle strands in the left
+ventricle are dark; structures that are not asked for are drawn but count as background. Sizes vary by a fifth from volume to
+volume.
+"""
 
 
 def _heart(

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -11,9 +12,8 @@ from pipeline.conventions import VOID
 from pipeline.datasets.base import Scene
 from pipeline.datasets.synthetic import (
     NOMINAL_SIDE_PX,
-    SPLIT_CODES,
+    SceneMaker,
     Style,
-    check_arguments,
     finish_photo,
     paint_object,
     picture_size,
@@ -25,39 +25,10 @@ Size = tuple[int, int]
 """(height, width)."""
 
 
-def make_natural_scenes(
-    count: int,
-    *,
-    seed: int,
-    class_indices: Sequence[int],
-    size_px: tuple[int, int] = (64, 64),
-    start: int = 0,
-    split: str = "train",
-) -> list[Scene]:
-    """Return pictures of buildings, forest, glacier, mountain, sea and street in turn; all have `size_px`.
-
-    Scenes share colours and parts: skies, walls with windows, snow, haze, green slopes. Masks are void everywhere.
-
-    Args:
-        count: how many.
-        seed: non-negative.
-        class_indices: classes that occur, each in 0..5.
-        size_px: (width, height), at least 16 each.
-        start: number of the first picture.
-        split: "train", "val" or "test".
-
-    Raises:
-        ValueError: an argument out of range.
-    """
-    check_arguments(class_indices, range(len(NATURAL)), size_px, split)
-    scenes = []
-    for index in range(start, start + count):
-        rng = np.random.default_rng([seed, SPLIT_CODES[split], index])
-        class_index = class_indices[index % len(class_indices)]
-        shape = (size_px[1], size_px[0])
-        image = finish_photo(NATURAL[class_index](rng, shape), rng, max(size_px) / NOMINAL_SIDE_PX)
-        scenes.append(Scene(f"{split}_{index:06d}", image, np.full(shape, VOID, np.uint8), class_index=class_index))
-    return scenes
+def _natural(rng: np.random.Generator, index: int, split: str, classes: tuple[int, ...], size_px: tuple[int, int]) -> list[Scene]:
+    class_index, shape = classes[index % len(classes)], (size_px[1], size_px[0])
+    image = finish_photo(NATURAL[class_index](rng, shape), rng, max(size_px) / NOMINAL_SIDE_PX)
+    return [Scene(f"{split}_{index:06d}", image, np.full(shape, VOID, np.uint8), class_index=class_index)]
 
 
 class Thing(NamedTuple):
@@ -80,64 +51,22 @@ class Place(NamedTuple):
     one_size: bool
 
 
-def make_street_scenes(
-    count: int,
-    *,
-    seed: int,
-    class_indices: Sequence[int],
-    size_px: tuple[int, int] = (128, 64),
-    start: int = 0,
-    split: str = "train",
+def _place(
+    rng: np.random.Generator, index: int, split: str, classes: tuple[int, ...], size_px: tuple[int, int], *, place: Place
 ) -> list[Scene]:
-    """Return streets with classes of Cityscapes: sky, buildings, trees, pavement, road, and what moves on it; see `_places`."""
-    return _places(STREET, 19, count, seed, class_indices, size_px, start, split)
-
-
-def make_room_scenes(
-    count: int,
-    *,
-    seed: int,
-    class_indices: Sequence[int],
-    size_px: tuple[int, int] = (96, 72),
-    start: int = 0,
-    split: str = "train",
-) -> list[Scene]:
-    """Return rooms with classes of ADE20K: walls, floor, ceiling, windows and furniture; see `_places`."""
-    return _places(ROOM, 150, count, seed, class_indices, size_px, start, split)
-
-
-def _places(
-    place: Place,
-    classes: int,
-    count: int,
-    seed: int,
-    class_indices: Sequence[int],
-    size_px: tuple[int, int],
-    start: int,
-    split: str,
-) -> list[Scene]:
-    """Return pictures of a place; what belongs to none of `class_indices` is drawn, but void in the mask.
-
-    Raises:
-        ValueError: an argument out of range.
-    """
-    check_arguments(class_indices, range(classes), size_px, split)
+    """Return one picture of a place; what belongs to none of `classes` is drawn, but void in the mask."""
     kept = np.full(256, VOID, np.uint8)
-    kept[list(class_indices)] = class_indices
+    kept[list(classes)] = classes
     scale = max(size_px) / NOMINAL_SIDE_PX
-    scenes = []
-    for index in range(start, start + count):
-        rng = np.random.default_rng([seed, SPLIT_CODES[split], index])
-        width, height = size_px if place.one_size else picture_size(rng, size_px)
-        image, labels = place.ground(rng, (height, width))
-        for thing in place.things:
-            for _ in range(int(rng.integers(0, thing.most + 1))):
-                area = float(np.exp(rng.uniform(*np.log(thing.area))))
-                x_range, y_range = thing.x_range, thing.y_range
-                paint_object(image, labels, rng, thing.class_index, thing.style, area, scale, x_range=x_range, y_range=y_range)
-        image = finish_photo(image, rng, scale)
-        scenes.append(Scene(place.image_id.format(split=split, number=index), image, kept[labels]))
-    return scenes
+    width, height = size_px if place.one_size else picture_size(rng, size_px)
+    image, labels = place.ground(rng, (height, width))
+    for thing in place.things:
+        for _ in range(int(rng.integers(0, thing.most + 1))):
+            area = float(np.exp(rng.uniform(*np.log(thing.area))))
+            x_range, y_range = thing.x_range, thing.y_range
+            paint_object(image, labels, rng, thing.class_index, thing.style, area, scale, x_range=x_range, y_range=y_range)
+    image = finish_photo(image, rng, scale)
+    return [Scene(place.image_id.format(split=split, number=index), image, kept[labels])]
 
 
 # --- parts of pictures: (rng, ...) -> (H, W, 3) float or (H, W) bool ---
@@ -350,3 +279,14 @@ ROOM = Place(
     "ADE_{split}_{number:08d}",
     one_size=False,
 )
+
+
+make_natural_scenes = SceneMaker(range(len(NATURAL)), _natural)
+"""Pictures of buildings, forest, glacier, mountain, sea and street in turn; all have the nominal size.
+
+Scenes share colours and parts: skies, walls with windows, snow, haze, green slopes. Masks are void everywhere.
+"""
+make_street_scenes = SceneMaker(range(19), partial(_place, place=STREET))
+"""Streets with classes of Cityscapes: sky, buildings, trees, pavement, road, and what moves on it."""
+make_room_scenes = SceneMaker(range(150), partial(_place, place=ROOM))
+"""Rooms with classes of ADE20K: walls, floor, ceiling, windows and furniture."""

@@ -15,24 +15,9 @@ from xml.etree import ElementTree
 
 import numpy as np
 
-from pipeline.datasets.base import (
-    MALFORMED,
-    DatasetError,
-    RawDataset,
-    Scene,
-    Scribble,
-    color_map,
-    encode_photo,
-    files_by_id,
-    picture_formats,
-    picture_size,
-    read_json,
-    read_list,
-    read_mask,
-    require,
-    whole_number,
-    write_mask,
-)
+from pipeline.datasets.base import RawDataset, Scene, Scribble
+from pipeline.datasets.pictures import color_map, encode_photo, picture_formats, picture_size, read_mask, write_mask
+from pipeline.datasets.raw_files import MALFORMED, DatasetError, files_by_id, read_json, read_list, require, whole_number
 from pipeline.files import is_there, write_atomically
 
 LOG = logging.getLogger(__name__)

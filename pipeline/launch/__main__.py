@@ -81,11 +81,13 @@ def parse(words: list[str] | None = None) -> argparse.Namespace:
     if package is not None and importlib.util.find_spec(package) is None:
         parser.error(f"--executor {options.executor} needs the package {package}: python -m pip install -r {OPTIONAL[package]}")
     options.gpus = [gpu for gpu in options.gpus.split(",") if gpu]
+    # Trainings are nearly all of the work; the rest stays here.
     options.send = (options.send or ["*:train@*"]) if package is not None else []
     if options.executor == "local" and options.runs_per_gpu is not None:
         options.gpus = options.gpus or visible_gpus()
         if not options.gpus:
             parser.error("--runs-per-gpu: this machine shows no GPU")
+        # More stages than the GPUs hold would only wait for one.
         held = len(options.gpus) * options.runs_per_gpu
         options.jobs = min(options.jobs or held, held)
     options.jobs = options.jobs or os.cpu_count() or 1
@@ -95,6 +97,7 @@ def parse(words: list[str] | None = None) -> argparse.Namespace:
 def make_engine(options: argparse.Namespace) -> Engine:
     """Connect to the cluster that the options name."""
     if options.executor == "ray":
+        # Ray shares a GPU itself: each stage is a task with a part of one.
         return RayEngine(options.ray_address, options.ray_cpus, options.runs_per_gpu or 1, options.ray_retries)
     return SlurmEngine(CLUSTER.resolve() / "slurm", options.slurm, "local" if options.slurm_local else "slurm")
 
@@ -102,12 +105,14 @@ def make_engine(options: argparse.Namespace) -> Engine:
 def dry_run(options: argparse.Namespace, durations: Durations) -> str:
     """Return the plan."""
     records = Records()
+    # First all stages: `changed` looks at those that were read.
     every = records.tasks()
     tasks = stale_tasks(every, records.changed(), options.only)
     check_patterns(every, options.send, "--send")
     here, there = ("here", options.jobs), (options.executor, options.tasks)
     lanes = {task.address: there if matches(task.address, options.send) else here for task in tasks}
     folder = cache_folder()
+    # A cache that nothing was ever written to has no folder yet.
     free = shutil.disk_usage(folder if folder.exists() else Path(".")).free
     return describe(tasks, every, lanes, durations, options.assume_hours, free)
 
@@ -136,6 +141,7 @@ def find_dvc() -> None:
         RuntimeError: DVC is not there either.
     """
     if shutil.which("dvc") is None:
+        # Stages are commands that name `python` and `dvc` without a folder.
         os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
     if shutil.which("dvc") is None:
         raise RuntimeError(f"dvc: not found on PATH nor beside {sys.executable}; `make setup` installs it")
@@ -157,6 +163,7 @@ def launch(options: argparse.Namespace) -> str | int:
     started = time.monotonic()
     lanes = [local_lane(records, options.jobs, options.gpus, durations, options.send)]
     if options.send:
+        # Slurm gives a job whole GPUs: stages that share one go into one job.
         together = options.runs_per_gpu or 1 if options.executor == "slurm" else 1
         try:
             engine = partial(make_engine, options)
@@ -172,6 +179,7 @@ def launch(options: argparse.Namespace) -> str | int:
     try:
         report = run_all(tasks, lanes)
     finally:
+        # After Ctrl-C and failures too: what is finished must stand in dvc.lock.
         records.flush()
     if report.stopped:
         return f"stopped, {len(report.finished)} of {len(tasks)} stages finished; the same command goes on from here"

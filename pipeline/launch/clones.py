@@ -40,6 +40,7 @@ def repository_files() -> list[Path]:
     """Return the files of the working tree that git tracks or would, results aside."""
     listing = ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"]
     names = subprocess.run(listing, capture_output=True, text=True, check=True).stdout.split("\0")
+    # Results change while stages run, and the digest of code and settings must not.
     chosen = [
         Path(name) for name in sorted(set(names)) if name and not name.startswith("reports/") and Path(name).name != "dvc.lock"
     ]
@@ -55,12 +56,14 @@ def freeze(folder: Path = CLUSTER) -> Path:
     for path in files:
         content = path.read_bytes()
         digest.update(f"{path}\0{len(content)}\0".encode() + content)
+    # Absolute, because workers start in other folders.
     frozen = folder.resolve() / digest.hexdigest()[:16]
     if not (frozen / "tree").exists():
         partial = frozen / f"tree.{os.getpid()}.tmp"
         for path in files:
             (partial / path).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(path, partial / path)
+        # In one move: a worker finds the whole tree or none.
         partial.rename(frozen / "tree")
     return frozen
 
@@ -103,6 +106,7 @@ class Fleet:
             log=str(head.log_path(task.address).resolve()),
             outcome=str(path.with_suffix(".outcome")),
         )
+        # That of an earlier attempt would pass for this one's.
         Path(job.outcome).unlink(missing_ok=True)
         Path(job.log).unlink(missing_ok=True)
         job.write(path)
@@ -113,10 +117,12 @@ class Fleet:
         missing = [task for task in batch if not head.in_run_cache(task.address)]  # finished for a launcher that died
         said = ""
         if missing:
+            # One job for all of them: they share what the engine gives.
             said = self.engine.run([self.write_job(task) for task in missing], self.frozen / "tree", stopping)
         failures = {}
         for task in batch:
             failure = self.failure(task, said) if task in missing else None
+            # Results lie in the shared cache; here they are put into place and recorded.
             failure = failure or head.take_over(task)
             if failure is not None:
                 failures[task.address] = failure
@@ -127,6 +133,7 @@ class Fleet:
         log = head.log_path(task.address)
         output = log.read_text(errors="replace") if log.exists() else ""
         outcome = self.job_path(task.address).with_suffix(".outcome")
+        # The machine died, or the engine ended the job.
         if not outcome.exists():
             return Failure("\n".join(part for part in (output.rstrip(), said or "ended without a result") if part), log)
         ended = json.loads(outcome.read_text())

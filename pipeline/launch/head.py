@@ -38,10 +38,12 @@ def run_command(forks: Forks, command: str, run: Run, log: Path, device: str | N
     Returns:
         Its exit status, negative for a signal.
     """
+    # Stages run side by side: one thread each, unless the caller wants more.
     environment = {"OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", "1"), **run.environment}
     if device is not None:
         environment["CUDA_VISIBLE_DEVICES"] = device
     process: Process
+    # A stage of this package: a fork of the process that has loaded its code.
     if COMMAND.fullmatch(command):
         process = forks.start(command, run.folder, log, environment)
     else:
@@ -70,6 +72,7 @@ def run_stage(
 
     log = log_path(task.address)
     log.parent.mkdir(parents=True, exist_ok=True)
+    # What an earlier attempt printed is not this one's.
     log.write_bytes(b"")
     while True:
         try:
@@ -93,6 +96,7 @@ def run_stage(
                 output.write(f"killed by signal {-status}\n")
     finally:
         try:
+            # In any case: what the run holds must be released.
             records.end(run, succeeded=status == 0)
         except DvcException as error:
             with log.open("a") as output:
@@ -110,6 +114,7 @@ def run_batch(
     stopping: Event,
 ) -> dict[str, Failure]:
     """Run stages one after the other on a free device and return why each that failed did, by address."""
+    # Waits until one is free.
     device = devices.get()
     failures = {}
     try:
@@ -122,6 +127,7 @@ def run_batch(
                 failures[task.address] = failure
         return failures
     finally:
+        # After a failure too, or the other stages would wait for ever.
         devices.put(device)
 
 
@@ -165,6 +171,7 @@ def in_run_cache(address: str) -> bool:
     logging.getLogger("dvc").setLevel(logging.WARNING)  # it would announce a restore that does not happen here
     with DVC_LOCK, Repo(_wait_for_lock=True) as repo, repo.lock:
         (stage,) = repo.stage.collect(address)
+        # The run-cache knows results by the command and the content of its inputs.
         stage.save_deps()
         for out in stage.outs:
             out.hash_info = HashInfo()  # else the last run's results pass for those of the present inputs
@@ -179,6 +186,7 @@ def lock_files(addresses: Sequence[str]) -> dict[str, str]:
     """Return path and text of the dvc.lock files that record these stages, as far as they exist."""
     from dvc.repo import Repo
 
+    # pipeline/experiments/potts/dvc.yaml:train@bl is recorded in the dvc.lock beside that dvc.yaml.
     names = {(address.rpartition(":")[0] or "dvc.yaml").removesuffix(".yaml") + ".lock" for address in addresses}
     with DVC_LOCK, Repo(_wait_for_lock=True) as repo, repo.lock:  # DVC rewrites them in place under this lock
         return {name: Path(name).read_text() for name in sorted(names) if Path(name).exists()}
@@ -197,6 +205,7 @@ def take_over(task: Task) -> Failure | None:
         )
     log = log_path(task.address)
     records = Records()
+    # `begin` restores from the cache; what it returns would have to be run here.
     if records.begin(task.address) is not None:
         return Failure("its result left the cache before it could be taken over", log)
     records.flush()

@@ -74,9 +74,11 @@ def stale_tasks(tasks: Sequence[Task], changed: set[str], patterns: Sequence[str
     check_patterns(tasks, patterns, "--only")
     stale: dict[str, Task] = {}
     for task in tasks:
+        # Needs come first: one pass reaches the end of every chain.
         if task.address in changed or any(need in stale for need in task.needs):
             stale[task.address] = task
     wanted: set[str] = set()
+    # From the end: what a wanted stage needs stands before it.
     for task in reversed(stale.values()):
         if not patterns or task.address in wanted or matches(task.address, patterns):
             wanted |= {task.address, *task.needs}
@@ -128,6 +130,7 @@ class Durations:
 
     def estimate(self, address: str) -> float | None:
         """Return the seconds a stage took, else the median of its like, else None."""
+        # Trainings of one family take about as long as each other.
         like = [seconds for other, seconds in self.seconds.items() if group(other) == group(address)]
         return typical(self.seconds.get(address), like)
 
@@ -144,6 +147,7 @@ def longest_chain(tasks: Sequence[Task], seconds: Mapping[str, float]) -> float:
     """Return the time that remains with any number of workers: that of the longest chain of stages that need each other."""
     ends: dict[str, float] = {}
     for task in tasks:
+        # Needs come first, so that their ends are known.
         ends[task.address] = seconds[task.address] + max((ends.get(need, 0.0) for need in task.needs), default=0.0)
     return max(ends.values(), default=0.0)
 
@@ -181,7 +185,9 @@ def describe(
         lines.append(f"{shown}  {lanes[task.address][0]:5}  {task.address}")
     load: dict[str, float] = {}
     for address, (name, slots) in lanes.items():
+        # A lane is done no sooner than its work divided among its workers.
         load[name] = load.get(name, 0.0) + hours.get(address, 0.0) / slots
+    # Two bounds from below: the longest chain, and the fullest lane.
     least = max(longest_chain(tasks, hours), *load.values(), 0.0)
     lines.append(
         f"{len(tasks)} stages, {sum(hours.values()):.1f} h of work" + (f" and {untimed} stages never timed" if untimed else "")

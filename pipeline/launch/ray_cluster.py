@@ -29,6 +29,7 @@ class RayEngine:
 
         ray.init(address=address, log_to_driver=False, logging_level="error")
         self.ray = ray
+        # Without a GPU in the cluster a task that asks for a part of one would never start.
         gpus = 1 / runs_per_gpu if ray.cluster_resources().get("GPU", 0) else 0
         self.options = {"num_cpus": cpus, "num_gpus": gpus, "max_retries": retries}
 

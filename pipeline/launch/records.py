@@ -59,9 +59,11 @@ class Records:
 
         with self._locked():
             graph = self._repo.index.graph
+            # Edges of DVC's graph lead from a stage to what it needs, so the sorted order is turned round.
             self._stages = {stage.addressing: stage for stage in reversed(list(networkx.topological_sort(graph)))}
         tasks = []
         for address, stage in self._stages.items():
+            # DVC knows no size of what was never made.
             sizes = [out.meta.size for out in stage.outs if out.use_cache]
             stored = None if None in sizes else sum(size for size in sizes if size is not None)
             tasks.append(Task(address, frozenset(need.addressing for need in graph.successors(stage)), stored))
@@ -88,12 +90,14 @@ class Records:
 
         with self._locked():
             stage = self._stage(address)
+            # An import or a file under DVC: nothing runs, DVC brings it up to date itself.
             if not stage.cmd:
                 if stage.reproduce():
                     stage.dump(update_pipeline=False)
                 return None
             if not stage.changed():
                 return None
+            # A command must not find the results of other inputs, and go on from them.
             stage.remove_outs()
             try:
                 self._repo.stage_cache.restore(stage)
@@ -105,7 +109,9 @@ class Records:
             held = ExitStack()
             inputs, outputs = [dep.fs_path for dep in stage.deps], [out.fs_path for out in stage.outs]
             linked = self._repo.config["core"].get("hardlink_lock", False)
+            # Until `end`, so that no other DVC process touches these files while the command runs.
             held.enter_context(rwlock(self._repo.tmp_dir, self._repo.fs, f"launch {address}", inputs, outputs, linked))
+        # In dvc.yaml `cmd` is a list, or a block with a command per line.
         commands = stage.cmd if isinstance(stage.cmd, list) else stage.cmd.splitlines()
         return Run(stage, commands, str(stage.wdir), {DVC_ROOT: self._repo.root_dir, DVC_STAGE: address}, held)
 
@@ -116,6 +122,7 @@ class Records:
             DvcException: an output is missing or cannot be stored.
         """
         with self._locked():
+            # First of all: storing the outputs takes the same locks under a name of its own.
             run.held.close()
             if not succeeded:
                 return
@@ -123,6 +130,7 @@ class Records:
 
     def _stage(self, address: str) -> Stage:
         if address not in self._stages:
+            # Where `tasks` was not asked for all of them, as on a cluster's head.
             (self._stages[address],) = self._repo.stage.collect(address)
         return self._stages[address]
 
@@ -144,6 +152,7 @@ class Records:
 
     def _write(self) -> None:
         by_file = sorted(self._unwritten, key=lambda stage: str(stage.path))
+        # One write for each dvc.lock, however many of its stages are done.
         for _, stages in groupby(by_file, key=lambda stage: str(stage.path)):
             batch = list(stages)
             batch[0].dvcfile.dump_stages(batch, update_pipeline=False)

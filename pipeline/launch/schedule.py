@@ -76,6 +76,7 @@ def next_batch(waiting: Mapping[str, Task], busy: Set[str], lane: Lane) -> list[
         busy: addresses of the stages that run now.
         lane: whose worker is free.
     """
+    # What needs a failed stage is not here any more: `leave_out` has taken it away.
     ready = [
         task
         for task in waiting.values()
@@ -88,6 +89,7 @@ def leave_out(waiting: dict[str, Task], report: Report) -> None:
     """Move the stages that need a failed one, directly or not, from `waiting` to the report."""
     for task in list(waiting.values()):  # needs come first: one pass reaches the end of every chain
         causes = task.needs & set(report.failed)
+        # Left out for the same reason as what it needs.
         causes = causes.union(*(report.left_out.get(need, set()) for need in task.needs))
         if causes:
             report.left_out[task.address] = set(causes)
@@ -107,6 +109,7 @@ def run_all(tasks: Sequence[Task], lanes: Sequence[Lane]) -> Report:
         ValueError: a stage is taken by no lane or by several.
     """
     for task in tasks:
+        # Checked before anything starts: a stage without a lane would wait for ever.
         takers = [lane.name for lane in lanes if lane.takes(task.address)]
         if len(takers) != 1:
             raise ValueError(f"{task.address}: expected exactly one lane to take it, got {takers}")
@@ -119,6 +122,7 @@ def run_all(tasks: Sequence[Task], lanes: Sequence[Lane]) -> Report:
     ):
         try:
             while waiting or running:
+                # First, so that nothing starts behind a failure.
                 leave_out(waiting, report)
                 busy = {task.address for _, batch in running.values() for task in batch}
                 for lane in lanes:
@@ -127,8 +131,10 @@ def run_all(tasks: Sequence[Task], lanes: Sequence[Lane]) -> Report:
                         if not batch:
                             break
                         running[pool.submit(lane.run, batch, stopping)] = (lane, batch)
+                        # At once, so that no other worker takes them too.
                         for task in batch:
                             del waiting[task.address]
+                        # What needs these must not start beside them.
                         busy |= {task.address for task in batch}
                 for future in wait(running, return_when=FIRST_COMPLETED).done:
                     _, batch = running.pop(future)
@@ -142,8 +148,10 @@ def run_all(tasks: Sequence[Task], lanes: Sequence[Lane]) -> Report:
                     for address, failure in failures.items():
                         bar.write(f"\n{address} failed:\n{failure.output}", file=sys.stderr)
         except KeyboardInterrupt:
+            # Workers see it and let their stages save what they have.
             stopping.set()
             report.stopped = True
             bar.write("stopping; what is finished is kept", file=sys.stderr)
+            # Waits for what runs; what has not begun is not begun any more.
             pool.shutdown(cancel_futures=True)
     return report

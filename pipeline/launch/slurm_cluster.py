@@ -29,6 +29,7 @@ def parse_options(options: Sequence[str]) -> dict[str, Any]:
         key, equals, value = option.partition("=")
         if not equals:
             raise ValueError(f"expected KEY=VALUE, got {option!r}")
+        # submitit checks the types of its own parameters.
         parsed[key] = int(value) if value.isdigit() else value
     return parsed
 
@@ -76,10 +77,12 @@ class SlurmEngine:
         import submitit
 
         record = job.with_suffix(".slurm")
+        # Processes of this machine end with their launcher.
         if self.cluster != "slurm" or not record.exists():
             return None
         with self.lock:
             found: Any = submitit.SlurmJob(folder=self.folder, job_id=record.read_text().strip())
+            # Asked anew: submitit would answer from what it saw a minute ago.
             return None if found.done(force_check=True) else found
 
     def alive(self, job: Path) -> bool:
@@ -88,6 +91,7 @@ class SlurmEngine:
 
     def run(self, jobs: Sequence[Path], tree: Path, stopping: Event) -> str:
         """Run the worker on job files; see `clones.Engine`."""
+        # An earlier launch may have submitted them; they are waited for, not run twice.
         known = {job: self.earlier(job) for job in jobs}
         running = {found.job_id: found for found in known.values() if found is not None}
         fresh = [job for job, found in known.items() if found is None]
@@ -97,6 +101,7 @@ class SlurmEngine:
                 submitted = self.executor.submit(self.command(words, str(tree)))
             running[submitted.job_id] = submitted
             for job in fresh:
+                # Where the next launch finds it.
                 job.with_suffix(".slurm").write_text(submitted.job_id)
         while not self.all_done(list(running.values())):
             if stopping.wait(POLL_S):

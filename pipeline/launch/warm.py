@@ -50,6 +50,7 @@ def end_with_launcher() -> None:
     launcher = multiprocessing.parent_process()
     if launcher is None:
         return
+    # Readable once the launcher has ended.
     wait([launcher.sentinel])
     os.killpg(0, signal.SIGINT)
     time.sleep(GRACE_S)
@@ -63,14 +64,19 @@ def run_stage(command: str, folder: str, log: str, environment: dict[str, str]) 
     os.environ.update(environment)
     os.chdir(folder)
     with open(log, "ab", buffering=0) as output:
+        # Below Python, so that what libraries and child processes print goes there as well.
         for stream in (1, 2):
             os.dup2(output.fileno(), stream)
+    # The fork holds the code of before: a new interpreter reads what is there now.
     if code_changed():
         os.execvp("/bin/sh", ["sh", "-c", command])
+    # A daemon, so that it does not keep a stage alive that is done.
     threading.Thread(target=end_with_launcher, daemon=True).start()
     fitting = COMMAND.fullmatch(command)
+    # `head.run_command` sends nothing else here.
     assert fitting is not None
     module = importlib.import_module(fitting[1])
+    # As if the module had been called by `python -m`.
     sys.argv = [str(module.__file__), *fitting[2].split()]
     module.main()
 

@@ -20,9 +20,10 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from threading import Event
-from typing import IO, Any, Protocol
+from typing import IO, Protocol
 
 from pipeline import paths
+from pipeline.files import write_json
 
 GRACE_S = 60.0
 
@@ -55,20 +56,12 @@ class Job:
 
     def write(self, path: Path) -> None:
         """Write the job to a file."""
-        write_whole(path, asdict(self))
+        write_json(path, asdict(self))
 
     @classmethod
     def read(cls, path: Path) -> Job:
         """Read a job."""
         return cls(**json.loads(path.read_text()))
-
-
-def write_whole(path: Path, content: Any) -> None:
-    """Write JSON so that a reader finds the whole file or none."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_suffix(f".{os.getpid()}.tmp")
-    temporary.write_text(json.dumps(content, indent=1))
-    temporary.replace(path)
 
 
 def make_clone(job: Job, clone: Path) -> None:
@@ -77,6 +70,7 @@ def make_clone(job: Job, clone: Path) -> None:
     for name, text in job.locks.items():
         (clone / name).write_text(text)
     # No git here: the state of a clone is that of files, whether committed or not.
+    # DVC then reads and fills the shared cache in place of one in the clone.
     (clone / ".dvc/config.local").write_text(f'[core]\n    no_scm = true\n[cache]\n    dir = "{job.cache}"\n')
     checkpoints = Path(job.checkpoints)
     checkpoints.mkdir(parents=True, exist_ok=True)
@@ -112,6 +106,7 @@ def end_group(process: Process, grace_s: float) -> None:
 
 def run_command(command: Sequence[str], clone: Path, output: IO[bytes], stopping: Event) -> int:
     """Run a command in the clone until it ends or the worker must stop; return its exit status."""
+    # This environment's `python` and `dvc`, whether it is activated or not.
     folders = [str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)]
     environment = dict(os.environ, PATH=os.pathsep.join(folders), OMP_NUM_THREADS=os.environ.get("OMP_NUM_THREADS", "1"))
     environment["DVC_SITE_CACHE_DIR"] = str(clone / ".dvc/site")  # what DVC remembers about a clone goes with it
@@ -137,6 +132,7 @@ def run_job(job: Job, stopping: Event) -> int:
     Path(job.log).parent.mkdir(parents=True, exist_ok=True)
     if job.clones is not None:
         Path(job.clones).mkdir(parents=True, exist_ok=True)
+    # A folder for each attempt: two of one stage, on two machines, do not meet.
     clone = Path(tempfile.mkdtemp(prefix="stage-", dir=job.clones))
     try:
         with open(job.log, "ab", buffering=0) as output:
@@ -144,14 +140,14 @@ def run_job(job: Job, stopping: Event) -> int:
             make_clone(job, clone)
             commands = [["dvc", "repro", "--quiet", "--single-item", job.address]]
             if job.needs:
+                # What other stages made is not in the clone; it is fetched from the cache, never run here.
                 commands.insert(0, ["dvc", "checkout", "--quiet", *job.needs])
             status = 0
             for command in commands:
                 status = status or run_command(command, clone, output, stopping)
+        # A stage that was stopped has no outcome: the next launch goes on from its checkpoint.
         if not stopping.is_set():
-            write_whole(
-                Path(job.outcome), {"status": status, "seconds": time.monotonic() - started, "host": socket.gethostname()}
-            )
+            write_json(Path(job.outcome), {"status": status, "seconds": time.monotonic() - started, "host": socket.gethostname()})
         return status
     finally:
         shutil.rmtree(clone, ignore_errors=True)
@@ -168,6 +164,7 @@ def run_jobs(jobs: Sequence[Job], parent: int) -> int:
             time.sleep(0.2)
             if os.getppid() != parent:  # the engine's process was killed; nobody would stop the stage
                 stopping.set()
+        # Signals are negative; the engine looks at whether it is 0.
         return max(abs(future.result()) for future in running)
 
 

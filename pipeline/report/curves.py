@@ -14,6 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from pipeline.report.points import LEVEL_LABELS, MIOU_LABEL
 from pipeline.report.style import BLACK, COLUMN_WIDTH_IN, LineStyle, new_figure
 
 BAND = 0.15
@@ -42,15 +43,15 @@ def draw_curve(axes: Axes, curve: pd.DataFrame, x: str, look: LineStyle, **optio
         axes.fill_between(curve[x], low, high, color=look.color, alpha=BAND, linewidth=0)
 
 
-def draw_differences(axes: Axes, frame: pd.DataFrame, x: str, looks: Mapping[str, LineStyle], base: str, column: str) -> None:
+def draw_differences(axes: Axes, frame: pd.DataFrame, x: str, looks: Mapping[str, LineStyle], base: str) -> None:
     """Draw series as differences to one of them, in points, for curves that lie upon each other.
 
     The axis is linear up to a point and logarithmic beyond, so that hundredths are seen beside whole points.
     """
-    of_base = frame[frame["series"] == base].set_index(x)[column]
+    of_base = frame[frame["series"] == base].set_index(x)["ours_percent"]
     for series, look in looks.items():
         curve = frame[frame["series"] == series]
-        points = (curve[column] - curve[x].map(of_base)).round(6)
+        points = (curve["ours_percent"] - curve[x].map(of_base)).round(6)
         fill = look.color if look.line == "-" else "white"
         axes.plot(curve[x], points, look.line, color=look.color, marker=look.marker, markerfacecolor=fill, clip_on=False)
     low, high = axes.get_ylim()
@@ -80,12 +81,7 @@ def label_realised(axes: Axes, frame: pd.DataFrame) -> None:
 
 
 def with_realised(looks: Mapping[str, LineStyle], frame: pd.DataFrame) -> Mapping[str, LineStyle]:
-    """Return looks whose labels say the realised mean error of the objects, for series with corrupted size targets.
-
-    Args:
-        looks: of the series.
-        frame: rows with the column series and perhaps mre_foreground_percent.
-    """
+    """Return looks whose labels say the realised mean error of the objects, for series with corrupted size targets."""
     if "mre_foreground_percent" not in frame:
         return looks
     realised = frame.groupby("series")["mre_foreground_percent"].mean()
@@ -193,11 +189,10 @@ class Curves:
     """A figure of curves over one level: ours with bands over seeds, printed numbers as hollow markers.
 
     Attributes:
-        x: column of the frame for the horizontal axis.
+        x: column of the frame for the horizontal axis, of `LEVEL_LABELS`.
         looks: series to its look, in the order of the legend.
-        x_label: with its unit.
-        y_label: likewise.
         height_in: height in inches; the width is that of one column.
+        y_label: with its unit.
         levels: series that are lines over the whole axis.
         aside: level that does not stretch the vertical axis; nor does one whose training failed. Where it is below, that is said.
         base: series to which a second panel shows the differences of the others; empty: there is none.
@@ -206,9 +201,8 @@ class Curves:
 
     x: str
     looks: Mapping[str, LineStyle]
-    x_label: str
-    y_label: str
     height_in: float
+    y_label: str = MIOU_LABEL
     levels: Mapping[str, LineStyle] = field(default_factory=dict)
     legend: Mapping[str, Any] = field(default_factory=dict)
     base: str = ""
@@ -236,12 +230,12 @@ class Curves:
                 axes.text(0.98, 0.03 + 0.08 * line, text, transform=axes.transAxes, fontsize=6, ha="right")
         else:
             axes.margins(y=0.08)
-        (below or [axes])[-1].set_xlabel(self.x_label)
+        (below or [axes])[-1].set_xlabel(LEVEL_LABELS[self.x])
         axes.set_ylabel(self.y_label)
         if self.x == "mre_percent":
             label_realised(axes, frame[frame["series"].isin(self.looks)])
         for panel in below:
-            draw_differences(panel, frame, self.x, self.looks, self.base, "ours_percent")
+            draw_differences(panel, frame, self.x, self.looks, self.base)
         handles = [*map(curve_handle, looks.values()), *map(level_handle, self.levels.values()), *published_handles(frame)]
         figure.legend(handles=handles, loc="outside upper center", **self.legend)
         return figure
@@ -284,7 +278,7 @@ class Dots:
     label: Callable[[pd.Series], str]
     color: Callable[[pd.Series], str]
     height_in: float
-    x_label: str
+    x_label: str = MIOU_LABEL
     width_in: float = COLUMN_WIDTH_IN
     title: Callable[[pd.DataFrame], str] | None = None
 

@@ -31,7 +31,7 @@ from pipeline.report.artifacts import (
     x_cross,
 )
 from pipeline.report.curves import Curves
-from pipeline.report.points import ERROR_LABEL, LENGTH_LABEL, METRIC, MIOU_LABEL
+from pipeline.report.points import METRIC
 from pipeline.report.runs import COMPARISON, NAN, Runs, Where, load_results
 from pipeline.report.style import METHOD_STYLE, journal_style, save_figure
 from pipeline.report.tables import write_points
@@ -79,8 +79,6 @@ CHARTS = (
             x="mre_percent",
             looks={METHOD_STYLE[method].label: METHOD_STYLE[method] for method in a_fig4a.METHODS},
             levels={_FULL: METHOD_STYLE["full"]},
-            x_label=ERROR_LABEL,
-            y_label=MIOU_LABEL,
             height_in=2.8,
             legend={"ncols": 3, "columnspacing": 1.0, "handlelength": 1.6},
         ),
@@ -104,8 +102,6 @@ CHARTS = (
             x="mre_percent",
             looks={a_fig5b.SIZES: METHOD_STYLE["size_crf"]},
             levels={_ANNOTATED: METHOD_STYLE["size_annotated"]._replace(line="--"), _FULL: METHOD_STYLE["full"]},
-            x_label=ERROR_LABEL,
-            y_label=MIOU_LABEL,
             height_in=2.8,
             legend=_TWO_COLUMNS,
         ),
@@ -134,8 +130,6 @@ CHARTS = (
                     for series, key in of.items()
                 },
             },
-            x_label=LENGTH_LABEL,
-            y_label=MIOU_LABEL,
             height_in=3.4,
             legend={**_TWO_COLUMNS, "handlelength": 2.6},
         ),
@@ -148,8 +142,6 @@ CHARTS = (
         Curves(
             x="length_ratio",
             looks=b_tab3.LOOKS,
-            x_label=LENGTH_LABEL,
-            y_label=MIOU_LABEL,
             height_in=3.6,
             base="P_Q",
             legend={"ncols": 3, "handlelength": 2.6},

@@ -367,14 +367,7 @@ def inline_svg(text: str, prefix: str, label: str, glyphs: dict[str, str]) -> Ma
 
 
 def read_figure(stem: Path, artifact: str, label: str, glyphs: dict[str, str]) -> Markup | None:
-    """Return the figure of an artifact as part of a page, or None where there is none.
-
-    Args:
-        stem: its path without suffix.
-        artifact: id.
-        label: what it shows.
-        glyphs: see `inline_svg`.
-    """
+    """Return the figure at `stem` (a path without suffix) as part of a page, see `inline_svg`, or None where there is none."""
     vector, raster = (stem.with_name(stem.name + suffix) for suffix in (".svg", ".png"))
     if vector.is_file():
         text = vector.read_text()
@@ -398,13 +391,7 @@ def read_claims(path: Path) -> list[dict[str, str]]:
 
 
 def read_evidence(record: Path, page: Path, glyphs: dict[str, str]) -> Evidence | None:
-    """Return what the record on real data says, as `report.evidence` wrote it; None if nothing was recorded.
-
-    Args:
-        record: its folder.
-        page: where the page will be.
-        glyphs: see `inline_svg`.
-    """
+    """Return what the record on real data says, as `report.evidence` wrote it; None if nothing was recorded."""
     summary = record / "evidence.json"
     if not summary.is_file():
         return None
@@ -438,17 +425,7 @@ def make_entry(
     published: pd.DataFrame,
     glyphs: dict[str, str],
 ) -> Entry:
-    """Return one artifact as it stands on the page.
-
-    Args:
-        key: id of the artifact.
-        files: its files.
-        page: where the page will be.
-        runs: all runs.
-        claims: claims by first letter of the artifacts that they are about.
-        published: from `load_published`.
-        glyphs: see `inline_svg`.
-    """
+    """Return one artifact as it stands on the page; `claims` are by first letter of the artifacts that they are about."""
     artifact = load(key)
     behind = [run for run in runs if any(where.matches(run.fields) for where in (*artifact.runs, *artifact.made_from))]
     profile = " and ".join(sorted({run.profile for run in behind})) or "this project's"

@@ -67,17 +67,17 @@ LABEL_KINDS: dict[str, LabelKind] = {
 """Kinds of supervision by name."""
 
 
-def read_statistics(dataset: str) -> LabelStatistics:
-    """Return the statistics of the training images of a data set, from reports/data.json.
+def read_statistics() -> LabelStatistics:
+    """Return the statistics of the training images of the data set `voc`, from reports/data.json.
 
     Raises:
         OSError: the file is not there.
-        ValueError: it is broken, or says nothing of the data set.
+        ValueError: it is broken, or says nothing of that data set.
     """
     remedy = "run the stage `statistics` again"
-    found = read_json(paths.DATA_STATISTICS, remedy).get(dataset)
+    found = read_json(paths.DATA_STATISTICS, remedy).get("voc")
     if not isinstance(found, dict) or not {"classes", "classes_per_image"} <= set(found):
-        raise ValueError(f"{paths.DATA_STATISTICS}: expected classes and classes_per_image of {dataset}; {remedy}")
+        raise ValueError(f"{paths.DATA_STATISTICS}: expected classes and classes_per_image of voc; {remedy}")
     return LabelStatistics(found["classes"], found["classes_per_image"])
 
 

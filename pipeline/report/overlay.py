@@ -10,6 +10,7 @@ import numpy as np
 from pipeline.conventions import VOID
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 Palette = Sequence[tuple[int, int, int]]
@@ -102,6 +103,15 @@ def legible(palette: np.ndarray) -> np.ndarray:
 def interpolation(picture: np.ndarray) -> str:
     """Return how a picture is drawn: a small one pixel by pixel, as which an SVG holds it too, a large one smoothly reduced."""
     return "none" if max(picture.shape[:2]) < 200 else "antialiased"
+
+
+def show(axes: Axes, picture: np.ndarray | None) -> None:
+    """Draw a picture, (H, W, 3) uint8, without frame and ticks; None leaves the place empty."""
+    axes.set(xticks=[], yticks=[])
+    axes.grid(False)
+    axes.spines[:].set_visible(False)
+    if picture is not None:
+        axes.imshow(picture, interpolation=interpolation(picture))
 
 
 def panel_grid(

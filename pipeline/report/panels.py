@@ -119,11 +119,7 @@ def read_panels(arrays: Mapping[str, np.ndarray], artifact: str, runs: Collectio
 
 
 def score_panels(panels: Panels, runs: Mapping[str, Where]) -> pd.DataFrame:
-    """Return how well each prediction fits its ground truth.
-
-    Args:
-        panels: from `read_panels`.
-        runs: name in the figure to the run.
+    """Return how well each prediction of `runs` (name in the figure -> run) fits its ground truth.
 
     Returns:
         One row per run and image: series (name), run, image_id, mIoU_percent (over the classes in ground truth or prediction of
@@ -146,12 +142,7 @@ def _iou(labels: np.ndarray, prediction: np.ndarray, class_index: int) -> float:
 
 
 def draw_panels(panels: Panels, runs: Mapping[str, Where]) -> Figure:
-    """Return a row per image: image, the prediction of each run, ground truth.
-
-    Args:
-        panels: from `read_panels`.
-        runs: title of a column to the run.
-    """
+    """Return a row per image: image, the prediction of each run (title of its column -> run), ground truth."""
     rows = [
         [
             image,
@@ -215,13 +206,7 @@ def _handles(labels: Iterable[np.ndarray], colors: Sequence[str], class_names: S
 
 
 def add_class_legend(figure: Figure, handles: Sequence[Patch], columns: int = 7) -> None:
-    """Put a legend above the panels and make the figure so much higher that they keep their size.
-
-    Args:
-        figure: from `overlay.panel_grid`.
-        handles: from `object_handles`.
-        columns: entries per line.
-    """
+    """Put a legend above the panels and make the figure so much higher that they keep their size."""
     lines = (len(handles) - 1) // columns + 1
     figure.set_figheight(figure.get_figheight() + 0.1 + 0.17 * lines)
     figure.legend(handles=handles, loc="outside upper center", ncols=columns, handlelength=1.0, columnspacing=1.2)

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 
 import pandas as pd
 
-from pipeline.report.runs import COMPARISON, NAN, SETTING, Runs, Where, is_true, wheres
+from pipeline.report.runs import COMPARISON, NAN, Runs, Where, is_true, wheres
 
 METRIC = "mIoU_val"
 LENGTH_LABEL = "scribble length (fraction of the full length)"
 ERROR_LABEL = "mean relative error of the size targets, mRE (%)"
 MIOU_LABEL = "mIoU on validation images (%)"
+LEVEL_LABELS = {
+    "mre_percent": ERROR_LABEL,
+    "length_ratio": LENGTH_LABEL,
+    "corrupted_percent": "corrupted training labels (%)",
+}
+"""Column of a frame that curves are over to the label of its axis."""
 TRAINED, CITED = "trained here", "reported by its authors"
 ANNOTATORS = {"simulated": "simulated annotator", "annotated": "people"}
 """Who made annotated sizes, in words."""
@@ -72,8 +78,6 @@ def table_rows(
     runs: Runs,
     rows: Mapping[str, Where | None],
     printed: Callable[[str], float] = lambda series: NAN,
-    same: Collection[str] = SETTING,
-    metric: str = METRIC,
 ) -> pd.DataFrame:
     """Return the rows of a table, averaged over seeds.
 
@@ -81,17 +85,15 @@ def table_rows(
         runs: of the artifact.
         rows: series to its run; None for a row that others reported.
         printed: series to the printed number in percent, NaN where there is none.
-        same: columns in which the runs must agree.
-        metric: column of a fraction.
 
     Returns:
         One row per series: series, run (its name, empty for None) and the columns of `COMPARISON`.
 
     Raises:
-        ValueError: a run or a value is missing, or the runs differ in one of `same`.
+        ValueError: a run or a value is missing, or the runs differ in profile, data set or network.
     """
-    runs.require(wheres(rows.values()), same)
-    numbers = [{"series": series, **runs.compare(run, metric, printed(series))} for series, run in rows.items()]
+    runs.require(wheres(rows.values()))
+    numbers = [{"series": series, **runs.compare(run, METRIC, printed(series))} for series, run in rows.items()]
     return pd.DataFrame(numbers, columns=["series", "run", *COMPARISON])
 
 

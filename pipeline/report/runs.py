@@ -87,9 +87,6 @@ class Cell(NamedTuple):
 def load_results(files: Iterable[Path]) -> pd.DataFrame:
     """Return the runs of several families in one table: one row per run and seed, with all columns of the files.
 
-    Args:
-        files: `reports/FAMILY/results.csv` of each family.
-
     Raises:
         ValueError: a file lacks the columns run, family or seed or has no row, or the same run and seed is there twice.
     """

@@ -49,7 +49,6 @@ def write_table(
     frame: pd.DataFrame,
     stem: Path,
     *,
-    fractions: Collection[str] = (),
     highest: Collection[str] = (),
     lowest: Collection[str] = (),
     compared: Sequence[bool] | None = None,
@@ -61,7 +60,6 @@ def write_table(
     Args:
         frame: text columns and numbers; NaN where there is none.
         stem: path without suffix; its folder is made when needed.
-        fractions: columns in 0..1 to be shown times 100, their standard deviations with them.
         highest: columns whose largest value is bold (every one of equals, at the shown precision).
         lowest: likewise for the smallest value.
         compared: which rows these are sought among; None: all.
@@ -71,16 +69,11 @@ def write_table(
     Raises:
         ValueError: a named column is not in `frame`, or `decimals` is negative.
     """
-    unknown = sorted({*fractions, *highest, *lowest} - set(frame.columns))
+    unknown = sorted({*highest, *lowest} - set(frame.columns))
     if unknown or decimals < 0:
         raise ValueError(f"{stem}: expected columns of {list(frame.columns)} and decimals >= 0, got {unknown} and {decimals}")
-    shown = frame.copy()
-    for column in fractions:
-        for scaled in (column, column + SPREAD):
-            if scaled in shown:
-                shown[scaled] = 100 * shown[scaled]
-    write_atomically(stem.with_name(stem.name + ".csv"), _csv(shown).encode())
-    rounded = _shown(shown, highest, lowest, [True] * len(shown) if compared is None else compared, decimals)
+    write_atomically(stem.with_name(stem.name + ".csv"), _csv(frame).encode())
+    rounded = _shown(frame, highest, lowest, [True] * len(frame) if compared is None else compared, decimals)
     write_atomically(stem.with_name(stem.name + ".md"), _markdown(rounded, note).encode())
     write_atomically(stem.with_name(stem.name + ".tex"), _latex(rounded, note).encode())
 

@@ -121,15 +121,6 @@ def summarize_differences(differences: Sequence[float]) -> Difference:
     return Difference(centre, std, centre - half_width, centre + half_width, n)
 
 
-def paired_differences(first: Sequence[float], second: Sequence[float]) -> Difference:
-    """Return the summary of first - second, seed by seed.
-
-    Raises:
-        ValueError: the lengths differ or a value is not finite.
-    """
-    return summarize_differences(_minus(first, second))
-
-
 def greater(*names: str, by: float = 0.0) -> Test:
     """Return the test of "the first run scores higher, by more than `by`, than each of the others".
 

@@ -112,6 +112,7 @@ def _solve_by_steps(problem: Problem, plan: Plan, adam: Callable[[Level, Tensor]
     names = (problem.cross_entropy, problem.relaxation)
     level = Level(problem.log_probs, problem.seeds, edges, problem.edges.offsets, problem.unary_scale, names)
     early = level._replace(names=(problem.cross_entropy, plan.relaxation))
+    # The prediction itself: what every other start, and the end, has to beat.
     plain = start_logits(problem.log_probs, problem.seeds)
     predicted = plain.softmax(1)
     # These energies have the floor under labels: so they can be compared with those of other solvers.
@@ -119,11 +120,13 @@ def _solve_by_steps(problem: Problem, plan: Plan, adam: Callable[[Level, Tensor]
     logits = _start(early, plan.coarser, adam)
     helps = energy_on(edges, logits.softmax(1), problem) < plan.largest_part * first
     logits = logits.where(helps.view(-1, 1, 1, 1), plain)
+    # First an energy with fewer local minima, then the one that was asked for.
     if plan.early.lengths:
         descend_adaptively(adam(early, logits), plan.early)
     energies, converged = descend_adaptively(adam(level, logits), plan.fine)
     labels = logits.softmax(1)
     energies[-1] = energy_on(edges, labels, problem)
+    # A descent may end above where it began; nothing worse than the prediction is returned.
     worse = energies[-1] > first
     labels = predicted.where(worse.view(-1, 1, 1, 1), labels)
     energies[-1] = first.where(worse, energies[-1])
@@ -200,6 +203,7 @@ def fused_kernel_works(device: torch.device) -> bool:
     """Return whether the fused kernel compiles on `device` and agrees with torch on a small problem; warn once if not."""
     if importlib.util.find_spec("triton") is None:
         return False
+    # Sides that are no multiple of the kernel's block, so that its masks are tried too.
     shape = (1, 3, 5, 7)
     log_probs = torch.linspace(-1, 1, 105, device=device).sin().view(shape).log_softmax(1)
     scale, edges = torch.full((1, 1, 5, 7), 0.3, device=device), torch.ones(1, 2, 5, 7, device=device)

@@ -131,6 +131,7 @@ class Plan:
         """Return the descents for H and P in `names`; see `pipeline.solver.fast.solve_fast` for the numbers."""
         cross_entropy, relaxation = names
         pace = PACES[cross_entropy]
+        # Who asks for a number of steps gets no more.
         further = FURTHER_STEPS if steps is None else 0
         steps = pace.steps if steps is None else steps
         # Fewer steps than the usual ones leave no time to mend a start, nor for another energy before this one.
@@ -140,6 +141,7 @@ class Plan:
         early = 0 if hurried else smooth_steps(steps, relaxation)
         least = steps - early
         lengths = rates(least, learning_rate, min(pace.last, 1 / 2) if hurried else pace.last, further)
+        # Few steps must be long ones, on every level.
         coarse_rate = learning_rate if hurried else COARSE_LENGTH * learning_rate
         return cls(
             Schedule(lengths, smallest, tolerance, least, pace.falling),

@@ -20,8 +20,8 @@ import torch
 from tqdm import tqdm
 
 from pipeline import paths
-from pipeline.datasets.base import DatasetError
 from pipeline.datasets.prepared import PreparedArchive
+from pipeline.datasets.raw_files import DatasetError
 from pipeline.errors import clear_errors
 from pipeline.evaluation.accuracy import accuracy
 from pipeline.evaluation.score import score

@@ -11,8 +11,8 @@ from typing import Any, cast
 import torch
 
 from pipeline import paths
-from pipeline.datasets.base import DatasetError
 from pipeline.datasets.prepared import PreparedArchive
+from pipeline.datasets.raw_files import DatasetError
 from pipeline.errors import clear_errors
 from pipeline.features import write_features
 from pipeline.networks import build_network

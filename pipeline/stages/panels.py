@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 
 from pipeline import paths
-from pipeline.datasets.base import DatasetError
 from pipeline.datasets.prepared import PreparedArchive
+from pipeline.datasets.raw_files import DatasetError
 from pipeline.errors import clear_errors
 from pipeline.evaluation.predict import predict_logits
 from pipeline.files import write_atomically

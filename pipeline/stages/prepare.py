@@ -9,8 +9,8 @@ from __future__ import annotations
 import json
 
 from pipeline import paths
-from pipeline.datasets.base import DatasetError
 from pipeline.datasets.prepared import write_prepared
+from pipeline.datasets.raw_files import DatasetError
 from pipeline.datasets.registry import open_raw
 from pipeline.errors import clear_errors
 from pipeline.params import load_params

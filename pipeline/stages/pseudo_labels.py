@@ -24,7 +24,7 @@ from pipeline.conventions import valid_mask
 from pipeline.crf.affinity import contrast_affinity
 from pipeline.crf.dense import DenseKernel
 from pipeline.crf.neighborhoods import NEIGHBORHOODS
-from pipeline.datasets.base import DatasetError
+from pipeline.datasets.raw_files import DatasetError
 from pipeline.datasets.transforms import Jitter, WholeImage
 from pipeline.errors import clear_errors
 from pipeline.files import write_atomically, write_csv

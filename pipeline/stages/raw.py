@@ -12,7 +12,7 @@ import os
 from pathlib import Path
 
 from pipeline import paths
-from pipeline.datasets.base import DatasetError
+from pipeline.datasets.raw_files import DatasetError
 from pipeline.datasets.registry import DATASETS
 from pipeline.errors import clear_errors
 from pipeline.files import atomic_folder, walk, with_home, write_json

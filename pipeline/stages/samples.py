@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from pipeline import paths
-from pipeline.datasets.base import DatasetError
 from pipeline.datasets.prepared import PreparedArchive
+from pipeline.datasets.raw_files import DatasetError
 from pipeline.errors import clear_errors
 from pipeline.params import load_params
 from pipeline.report.sample_sheet import draw_classified, draw_samples, sample_ids

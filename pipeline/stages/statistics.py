@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from pipeline import paths
-from pipeline.datasets.base import DatasetError
 from pipeline.datasets.prepared import PreparedArchive
+from pipeline.datasets.raw_files import DatasetError
 from pipeline.errors import clear_errors
 from pipeline.files import write_json
 from pipeline.params import load_params

@@ -18,7 +18,8 @@ import numpy as np
 from tqdm import tqdm
 
 from pipeline import paths
-from pipeline.datasets.base import DatasetError, picture_size, read_list, read_photo, require
+from pipeline.datasets.pictures import picture_size, read_photo
+from pipeline.datasets.raw_files import DatasetError, read_list, require
 from pipeline.datasets.registry import open_raw
 from pipeline.datasets.voc import CLASS_NAMES, Voc
 from pipeline.errors import clear_errors

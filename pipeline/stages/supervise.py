@@ -22,20 +22,24 @@ from tqdm import tqdm
 
 from pipeline import paths
 from pipeline.conventions import VOID
-from pipeline.datasets.base import DatasetError, Scribble
+from pipeline.datasets.base import Scribble
 from pipeline.datasets.prepared import PreparedArchive
+from pipeline.datasets.raw_files import DatasetError
 from pipeline.errors import clear_errors
 from pipeline.files import write_csv, write_json
 from pipeline.metrics.size_error import mean_relative_error
 from pipeline.params import ClassLabels, Seeds, SizeTargets, Supervision, load_params
 from pipeline.stages.common import lookup, stage_arguments
-from pipeline.targets.annotations import SIMULATED, Annotation, annotation_errors, combine, read_annotations, simulate
+from pipeline.targets.annotated_sizes import combine
+from pipeline.targets.annotation_errors import annotation_errors
+from pipeline.targets.annotations import SIMULATED, Annotation, read_annotations
 from pipeline.targets.blocks import block_labels
 from pipeline.targets.class_labels import write_class_labels
 from pipeline.targets.corruption import corrupt_labels, mre_from_sigma, perturb, sigma_from_mre
 from pipeline.targets.erosion import erode_to_seeds
 from pipeline.targets.rasters import write_rasters
 from pipeline.targets.scribbles import generate_scribbles, rasterize, shorten, write_scribbles
+from pipeline.targets.simulated_annotator import simulate
 from pipeline.targets.sizes import class_sizes, mean_size_targets, write_size_targets
 from pipeline.targets.strokes import check_strokes, draw_seeds, read_strokes, standing
 from pipeline.targets.tags import write_tags
@@ -137,27 +141,18 @@ def simulated_annotations(path: Path, seed: int) -> list[Annotation]:
     return simulate(whole.sizes, whole.archive.class_names, whole.archive.ids, generator)
 
 
-def read_whole(path: Path) -> list[Annotation]:
-    """Return the rows of a file of annotations, none of them damaged.
-
-    Raises:
-        ValueError: no such file, or a line that is no annotation (named, with the remedy).
-    """
-    rows, damaged = read_annotations(path)
-    if damaged:
-        raise ValueError(f"{path}, {damaged[0]}; remove the line, or open the file once with `python -m pipeline.annotate`")
-    return rows
-
-
 def annotated_sizes(truth: Truth, variant: str, spec: SizeTargets, seed: int) -> tuple[np.ndarray, dict[str, Any]]:
     """Return size targets of a file of annotations, or of a simulated annotator, and write the error of every answer.
 
     Raises:
-        ValueError: the file has unknown classes or images, or lacks some.
+        ValueError: no such file, a damaged line, or the file has unknown classes or images, or lacks some.
     """
     names, ids = truth.archive.class_names, truth.archive.ids
     whole = PreparedArchive(truth.archive.path)  # answers may cover more images and classes than this part of the data set
-    given = simulated_annotations(whole.path, seed) if spec.file is None else read_whole(Path(spec.file))
+    if spec.file is None:
+        given = simulated_annotations(whole.path, seed)
+    else:
+        given = read_annotations(Path(spec.file)).whole(Path(spec.file))
     left_out = set(whole.ids) - set(ids)
     rows = [row for row in given if row.image_id not in left_out]
     all_names = whole.class_names
@@ -271,9 +266,7 @@ def read_drawn(archive: PreparedArchive, path: Path) -> tuple[dict[str, np.ndarr
         ValueError: no such file, a damaged line, an unknown class or image, or no stroke on any of the images.
     """
     whole = PreparedArchive(archive.path)
-    rows, damaged = read_strokes(path)
-    if damaged:
-        raise ValueError(f"{path}, {damaged[0]}; remove the line, or open the file once with `python -m pipeline.annotate`")
+    rows = read_strokes(path).whole(path)
     check_strokes(rows, whole.class_names, known_ids=whole.ids)
     index = np.full(VOID + 1, VOID, np.uint8)
     for number, name in enumerate(whole.class_names):

@@ -22,8 +22,8 @@ from tqdm import tqdm
 
 from pipeline import parallel, paths
 from pipeline.datasets.attach import AttachedImages
-from pipeline.datasets.base import DatasetError
 from pipeline.datasets.prepared import PreparedArchive
+from pipeline.datasets.raw_files import DatasetError
 from pipeline.datasets.transforms import Draw, Jitter, RandomCrop, WholeImage
 from pipeline.errors import clear_errors
 from pipeline.evaluation.accuracy import accuracy

@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import Any
 
 from pipeline import paths
-from pipeline.datasets.base import DatasetError
 from pipeline.datasets.fetch import Archive, fetch, file_digest
+from pipeline.datasets.raw_files import DatasetError
 from pipeline.errors import clear_errors
 from pipeline.files import atomic_folder, with_home, write_atomically, write_json
 from pipeline.networks.encoders import ENCODERS, Packaged, encoder_of

@@ -20,7 +20,7 @@ import codecs
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Literal, NamedTuple
+from typing import Annotated, Literal
 
 import numpy as np
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
@@ -28,7 +28,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, 
 from pipeline.conventions import VOID
 from pipeline.datasets.base import Scribble
 from pipeline.files import read_bytes
-from pipeline.targets.annotations import FINGERPRINT, LONGEST_S, check_timestamp
+from pipeline.targets.annotations import FINGERPRINT, LONGEST_S, LogFile, check_timestamp
 from pipeline.targets.scribbles import rasterize
 
 HEADER = '{"format": "strokes", "version": 1}\n'
@@ -136,13 +136,6 @@ class Erase(Action):
 _ROW: TypeAdapter[Turn | Draw | Erase] = TypeAdapter(Annotated[Turn | Draw | Erase, Field(discriminator="do")])
 
 
-class StrokeFile(NamedTuple):
-    """What was read: complete rows, and the damaged last line (with its number) that was set aside, if there is one."""
-
-    rows: list[Action]
-    damaged: list[str]
-
-
 @dataclass
 class Drawing:
     """What stands of one annotator about one picture.
@@ -242,7 +235,7 @@ def format_rows(rows: Iterable[Action]) -> str:
     return "".join(row.model_dump_json(by_alias=True) + "\n" for row in rows)
 
 
-def read_strokes(path: Path) -> StrokeFile:
+def read_strokes(path: Path) -> LogFile[Action]:
     """Return the rows of a file and the damaged last line, which a crash or a full disk may leave.
 
     Raises:
@@ -253,7 +246,7 @@ def read_strokes(path: Path) -> StrokeFile:
     return parse_strokes(read_bytes(path), str(path))
 
 
-def parse_strokes(content: bytes, name: str, first_line: int = 1) -> StrokeFile:
+def parse_strokes(content: bytes, name: str, first_line: int = 1) -> LogFile[Action]:
     """Return the rows of a file's bytes as `read_strokes` does.
 
     Args:
@@ -274,9 +267,9 @@ def parse_strokes(content: bytes, name: str, first_line: int = 1) -> StrokeFile:
         except ValueError as error:
             problem = explain(error) if isinstance(error, ValidationError) else str(error)
             if number > 1 and number == first_line + len(lines) - 1:
-                return StrokeFile(rows, [f"line {number}: {problem}: {line[:200].decode('utf-8', 'replace')}"])
+                return LogFile(rows, [f"line {number}: {problem}: {line[:200].decode('utf-8', 'replace')}"])
             raise ValueError(f"{name}, line {number}: {problem}; correct the line or remove it") from error
-    return StrokeFile(rows, [])
+    return LogFile(rows, [])
 
 
 def explain(error: ValidationError) -> str:

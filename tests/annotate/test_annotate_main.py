@@ -13,7 +13,8 @@ from pipeline.annotate.store import AnnotationStore
 from pipeline.datasets.prepared import write_prepared
 from pipeline.datasets.synthetic import make_scenes
 from pipeline.datasets.voc import Voc
-from pipeline.targets.annotations import Annotation, fingerprint, simulate, write_annotations
+from pipeline.targets.annotations import FIELDS, Annotation, fingerprint, format_rows
+from pipeline.targets.simulated_annotator import simulate
 from pipeline.targets.sizes import read_size_targets
 
 NAMES = ["background", "cat", "dog"]
@@ -32,7 +33,7 @@ def folder(tmp_path):
         Image.fromarray(labels * 10 + number).save(tmp_path / f"images/{image_id}.png")
         exact.append([1 - (number + 1) / 40, (number + 1) / 40, 0])
     rows = simulate(np.array(exact), NAMES, ids, np.random.default_rng(0), annotator="Ada")
-    write_annotations(tmp_path / "sizes.csv", rows)
+    (tmp_path / "sizes.csv").write_text(",".join(FIELDS) + "\n" + format_rows(rows))
     return tmp_path
 
 

@@ -17,8 +17,8 @@ from pipeline.annotate.scribble_views import CLASS_KEYS
 from pipeline.annotate.session import Project
 from pipeline.annotate.store import AnnotationStore, StrokeStore
 from pipeline.conventions import VOID
-from pipeline.datasets.base import upright_size
 from pipeline.datasets.folder import Folder
+from pipeline.datasets.pictures import upright_size
 from pipeline.datasets.voc import read_scribble_xml
 from pipeline.targets.strokes import HEADER, Draw, Stroke, format_rows, read_strokes
 

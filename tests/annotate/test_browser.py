@@ -1,49 +1,29 @@
 """The tool end to end: a real server process and a real browser, driven by keyboard and mouse."""
 
-import re
-import shutil
-import signal
-import subprocess
-import sys
-import threading
-from pathlib import Path
-
 import numpy as np
 import pytest
+from browser import MARKS, Server, ServerProcess, Visitor, chromium, opened
 from PIL import Image
-from werkzeug.serving import make_server
 
 from pipeline.annotate.app import create_app
 from pipeline.annotate.pictures import FolderPictures
 from pipeline.annotate.session import Project
 from pipeline.annotate.store import AnnotationStore
-from pipeline.targets.annotations import combine, read_annotations, standing
+from pipeline.targets.annotated_sizes import combine, standing
+from pipeline.targets.annotations import read_annotations
 
-playwright = pytest.importorskip("playwright.sync_api", reason="the page is tested with playwright (pip install playwright)")
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(CHROMIUM is None, reason="no chromium or google-chrome is installed; the page is not tested in a browser"),
-]
-REPOSITORY = Path(__file__).resolve().parents[2]
+pytestmark = MARKS
 NAMES = ["cat", "dog", "bird"]
 PICTURES = 10
 
 
-class Tool:
+class Tool(Server):
     """A server in this process, on a folder of pictures."""
 
     def __init__(self, folder, classes=NAMES, masks=True):
         self.out = folder / "sizes.csv"
         pictures = FolderPictures(folder / "images", classes, folder / "masks" if masks else None)
-        app = create_app(Project(pictures, AnnotationStore(self.out), classes, feedback=masks))
-        self.server = make_server("127.0.0.1", 0, app, threaded=True)
-        self.address = f"http://127.0.0.1:{self.server.server_port}/"
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
-
-    def stop(self):
-        self.server.shutdown()
-        self.server.server_close()
+        super().__init__(create_app(Project(pictures, AnnotationStore(self.out), classes, feedback=masks)))
 
     def rows(self):
         return read_annotations(self.out).rows
@@ -54,50 +34,17 @@ class Tool:
         return {image_id: {name: row and row.size for name, row in one.sizes.items()} for image_id, one in found.items()}
 
 
-class ToolProcess(Tool):
-    """The command line in a process of its own, which can be killed and started again at the same address."""
+class ToolProcess(ServerProcess, Tool):
+    """The same as a command that can be killed."""
 
     def __init__(self, folder):
         self.out = folder / "sizes.csv"
-        self.port = 0
-        self.command = [sys.executable, "-m", "pipeline.annotate", "--images", str(folder / "images"), "--masks"]
-        self.command += [str(folder / "masks"), "--classes", ",".join(NAMES), "--out", str(self.out), "--no-browser"]
-        self.start()
-
-    def start(self):
-        command = [*self.command, "--port", str(self.port)]
-        self.process = subprocess.Popen(command, cwd=REPOSITORY, stdout=subprocess.PIPE, text=True)
-        self.address = re.search(r"http://\S+/", self.process.stdout.readline())[0]
-        self.port = int(self.address.rsplit(":", 1)[1].strip("/"))
-
-    def stop(self):
-        self.process.send_signal(signal.SIGKILL)
-        self.process.wait()
-        self.process.stdout.close()
+        given = ("--images", folder / "images", "--masks", folder / "masks", "--classes", ",".join(NAMES))
+        super().__init__(*given, "--out", self.out)
 
 
-class Person:
-    """Someone at the page: every action waits until the page has dealt with it."""
-
-    def __init__(self, page, tool, who="Ada"):
-        self.page = page
-        self.problems = []
-        page.on("console", lambda message: self.problems.append(message.text) if message.type == "error" else None)
-        page.on("pageerror", lambda error: self.problems.append(str(error)))
-        page.goto(tool.address)
-        page.get_by_label("Your name").fill(who)
-        page.keyboard.press("Enter")
-        page.wait_for_selector("#tool[data-ready]")
-
-    def act(self, action):
-        """Do what asks the server, and wait for the page to be ready again."""
-        before = self.page.get_attribute("#tool", "data-ready")
-        action()
-        self.page.wait_for_function("before => document.getElementById('tool').dataset.ready !== before", arg=before)
-
-    def press(self, *keys):
-        for key in keys:
-            self.page.keyboard.press(key)
+class Person(Visitor):
+    """Someone at the page."""
 
     def enter(self):
         self.act(lambda: self.press("Enter"))
@@ -109,9 +56,6 @@ class Person:
         self.press(*keys)
         self.enter()
 
-    def text(self, selector):
-        return self.page.inner_text(selector).replace("\xa0", " ")
-
     def phase(self):
         return next(part for part in ("tags", "size", "feedback", "done") if self.page.is_visible(f"#{part}"))
 
@@ -121,10 +65,7 @@ class Person:
 
 @pytest.fixture(scope="module")
 def browser():
-    with playwright.sync_playwright() as driver:
-        running = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield running
-        running.close()
+    yield from chromium()
 
 
 @pytest.fixture
@@ -143,20 +84,7 @@ def folder(tmp_path):
 @pytest.fixture
 def begin(browser, folder):
     """Return a function that starts the tool and opens its page."""
-    tools, pages = [], []
-
-    def start(who="Ada", tool=None, **options):
-        tool = tool or Tool(folder, **options)
-        if tool not in tools:
-            tools.append(tool)
-        pages.append(browser.new_context(viewport={"width": 1280, "height": 800}).new_page())
-        return tool, Person(pages[-1], tool, who)
-
-    yield start
-    for page in pages:
-        page.context.close()
-    for tool in tools:
-        tool.stop()
+    yield from opened(browser, folder, Tool, Person)
 
 
 def test_ten_pictures_with_keyboard_and_mouse_and_a_killed_server(begin, folder):

@@ -10,8 +10,8 @@ import pytest
 from PIL import Image
 
 from pipeline.annotate.pictures import LONGEST_SIDE_PX, ArchivePictures, FolderPictures, render
-from pipeline.datasets.base import DatasetError
 from pipeline.datasets.prepared import PreparedArchive, write_prepared
+from pipeline.datasets.raw_files import DatasetError
 from pipeline.datasets.synthetic import make_scenes
 from pipeline.datasets.voc import Voc
 

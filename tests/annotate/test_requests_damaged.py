@@ -13,7 +13,8 @@ from pipeline.annotate.app import create_app
 from pipeline.annotate.pictures import FolderPictures
 from pipeline.annotate.session import Project
 from pipeline.annotate.store import AnnotationStore, StrokeStore
-from pipeline.targets.annotations import SUM_TOLERANCE, read_annotations, standing
+from pipeline.targets.annotated_sizes import SUM_TOLERANCE, standing
+from pipeline.targets.annotations import read_annotations
 from pipeline.targets.strokes import Draw, check_strokes, draw_seeds, read_strokes, strokes_by_image
 
 COMMON = {"annotator": "Ada", "image": "a", "seconds": 1.5, "grid": "5x4"}

@@ -5,7 +5,8 @@ import math
 import pytest
 
 from pipeline.annotate.results import BINS, histogram, normal_shares, summarise
-from pipeline.targets.annotations import AnnotationError, Calibration
+from pipeline.targets.annotated_sizes import Calibration
+from pipeline.targets.annotation_errors import AnnotationError
 
 
 def error(size, exact, name="cat", seconds=10.0, grid="none"):

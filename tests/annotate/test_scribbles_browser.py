@@ -1,19 +1,14 @@
 """Drawing end to end: a real server and a real browser, by mouse, pen, fingers and keyboard."""
 
 import os
-import re
-import shutil
 import signal
-import subprocess
-import sys
-import threading
 from pathlib import Path
 
 import numpy as np
 import pytest
+from browser import MARKS, Server, ServerProcess, Visitor, chromium, opened
 from PIL import Image
 from ruamel.yaml import YAML
-from werkzeug.serving import make_server
 
 from pipeline.annotate.app import create_app
 from pipeline.annotate.live import STOPPED, Live
@@ -22,12 +17,7 @@ from pipeline.annotate.session import Project
 from pipeline.annotate.store import AnnotationStore, StrokeStore
 from pipeline.targets.strokes import read_strokes, standing
 
-playwright = pytest.importorskip("playwright.sync_api", reason="the page is tested with playwright (pip install playwright)")
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(CHROMIUM is None, reason="no chromium or google-chrome is installed; the page is not tested in a browser"),
-]
+pytestmark = MARKS
 REPOSITORY = Path(__file__).resolve().parents[2]
 NAMES = ["cat", "dog", "bird"]
 SIZE = (600, 400)
@@ -52,21 +42,14 @@ class Network:
         pass
 
 
-class Tool:
+class Tool(Server):
     """A server in this process, on a folder of pictures."""
 
     def __init__(self, folder, classes=NAMES, asks_sizes=False, predictions=None):
         self.out = folder / "a.strokes.jsonl"
         pictures = FolderPictures(folder / "images", classes)
         store = AnnotationStore(folder / "a.csv")
-        project = Project(pictures, store, classes, False, StrokeStore(self.out), asks_sizes, predictions)
-        self.server = make_server("127.0.0.1", 0, create_app(project), threaded=True)
-        self.address = f"http://127.0.0.1:{self.server.server_port}/"
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
-
-    def stop(self):
-        self.server.shutdown()
-        self.server.server_close()
+        super().__init__(create_app(Project(pictures, store, classes, False, StrokeStore(self.out), asks_sizes, predictions)))
 
     def rows(self):
         return read_strokes(self.out).rows
@@ -76,57 +59,27 @@ class Tool:
         return standing(self.rows())[who][image].strokes
 
 
-class ToolProcess(Tool):
-    """The command line in a process of its own, which can be killed and started again at the same address."""
+class ToolProcess(ServerProcess, Tool):
+    """The same as a command that can be killed."""
 
     def __init__(self, folder):
         self.out = folder / "a.strokes.jsonl"
-        self.port = 0
-        self.command = [sys.executable, "-m", "pipeline.annotate", "--images", str(folder / "images"), "--no-browser"]
-        self.command += ["--classes", ",".join(NAMES), "--task", "scribbles", "--out", str(folder / "a.csv")]
-        self.start()
-
-    def start(self):
-        command = [*self.command, "--port", str(self.port)]
-        self.process = subprocess.Popen(command, cwd=REPOSITORY, stdout=subprocess.PIPE, text=True)
-        self.address = re.search(r"http://\S+/", self.process.stdout.readline())[0]
-        self.port = int(self.address.rsplit(":", 1)[1].strip("/"))
-
-    def stop(self):
-        self.process.send_signal(signal.SIGKILL)
-        self.process.wait()
-        self.process.stdout.close()
+        given = ("--images", folder / "images", "--classes", ",".join(NAMES), "--task", "scribbles")
+        super().__init__(*given, "--out", folder / "a.csv")
 
 
-class Person:
+class Person(Visitor):
     """Someone at the page. Places are given in pixels of the picture."""
 
     def __init__(self, page, tool, who="Ada"):
-        self.page = page
-        self.problems = []
+        super().__init__(page, tool, who)
         self.client = None
-        page.on("console", lambda message: self.problems.append(message.text) if message.type == "error" else None)
-        page.on("pageerror", lambda error: self.problems.append(str(error)))
-        page.goto(tool.address)
-        page.get_by_label("Your name").fill(who)
-        page.keyboard.press("Enter")
-        page.wait_for_selector("#tool[data-ready]")
         self.painted()
 
     def painted(self):
         """Wait until what was asked for is on the screen, and the view stands still."""
         self.page.wait_for_function("() => !document.querySelector('.moving')")
         self.page.evaluate("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
-
-    def act(self, action):
-        """Do what asks the server, and wait for the page to have dealt with the answer."""
-        before = self.page.get_attribute("#tool", "data-ready")
-        action()
-        self.page.wait_for_function("before => document.getElementById('tool').dataset.ready !== before", arg=before)
-
-    def press(self, *keys):
-        for key in keys:
-            self.page.keyboard.press(key)
 
     def ask(self, *keys):
         for key in keys:
@@ -167,19 +120,13 @@ class Person:
         """Wait for a message."""
         self.page.wait_for_function("text => document.getElementById('message').textContent === text", arg=message)
 
-    def text(self, selector):
-        return self.page.inner_text(selector)
-
     def picture(self):
         return self.text("#caption").split(": ")[1].split(" ")[0]
 
 
 @pytest.fixture(scope="module")
 def browser():
-    with playwright.sync_playwright() as driver:
-        running = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield running
-        running.close()
+    yield from chromium()
 
 
 @pytest.fixture
@@ -193,20 +140,7 @@ def folder(tmp_path):
 @pytest.fixture
 def begin(browser, folder):
     """Return a function that starts the tool and opens its page."""
-    tools, pages = [], []
-
-    def start(who="Ada", tool=None, touch=False, **options):
-        tool = tool or Tool(folder, **options)
-        if tool not in tools:
-            tools.append(tool)
-        pages.append(browser.new_context(viewport={"width": 1280, "height": 800}, has_touch=touch).new_page())
-        return tool, Person(pages[-1], tool, who)
-
-    yield start
-    for page in pages:
-        page.context.close()
-    for tool in tools:
-        tool.stop()
+    yield from opened(browser, folder, Tool, Person)
 
 
 def near(points, expected):

@@ -5,7 +5,8 @@ import pytest
 
 from pipeline.annotate.session import LONGEST_ANSWER_S, Project, Session, check_annotator
 from pipeline.annotate.store import AnnotationStore
-from pipeline.targets.annotations import annotation_errors, combine, standing
+from pipeline.targets.annotated_sizes import combine, standing
+from pipeline.targets.annotation_errors import annotation_errors
 
 EXACT = {"a": np.array([0.5, 0.4, 0.1]), "b": np.array([0.9, 0.0, 0.1])}
 NAMES = ["background", "cat", "dog"]

@@ -55,6 +55,16 @@ def test_rows_of_another_store_are_seen(tmp_path):
     assert first.annotators() == ["Bo", "Ada"]
 
 
+def test_a_line_from_before_leaves_what_stood(tmp_path):
+    store = AnnotationStore(tmp_path / "s.csv")
+    store.append([row("a")])
+    with (tmp_path / "s.csv").open("a") as file:
+        file.write(format_rows([dataclasses.replace(row("b"), timestamp="2024-01-31T12:00:00Z")]))
+    store.refresh()
+    assert store.answer("Ada", "a").complete
+    assert store.answer("Ada", "b").complete
+
+
 def test_two_processes_lose_no_row(tmp_path):
     context = multiprocessing.get_context("fork")
     workers = [context.Process(target=append_many, args=(tmp_path / "s.csv", who, 40)) for who in ("Ada", "Bo")]

@@ -14,8 +14,9 @@ from PIL import Image
 
 from pipeline import paths
 from pipeline.bench import estimate, gpu, gpu_tables, pack, steps
-from pipeline.datasets.base import DatasetError, Scribble
+from pipeline.datasets.base import Scribble
 from pipeline.datasets.prepared import PreparedArchive
+from pipeline.datasets.raw_files import DatasetError
 from pipeline.datasets.synthetic import make_scenes
 from pipeline.datasets.voc import Voc
 from pipeline.files import split_block

@@ -8,7 +8,8 @@ import pytest
 
 from pipeline.conventions import VOID
 from pipeline.datasets.acdc import SIDE_PX, Acdc, held_out_positions, read_volume, write_volume
-from pipeline.datasets.base import DatasetError, Scene
+from pipeline.datasets.base import Scene
+from pipeline.datasets.raw_files import DatasetError
 
 
 def write(root, *, volumes=1, shape=(4, 6, 3), suffix="training", image=None, mask=None, scribble=None):

@@ -6,7 +6,7 @@ from PIL import Image
 
 from pipeline.conventions import VOID
 from pipeline.datasets.ade20k import Ade20k
-from pipeline.datasets.base import DatasetError
+from pipeline.datasets.raw_files import DatasetError
 
 
 def write(root, numbers):

@@ -5,7 +5,8 @@ import pytest
 
 from pipeline.conventions import VOID
 from pipeline.datasets.attach import AttachedImages
-from pipeline.datasets.base import DatasetError, Scribble
+from pipeline.datasets.base import Scribble
+from pipeline.datasets.raw_files import DatasetError
 
 
 class Archive:

@@ -5,8 +5,8 @@ import pytest
 from PIL import Image
 
 from pipeline.conventions import VOID
-from pipeline.datasets.base import DatasetError
 from pipeline.datasets.cityscapes import Cityscapes
+from pipeline.datasets.raw_files import DatasetError
 
 
 def write(root, raw, image_id="aachen_000000_000019", split="train"):

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipeline.datasets.base import DatasetError
 from pipeline.datasets.coco import CATEGORY_IDS, CLASS_NAMES, Coco, decode_segmentation, outline, unpack_runs
+from pipeline.datasets.raw_files import DatasetError
 from pipeline.datasets.synthetic import make_coco_scenes
 
 SQUARE = [1, 1, 4, 1, 4, 4, 1, 4]

@@ -24,24 +24,16 @@ from pipeline.annotate.import_scribbles import read_shapes, take_over
 from pipeline.annotate.pictures import render
 from pipeline.conventions import VOID
 from pipeline.datasets.acdc import read_volume
-from pipeline.datasets.base import (
-    DatasetError,
-    Scene,
-    Scribble,
-    decode_mask,
-    decode_photo,
-    picture_size,
-    read_list,
-    scribbles_from_json,
-    scribbles_to_json,
-)
+from pipeline.datasets.base import Scene, Scribble, scribbles_from_json, scribbles_to_json
 from pipeline.datasets.coco import decode_segmentation
 from pipeline.datasets.folder import Folder
+from pipeline.datasets.pictures import decode_mask, decode_photo, picture_size, read_photo
 from pipeline.datasets.prepared import PreparedArchive, write_prepared
+from pipeline.datasets.raw_files import DatasetError, read_list
 from pipeline.datasets.registry import DATASETS
 from pipeline.datasets.voc import CLASS_NAMES, Voc, read_scribble_xml
 from pipeline.files import read_table, walk
-from pipeline.predict import find_pictures, read_picture
+from pipeline.predict import find_pictures
 from pipeline.targets.class_labels import read_class_labels
 from pipeline.targets.rasters import RasterArchive, write_rasters
 from pipeline.targets.scribbles import generate_scribbles, rasterize, shorten
@@ -295,13 +287,13 @@ def test_every_part_sees_the_same_picture(form, mode, orientation, size, seed):
         try:
             seen = decode_photo(buffer.getvalue(), "a")
         except DatasetError:
-            for read in (read_picture, lambda path: Folder(place).read_image("a"), lambda path: render(path.read_bytes(), "a")):
+            for read in (read_photo, lambda path: Folder(place).read_image("a"), lambda path: render(path.read_bytes(), "a")):
                 with pytest.raises(DatasetError):
                     read(path)
             return
         dataset = Folder(place)
         assert picture_size(path) == seen.shape[1::-1] == dataset.read_labels("a").shape[::-1]
-        assert np.array_equal(read_picture(path), seen)
+        assert np.array_equal(read_photo(path), seen)
         assert np.array_equal(decode_photo(dataset.image_bytes("a")[0], "a"), seen)
         assert Image.open(io.BytesIO(render(path.read_bytes(), "a"))).size == seen.shape[1::-1]
         if form in ("PNG", "TIFF") and mode == "RGB":

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image, PngImagePlugin
 
-from pipeline.datasets.base import DatasetError, decode_mask, decode_photo, picture_size, require
+from pipeline.datasets.pictures import decode_mask, decode_photo, picture_size, read_photo
+from pipeline.datasets.raw_files import DatasetError, require
 from pipeline.stages.raw import fingerprint
 
 
@@ -17,6 +18,33 @@ def encoded(image, form="PNG", **options):
     buffer = io.BytesIO()
     image.save(buffer, form, **options)
     return buffer.getvalue()
+
+
+def colors(height, width):
+    return np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8)
+
+
+def test_picture_is_turned_upright(tmp_path):
+    turned = Image.Exif()
+    turned[0x0112] = 6  # turn by 90 degrees to the right
+    Image.fromarray(colors(20, 30)).save(tmp_path / "a.png", exif=turned)
+    assert np.array_equal(read_photo(tmp_path / "a.png"), np.rot90(colors(20, 30), -1))
+
+
+@pytest.mark.parametrize(
+    ("mode", "name"),
+    [("L", "a.png"), ("LA", "a.png"), ("1", "a.png"), ("P", "a.gif"), ("RGBA", "a.webp"), ("CMYK", "a.jpg"), ("RGB", "a.bmp")],
+)
+def test_every_kind_of_picture_becomes_rgb(tmp_path, mode, name):
+    Image.fromarray(colors(9, 7)).convert(mode).save(tmp_path / name)
+    read = read_photo(tmp_path / name)
+    assert (read.shape, read.dtype) == ((9, 7, 3), np.uint8)
+
+
+def test_floating_point_picture_is_refused(tmp_path):
+    Image.fromarray(np.zeros((3, 3), np.float32)).save(tmp_path / "a.tif")
+    with pytest.raises(DatasetError, match=r"a\.tif: has 32 bits per value"):
+        read_photo(tmp_path / "a.tif")
 
 
 def test_sixteen_bit_grey_keeps_its_upper_eight():

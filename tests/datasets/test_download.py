@@ -13,9 +13,10 @@ from scipy.io import savemat
 
 from pipeline.conventions import VOID
 from pipeline.datasets import fetch as fetching
-from pipeline.datasets.base import DatasetError, write_mask
 from pipeline.datasets.download import ARCHIVES, DOWNLOADS, VOC_TEST, download, download_ade20k, download_coco, download_voc
 from pipeline.datasets.fetch import Archive
+from pipeline.datasets.pictures import write_mask
+from pipeline.datasets.raw_files import DatasetError
 from pipeline.datasets.registry import DATASETS
 from pipeline.datasets.scenes import SCENES
 from pipeline.datasets.synthetic import make_scenes

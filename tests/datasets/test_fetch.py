@@ -15,8 +15,8 @@ from types import SimpleNamespace
 import pytest
 
 from pipeline.datasets import fetch as module
-from pipeline.datasets.base import DatasetError
 from pipeline.datasets.fetch import Archive, assembled, fetch, unpack
+from pipeline.datasets.raw_files import DatasetError
 
 CONTENT = bytes(range(256)) * 40  # 10,240 bytes
 OTHER = CONTENT[::-1]

@@ -8,9 +8,10 @@ import pytest
 from PIL import Image
 
 from pipeline.conventions import VOID
-from pipeline.datasets.base import DatasetError, Scribble
+from pipeline.datasets.base import Scribble
 from pipeline.datasets.folder import Folder
 from pipeline.datasets.prepared import PreparedArchive, write_prepared
+from pipeline.datasets.raw_files import DatasetError
 
 NAMES = ["a.jpg", "Kuh 12.JPG", "field.north.tif", "\u0447\u0430\u0439.PNG", "e.bmp", "f.webp", "g.jpeg"]
 

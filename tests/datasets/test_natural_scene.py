@@ -3,8 +3,8 @@
 import pytest
 from PIL import Image
 
-from pipeline.datasets.base import DatasetError
 from pipeline.datasets.natural_scene import CLASS_NAMES, NaturalScene
+from pipeline.datasets.raw_files import DatasetError
 
 
 def write(root, inner=True, size=(4, 4)):

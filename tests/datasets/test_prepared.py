@@ -11,10 +11,11 @@ import pytest
 
 from pipeline.conventions import VOID
 from pipeline.datasets.acdc import Acdc
-from pipeline.datasets.base import DatasetError, Scribble
+from pipeline.datasets.base import Scribble
 from pipeline.datasets.cityscapes import Cityscapes
 from pipeline.datasets.natural_scene import NaturalScene
 from pipeline.datasets.prepared import PreparedArchive, write_prepared
+from pipeline.datasets.raw_files import DatasetError
 from pipeline.datasets.synthetic import make_scenes
 from pipeline.datasets.synthetic_cardiac import make_cardiac_scenes
 from pipeline.datasets.synthetic_places import make_natural_scenes, make_street_scenes

@@ -9,8 +9,8 @@ import pytest
 from PIL import Image
 
 from pipeline.conventions import VOID
-from pipeline.datasets.base import DatasetError
 from pipeline.datasets.prepared import PreparedArchive, write_prepared
+from pipeline.datasets.raw_files import DatasetError
 from pipeline.datasets.registry import DATASETS
 from pipeline.datasets.scenes import SCENES
 

@@ -8,7 +8,8 @@ import pytest
 from PIL import Image
 
 from pipeline.conventions import VOID
-from pipeline.datasets.base import DatasetError, Scribble
+from pipeline.datasets.base import Scribble
+from pipeline.datasets.raw_files import DatasetError
 from pipeline.datasets.synthetic import make_scenes
 from pipeline.datasets.voc import Voc, color_map, read_scribble_xml
 

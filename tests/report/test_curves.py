@@ -36,7 +36,7 @@ def test_a_curve_joins_our_points(axes):
 
 def test_differences_are_taken_level_by_level_from_the_named_series(axes):
     frame = pd.concat([points().assign(series="a"), points().assign(series="b", ours_percent=[41.0, 53.0])])
-    draw_differences(axes, frame, "x", {"a": LOOK, "b": LOOK}, "a", "ours_percent")
+    draw_differences(axes, frame, "x", {"a": LOOK, "b": LOOK}, "a")
     assert [line.get_ydata().tolist() for line in axes.lines] == [[0, 0], [1, 3]]
 
 

@@ -1,17 +1,12 @@
 """The report in a real browser, from a file and without a network: search, tables, figures, colours, keyboard, print."""
 
-import shutil
 import time
 
 import pytest
+from browser import MARKS, chromium
 from report_folder import ReportFolder
 
-playwright = pytest.importorskip("playwright.sync_api", reason="the page is tested with playwright (pip install playwright)")
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(CHROMIUM is None, reason="no chromium or google-chrome is installed; the page is not tested in a browser"),
-]
+pytestmark = MARKS
 
 CONTRAST = """() => {
   const light = (text) => {
@@ -42,10 +37,7 @@ CONTRAST = """() => {
 
 @pytest.fixture(scope="module")
 def browser():
-    with playwright.sync_playwright() as driver:
-        running = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
-        yield running
-        running.close()
+    yield from chromium()
 
 
 @pytest.fixture(scope="module")

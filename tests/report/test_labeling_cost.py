@@ -4,7 +4,7 @@ import dataclasses
 
 import pytest
 
-from pipeline.report.labeling_cost import LABEL_KINDS, VOC_STATISTICS, LabelKind, LabelStatistics, labeling_seconds
+from pipeline.report.labeling_cost import LABEL_KINDS, VOC_STATISTICS, LabelStatistics, labeling_seconds
 
 
 @pytest.mark.parametrize(
@@ -26,10 +26,6 @@ def test_unknown_instances_are_taken_from_voc():
 
 def test_tags_cost_the_same_however_many_classes_are_present():
     assert {labeling_seconds(LabelStatistics(20, present))["tag"] for present in (0, 1.5, 20)} == {20}
-
-
-def test_a_kind_of_ones_own_can_be_added():
-    assert labeling_seconds(VOC_STATISTICS, {"word": LabelKind(2, "class", "measured")}) == {"word": 21.5}
 
 
 def test_every_time_has_a_source():

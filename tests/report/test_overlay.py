@@ -2,9 +2,10 @@
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 
 from pipeline.conventions import VOID
-from pipeline.report.overlay import OBJECT_COLORS, VOID_COLOR, blend, label_colors, legible, panel_grid, soft_colors
+from pipeline.report.overlay import OBJECT_COLORS, VOID_COLOR, blend, label_colors, legible, panel_grid, show, soft_colors
 
 PALETTE = [(0, 0, 0), (200, 100, 0), (0, 0, 250)]
 LABELS = np.array([[0, 1], [2, VOID]], np.uint8)
@@ -80,3 +81,10 @@ def test_the_published_colours_of_many_classes_stay():
 def test_small_pictures_keep_their_pixels(side, method):
     figure = panel_grid([[np.zeros((side, side, 3), np.uint8)]], ["photo"])
     assert figure.axes[0].images[0].get_interpolation() == method
+
+
+def test_a_picture_has_neither_frame_nor_ticks():
+    axes = Figure().add_subplot()
+    show(axes, IMAGE)
+    assert not any(spine.get_visible() for spine in axes.spines.values())
+    assert (len(axes.get_xticks()), len(axes.get_yticks()), len(axes.images)) == (0, 0, 1)

@@ -16,15 +16,15 @@ def latex(tmp_path, frame, **options):
     return (tmp_path / "table.tex").read_text()
 
 
-def test_fractions_become_percent_in_both_files(tmp_path):
-    text = markdown(tmp_path, pd.DataFrame({"method": ["a"], "mIoU": [0.71234567]}), fractions=["mIoU"])
+def test_numbers_are_rounded_in_markdown_and_have_six_digits_in_csv(tmp_path):
+    text = markdown(tmp_path, pd.DataFrame({"method": ["a"], "mIoU": [71.234567]}))
     assert text == "| method | mIoU |\n| --- | ---: |\n| a | 71.23 |\n"
     assert (tmp_path / "table.csv").read_text() == "method,mIoU\na,71.2346\n"
 
 
 def test_the_standard_deviation_joins_its_mean(tmp_path):
-    frame = pd.DataFrame({"mIoU": [0.5, 0.4], "mIoU std": [0.011, NAN]})
-    assert markdown(tmp_path, frame, fractions=["mIoU"], decimals=1).splitlines()[2:] == ["| 50.0 ± 1.1 |", "| 40.0 |"]
+    frame = pd.DataFrame({"mIoU": [50.0, 40.0], "mIoU std": [1.1, NAN]})
+    assert markdown(tmp_path, frame, decimals=1).splitlines()[2:] == ["| 50.0 ± 1.1 |", "| 40.0 |"]
 
 
 def test_the_highest_value_is_bold(tmp_path):
@@ -69,19 +69,13 @@ def test_an_unknown_column_is_a_mistake(tmp_path):
         write_table(pd.DataFrame({"mIoU": [1.0]}), tmp_path / "table", highest=["mIou"])
 
 
-def test_the_frame_is_left_as_it_was(tmp_path):
-    frame = pd.DataFrame({"mIoU": [0.5]})
-    write_table(frame, tmp_path / "table", fractions=["mIoU"])
-    assert frame["mIoU"].tolist() == [0.5]
-
-
 def test_points_have_six_significant_digits_and_no_negative_zero(tmp_path):
     write_points(pd.DataFrame({"series": ["a", "b", "c"], "y": [1 / 3, -0.0, NAN]}), tmp_path / "deep" / "points.csv")
     assert (tmp_path / "deep" / "points.csv").read_text() == "series,y\na,0.333333\nb,0\nc,\n"
 
 
 def test_latex_is_a_tabular_with_the_rules_of_booktabs(tmp_path):
-    text = latex(tmp_path, pd.DataFrame({"method": ["a", "b"], "mIoU": [0.7, 0.5]}), fractions=["mIoU"], decimals=1)
+    text = latex(tmp_path, pd.DataFrame({"method": ["a", "b"], "mIoU": [70.0, 50.0]}), decimals=1)
     assert text.splitlines() == [
         r"\begin{tabular}{lr}",
         r"\toprule",
@@ -120,7 +114,7 @@ def test_a_hyphen_in_a_word_stays_one_in_latex(tmp_path):
 
 
 def test_the_standard_deviation_joins_its_mean_in_latex(tmp_path):
-    text = latex(tmp_path, pd.DataFrame({"mIoU": [0.5], "mIoU std": [0.011]}), fractions=["mIoU"], decimals=1)
+    text = latex(tmp_path, pd.DataFrame({"mIoU": [50.0], "mIoU std": [1.1]}), decimals=1)
     assert r"50.0 $\pm$ 1.1 \\" in text
 
 

@@ -10,7 +10,8 @@ import torch
 from PIL import Image
 
 from pipeline import paths
-from pipeline.datasets.base import DatasetError, encode_photo
+from pipeline.datasets.pictures import encode_photo
+from pipeline.datasets.raw_files import DatasetError
 from pipeline.datasets.voc import CLASS_NAMES, Voc
 from pipeline.evaluation.voc_submission import check_submission
 from pipeline.files import write_atomically, write_json

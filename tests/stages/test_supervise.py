@@ -9,9 +9,9 @@ from PIL import Image
 
 from pipeline import paths
 from pipeline.conventions import VOID
-from pipeline.datasets.base import DatasetError
 from pipeline.datasets.folder import Folder
 from pipeline.datasets.prepared import PreparedArchive, write_prepared
+from pipeline.datasets.raw_files import DatasetError
 from pipeline.datasets.synthetic import make_scenes
 from pipeline.datasets.voc import Voc
 from pipeline.params import Seeds, SizeTargets, Supervision, load_params

@@ -10,7 +10,7 @@ import torchvision
 from safetensors.torch import load_file
 
 from pipeline import paths
-from pipeline.datasets.base import DatasetError
+from pipeline.datasets.raw_files import DatasetError
 from pipeline.import_graph import REPOSITORY
 from pipeline.networks import NETWORKS
 from pipeline.networks.encoders import ENCODERS, Download, Packaged

@@ -11,16 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.annotate.store import HEADER, AnnotationStore
-from pipeline.targets.annotations import (
-    BACKGROUND,
-    Annotation,
-    annotation_errors,
-    combine,
-    format_rows,
-    parse_annotations,
-    read_annotations,
-    standing,
-)
+from pipeline.targets.annotated_sizes import combine, standing
+from pipeline.targets.annotation_errors import annotation_errors
+from pipeline.targets.annotations import BACKGROUND, Annotation, format_rows, parse_annotations, read_annotations
 
 CLASSES = ["cat", "dög, large"]
 IDS = ["a", "-b", "007", 'quo"te, comma', "5²", " c "]

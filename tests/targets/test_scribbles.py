@@ -5,7 +5,8 @@ import pytest
 from reference import rasterize_loop
 
 from pipeline.conventions import VOID
-from pipeline.datasets.base import DatasetError, Scribble
+from pipeline.datasets.base import Scribble
+from pipeline.datasets.raw_files import DatasetError
 from pipeline.targets.scribbles import generate_scribbles, rasterize, read_scribbles, shorten, write_scribbles
 
 

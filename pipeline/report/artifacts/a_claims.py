@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import pandas as pd
 
 from pipeline import paths
-from pipeline.report.artifact import Artifact, Data
+from pipeline.report.artifact import Artifact
 from pipeline.report.claims import (
     TABULATED,
     Claim,
@@ -356,11 +356,6 @@ CLAIMS = PaperClaims(
 )
 
 
-def compute(data: Data) -> pd.DataFrame:
-    """Return every claim with its verdict, see `PaperClaims.tested`."""
-    return CLAIMS.tested(data)
-
-
 ARTIFACT = Artifact(
     id="a-claims",
     title="What the experiments of [SIZE] say, tested over seeds",
@@ -370,6 +365,6 @@ ARTIFACT = Artifact(
     runs=tuple(Where(family=family) for family in FAMILIES),
     inputs=(paths.supervision(ANNOTATED),),
     table_note=lambda frame: f"Ours: {{scale}}. {note_on_chance(frame)}",
-    compute=compute,
+    compute=CLAIMS.tested,
     tabulate=lambda frame, _: frame[TABULATED],
 )

@@ -22,7 +22,7 @@ from pipeline.datasets.synthetic import make_coco_scenes
 from pipeline.report.artifact import Artifact, Data
 from pipeline.report.curves import dots_handles, strike
 from pipeline.report.labeling_cost import LABEL_KINDS, VOC_STATISTICS, LabelStatistics, labeling_seconds, read_statistics
-from pipeline.report.overlay import interpolation, tint_objects
+from pipeline.report.overlay import show, tint_objects
 from pipeline.report.panels import hex_color
 from pipeline.report.points import MIOU_LABEL, TRAINED, number_columns, sources, table_rows
 from pipeline.report.runs import COMPARISON, Where, wheres
@@ -69,7 +69,7 @@ def compute(data: Data) -> pd.DataFrame:
         ValueError: a run or a value is missing, the runs differ in profile, data set or network, or the statistics are not
             those of any data set.
     """
-    by_rule, here = labeling_seconds(VOC_STATISTICS), labeling_seconds(read_statistics("voc"))
+    by_rule, here = labeling_seconds(VOC_STATISTICS), labeling_seconds(read_statistics())
     kinds = list(KINDS.values())
     rows = {series: kind.run for series, kind in KINDS.items()}
     frame = table_rows(data.runs, rows, lambda series: data.printed(KINDS[series].id, "mIoU"))
@@ -143,10 +143,8 @@ def _draw_examples(panels: list[Axes]) -> None:
     seconds = labeling_seconds(LabelStatistics(VOC_STATISTICS.num_classes, len(present), len(objects)))
     for axes, (name, kind) in zip(panels, KINDS.items(), strict=True):
         picture = _masked(scene) if kind.id == "full" else scene.image
-        axes.imshow(picture, interpolation=interpolation(picture))
-        axes.set(xticks=[], yticks=[], title=f"{name}, {seconds[kind.cost]:.0f} s")
-        axes.grid(False)
-        axes.spines[:].set_visible(False)
+        show(axes, picture)
+        axes.set_title(f"{name}, {seconds[kind.cost]:.0f} s")
         if kind.id == "box":
             for index in objects:
                 y, x = np.nonzero(scene.instances == index)

@@ -12,7 +12,7 @@ import pandas as pd
 
 from pipeline.report.artifact import Artifact, Data
 from pipeline.report.curves import Curves
-from pipeline.report.points import LENGTH_LABEL, MIOU_LABEL, curve_points
+from pipeline.report.points import curve_points
 from pipeline.report.runs import NAN, Where
 from pipeline.report.style import METHOD_STYLE
 
@@ -61,8 +61,6 @@ ARTIFACT = Artifact(
             "mRE 16 %": _SIZES._replace(label="mRE 16 %", line=":"),
         },
         levels={FULL: METHOD_STYLE["full"]},
-        x_label=LENGTH_LABEL,
-        y_label=MIOU_LABEL,
         height_in=3.2,
         legend={"ncols": 2, "columnspacing": 1.2, "handlelength": 2.6},
     ),

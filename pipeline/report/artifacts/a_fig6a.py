@@ -12,7 +12,7 @@ import pandas as pd
 
 from pipeline.report.artifact import Artifact, Data
 from pipeline.report.curves import Curves
-from pipeline.report.points import ERROR_LABEL, curve_points
+from pipeline.report.points import curve_points
 from pipeline.report.runs import COMPARISON, Where
 from pipeline.report.style import METHOD_STYLE
 
@@ -62,7 +62,6 @@ ARTIFACT = Artifact(
         x="mre_percent",
         looks={series: LOOKS[series] for series in CURVES},
         levels={series: LOOKS[series] for series in LEVELS},
-        x_label=ERROR_LABEL,
         y_label="DSC on validation slices (%)",
         height_in=3.4,
         aside="seeds only",

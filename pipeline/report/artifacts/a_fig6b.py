@@ -26,6 +26,8 @@ RUNS = {"size barrier": Where(family="acdc", run="barrier"), "size targets (8 %)
 OBJECT = 1
 """Class index of the ventricle."""
 COLORS = {"true positive": (255, 224, 0), "false positive": (0, 200, 0), "false negative": (230, 0, 0)}
+TINT = 0.6
+"""Share of the colour where a picture is tinted."""
 
 
 def _panels() -> Panels:
@@ -57,14 +59,13 @@ def compute(_: Data) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def error_colors(image: np.ndarray, labels: np.ndarray, prediction: np.ndarray, alpha: float = 0.6) -> np.ndarray:
+def error_colors(image: np.ndarray, labels: np.ndarray, prediction: np.ndarray) -> np.ndarray:
     """Return a picture tinted where the object is found, invented or missed.
 
     Args:
         image: (H, W, 3) uint8.
         labels: (H, W) class index or `VOID`, which is not tinted.
         prediction: (H, W) class index.
-        alpha: share of the tint, 0 to 1.
 
     Returns:
         (H, W, 3) uint8.
@@ -73,7 +74,7 @@ def error_colors(image: np.ndarray, labels: np.ndarray, prediction: np.ndarray, 
     tinted = image.astype(np.float64)
     masks = {"true positive": truth & found, "false positive": ~truth & found & valid, "false negative": truth & ~found}
     for name, mask in masks.items():
-        tinted[mask] = (1 - alpha) * tinted[mask] + alpha * np.array(COLORS[name])
+        tinted[mask] = (1 - TINT) * tinted[mask] + TINT * np.array(COLORS[name])
     return np.round(tinted).astype(np.uint8)
 
 

@@ -406,11 +406,6 @@ CLAIMS = PaperClaims(
 )
 
 
-def compute(data: Data) -> pd.DataFrame:
-    """Return every claim with its verdict, see `PaperClaims.tested`."""
-    return CLAIMS.tested(data)
-
-
 def draw(frame: pd.DataFrame, _: Data) -> Figure:
     """Return the differences with their 95 % intervals, a line per claim.
 
@@ -457,7 +452,7 @@ ARTIFACT = Artifact(
     runs=tuple(Where(family=family) for family in FAMILIES),
     inputs=(paths.plotted("b-fig5"), paths.plotted("b-appb1"), STEP_TIMES),
     table_note=lambda frame: f"Ours: {{scale}}. {note_on_chance(frame)}",
-    compute=compute,
+    compute=CLAIMS.tested,
     draw=draw,
     tabulate=lambda frame, _: frame[TABULATED],
 )

@@ -42,7 +42,6 @@ ARTIFACT = Artifact(
     draw=Curves(
         x="corrupted_percent",
         looks={f"H_{key.upper()}": look for key, look in CROSS_ENTROPY_STYLE.items()},
-        x_label="corrupted training labels (%)",
         y_label="accuracy on test images (%)",
         height_in=2.9,
         legend={"ncols": 3, "columnspacing": 1.0, "handlelength": 1.6},

@@ -12,7 +12,7 @@ import pandas as pd
 
 from pipeline.report.artifact import Artifact, Data
 from pipeline.report.curves import Curves
-from pipeline.report.points import LENGTH_LABEL, MIOU_LABEL, curve_points, pivoted, table_rows
+from pipeline.report.points import curve_points, pivoted, table_rows
 from pipeline.report.runs import NAN, Where
 from pipeline.report.style import CROSS_ENTROPY_STYLE, METHOD_STYLE
 
@@ -61,8 +61,6 @@ ARTIFACT = Artifact(
     draw=Curves(
         x="length_ratio",
         looks={**{f"H_{key.upper()}": look for key, look in CROSS_ENTROPY_STYLE.items()}, HARD: METHOD_STYLE["hard_argmax"]},
-        x_label=LENGTH_LABEL,
-        y_label=MIOU_LABEL,
         height_in=4.2,
         base="H_CE",
         legend={"ncols": 2, "columnspacing": 1.2},

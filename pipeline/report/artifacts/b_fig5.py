@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from pipeline import paths
 from pipeline.conventions import VOID
 from pipeline.report.artifact import Artifact, Data
-from pipeline.report.overlay import blend, interpolation, label_colors, soft_colors
+from pipeline.report.overlay import blend, label_colors, show, soft_colors
 from pipeline.report.panels import archive_scale, load_archive, used_handles
 from pipeline.report.runs import Where
 from pipeline.report.style import COLUMN_WIDTH_IN, new_figure
@@ -102,10 +102,7 @@ def draw(_: pd.DataFrame, __: Data) -> Figure:
             *(soft_colors(panels[f"{name}_{index}"].astype(np.float32), palette) for name in SOFT),
         ]
         for axes, picture in zip(grid[index], pictures, strict=True):
-            axes.imshow(picture, interpolation=interpolation(picture))
-            axes.set(xticks=[], yticks=[])
-            axes.grid(False)
-            axes.spines[:].set_visible(False)
+            show(axes, picture)
     for axes, title in zip(grid[0], titles, strict=True):
         axes.set_title(title, fontsize=6.5, pad=3)
     figure.legend(handles=legend, loc="outside upper center", ncols=5, handlelength=1.0)

@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 from pipeline import paths
 from pipeline.conventions import VOID
 from pipeline.report.artifact import Artifact, Data
-from pipeline.report.overlay import blend, interpolation, label_colors, soft_colors
+from pipeline.report.overlay import blend, label_colors, show, soft_colors
 from pipeline.report.panels import archive_scale, load_archive, used_handles
 from pipeline.report.runs import Where
 from pipeline.report.style import RELAXATION_STYLE, TEXT_WIDTH_IN, new_figure
@@ -103,10 +103,7 @@ def draw(_: pd.DataFrame, __: Data) -> Figure:
             *(soft_colors(panels["pseudo_labels"][place, row].astype(np.float32), palette) for place in places),
         ]
         for axes, picture in zip(grid[row], pictures, strict=True):
-            axes.imshow(picture, interpolation=interpolation(picture))
-            axes.set(xticks=[], yticks=[])
-            axes.grid(False)
-            axes.spines[:].set_visible(False)
+            show(axes, picture)
     titles = ["image", "scribbles", "truth", r"prediction $\sigma$", *(RELAXATION_STYLE[key].label for key in ORDER)]
     for axes, title in zip(grid[0], titles, strict=True):
         axes.set_title(title, fontsize=7)

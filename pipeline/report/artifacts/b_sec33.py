@@ -10,7 +10,7 @@ import pandas as pd
 
 from pipeline.report.artifact import Artifact, Data
 from pipeline.report.curves import Dots
-from pipeline.report.points import MIOU_LABEL, number_columns, table_rows
+from pipeline.report.points import number_columns, table_rows
 from pipeline.report.runs import Where
 from pipeline.report.style import METHOD_STYLE
 
@@ -47,7 +47,6 @@ ARTIFACT = Artifact(
         label=lambda row: str(row["series"]),
         color=lambda row: METHOD_STYLE["soft"].color,
         height_in=1.5,
-        x_label=MIOU_LABEL,
     ),
     tabulate=tabulate,
 )

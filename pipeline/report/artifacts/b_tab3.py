@@ -70,7 +70,7 @@ def draw(frame: pd.DataFrame, _: Data) -> Figure:
     published = frame.assign(ours_percent=frame["published_percent"], ours_std_percent=NAN, failed=False)
     for (axes, below), shown, title in zip(panels.T, (published, frame), ("published", "ours"), strict=True):
         draw_series(axes, shown.assign(published_percent=NAN), "length_ratio", {**LOOKS, **POINTS})
-        draw_differences(below, shown, "length_ratio", LOOKS, "P_Q", "ours_percent")
+        draw_differences(below, shown, "length_ratio", LOOKS, "P_Q")
         axes.set(ylabel=MIOU_LABEL, title=title)
         below.set(xlabel=LENGTH_LABEL)
     handles = [curve_handle(look) for look in (*LOOKS.values(), *POINTS.values())]

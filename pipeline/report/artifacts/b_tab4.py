@@ -12,7 +12,7 @@ import pandas as pd
 
 from pipeline.report.artifact import Artifact, Data
 from pipeline.report.curves import Dots
-from pipeline.report.points import MIOU_LABEL, pivoted, table_rows
+from pipeline.report.points import pivoted, table_rows
 from pipeline.report.published import LEGEND, MARKS, OTHER
 from pipeline.report.runs import NAN, Where
 from pipeline.report.style import METHOD_STYLE
@@ -69,7 +69,6 @@ ARTIFACT = Artifact(
         label=lambda row: f"{row['method']}, {NEIGHBORHOODS[row['neighborhood']]}{MARKS.get(row['origin'], '')}",
         color=lambda row: METHOD_STYLE[_COLORS[row["method"]]].color,
         height_in=2.4,
-        x_label=MIOU_LABEL,
         title=lambda _: f"{LEGEND}; {MARKS[OTHER]} {OTHER}",
     ),
     tabulate=tabulate,

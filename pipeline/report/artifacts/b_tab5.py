@@ -14,7 +14,7 @@ import pandas as pd
 
 from pipeline.report.artifact import Artifact, Data
 from pipeline.report.curves import Dots
-from pipeline.report.points import CITED, MIOU_LABEL, in_symbols, number_columns, sources, table_rows
+from pipeline.report.points import CITED, in_symbols, number_columns, sources, table_rows
 from pipeline.report.published import LEGEND, MARKS
 from pipeline.report.runs import COMPARISON, Where, wheres
 from pipeline.report.style import GREEN, GREY, METHOD_STYLE, TEXT_WIDTH_IN
@@ -134,7 +134,6 @@ ARTIFACT = Artifact(
         color=_color,
         height_in=3.9,
         width_in=TEXT_WIDTH_IN,
-        x_label=MIOU_LABEL,
         title=lambda _: f"grey: {CITED}; {LEGEND}",
     ),
     tabulate=tabulate,

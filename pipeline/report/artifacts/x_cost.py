@@ -91,7 +91,7 @@ def compute(data: Data) -> pd.DataFrame:
         return data.printed(*place) if place else NAN
 
     frame = table_rows(data.runs, {series: one.run for series, one in SUPERVISIONS.items()}, printed)
-    statistics = read_statistics("voc")
+    statistics = read_statistics()
     frame["seconds_voc"] = [seconds_per_image(one, VOC_STATISTICS) for one in SUPERVISIONS.values()]
     kinds = [_taken(one, data, statistics) for one in SUPERVISIONS.values()]
     frame["seconds_ours"] = [seconds_per_image(one, statistics, known) for one, known in zip(SUPERVISIONS.values(), kinds)]

@@ -11,7 +11,7 @@ import pandas as pd
 
 from pipeline.report.artifact import Artifact, Data
 from pipeline.report.curves import Curves
-from pipeline.report.points import LENGTH_LABEL, MIOU_LABEL, curve_points
+from pipeline.report.points import curve_points
 from pipeline.report.runs import NAN, Where
 from pipeline.report.style import METHOD_STYLE
 
@@ -61,8 +61,6 @@ ARTIFACT = Artifact(
     draw=Curves(
         x="length_ratio",
         looks=dict(zip(CURVES, (METHOD_STYLE[key] for key in ("pce", "soft", "soft_size")), strict=True)),
-        x_label=LENGTH_LABEL,
-        y_label=MIOU_LABEL,
         height_in=3.0,
         legend={"ncols": 1},
     ),

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from pipeline import paths
 from pipeline.report.artifact import Artifact, Data
-from pipeline.report.overlay import blend, interpolation, label_colors, soft_colors
+from pipeline.report.overlay import blend, label_colors, show, soft_colors
 from pipeline.report.panels import archive_scale, load_archive
 from pipeline.report.runs import Where
 from pipeline.report.style import BLACK, BLUE, GREEN, ORANGE, PURPLE, RELAXATION_STYLE, TEXT_WIDTH_IN, VERMILION, new_figure
@@ -62,11 +62,7 @@ def draw(frame: pd.DataFrame, _: Data) -> Figure:
         drawn = blend(image, seeds, [(0, 0, 0), *palette[1:]], alpha=1.0)
         pictures = [image, None, drawn, *soft, label_colors(predicted, palette)]
         for axes, picture in zip(grid[row], pictures, strict=True):
-            axes.set(xticks=[], yticks=[])
-            axes.grid(False)
-            axes.spines[:].set_visible(False)
-            if picture is not None:
-                axes.imshow(picture, interpolation=interpolation(picture))
+            show(axes, picture)
         sizes = frame[frame["image"] == row]
         bars = grid[row][1]
         colors = [looks[names.index(name)] for name in sizes["series"]]

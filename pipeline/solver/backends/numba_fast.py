@@ -66,13 +66,16 @@ def solve(problem: Problem, plan: Plan) -> Descended:
     plain = image.log_probs.copy()
     _set_seeds(seeds, VOID, plain)
     measure = Schedule([], plan.fine.smallest)
+    # No step: the energy of the prediction itself, which every other start has to beat.
     predicted, first, _ = descend(image, offsets, names, plain, measure)
     logits = _start(Level(image, seeds, offsets, early), plan.coarser)
+    # Images whose blocks do not follow the picture begin at the prediction.
     helps = descend(image, offsets, names, logits, measure)[1][-1] < plan.largest_part * first[-1]
     logits[~helps] = plain[~helps]
     if plan.early.lengths:
         descend(image, offsets, early, logits, plan.early)
     labels, energies, rests = descend(image, offsets, names, logits, plan.fine)
+    # Nothing worse than the prediction is returned.
     worse = energies[-1] > first[-1]
     labels[worse], energies[-1, worse] = predicted[worse], first[-1, worse]
     return Descended(torch.from_numpy(labels), torch.from_numpy(energies).float(), torch.from_numpy(rests))

@@ -1,0 +1,182 @@
+"""How params.yaml and the families of runs are read, completed and checked, and how each mistake is explained."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+from ruamel.yaml import YAML, YAMLError
+
+from pipeline import paths
+from pipeline.checks import first
+from pipeline.expand import BASE, LEVELS, expand_objectives, expand_runs, expand_training, products, with_features
+from pipeline.files import read_text
+from pipeline.params.data import Levels, Supervision
+from pipeline.params.section import ParamsError, Section
+from pipeline.params.whole import RUNS, Params, Run
+
+
+def read_yaml(path: Path, reader: YAML | None = None) -> Any:
+    """Return the content of a YAML 1.2 file as DVC reads it (so `1e-4` is a number and `off` is a word).
+
+    Args:
+        path: the file.
+        reader: one that keeps more than values, such as comments.
+
+    Raises:
+        ParamsError: the file is missing, not UTF-8 or not YAML; names the line.
+    """
+    try:
+        text = read_text(path)
+    except FileNotFoundError:
+        raise ParamsError(f"{path}: no such file; run from the repository root") from None
+    except ValueError as error:
+        raise ParamsError(str(error)) from None
+    try:
+        return (reader or YAML(typ="safe")).load(text)
+    except YAMLError as error:
+        raise ParamsError(f"{path}: not valid YAML: {error}") from None
+    except Exception as error:  # dates, numbers and keys that cannot be, and too deep nesting, raise whatever they meet
+        raise ParamsError(f"{path}: not valid YAML: {type(error).__name__}: {error}") from None
+
+
+def read_families(folder: Path = paths.EXPERIMENTS) -> dict[str, Any]:
+    """Return the content of every FAMILY/runs.yaml in `folder`, by family."""
+    return {path.parent.name: read_yaml(path) for path in sorted(folder.glob("*/runs.yaml"))}
+
+
+def load_params(path: Path = paths.PARAMS, families: Path = paths.EXPERIMENTS) -> Params:
+    """Read and validate params.yaml and the families of runs.
+
+    Raises:
+        ParamsError: one line for each problem: the key's path, what is wrong, the value found.
+    """
+    return resolve(read_yaml(path), read_families(families), path)
+
+
+def resolve(tree: Any, families: Mapping[str, Any], path: Path = paths.PARAMS) -> Params:
+    """Return the validated settings of a tree and of families (content of runs.yaml by name), what they leave unsaid written out.
+
+    Raises:
+        ParamsError: as `load_params`.
+    """
+    problems: list[str] = []
+    expanded = tree
+    try:
+        if isinstance(tree, Mapping):
+            Levels.model_validate(tree.get(LEVELS, {}))  # first, because so much is made of them
+            expanded = _expanded(tree, families, problems)
+        if not problems:
+            return Params.model_validate(expanded)
+    except ValidationError as error:
+        problems = _explain_all(error, tree)
+    raise ParamsError(
+        f"{path}: {len(problems)} problem{'s' if len(problems) > 1 else ''}\n" + "\n".join(f"  {line}" for line in problems)
+    )
+
+
+def _mapping(tree: Mapping[str, Any], section: str) -> Mapping[str, Any]:
+    """Return a section, empty if it is missing or malformed: validation says so."""
+    found = tree.get(section)
+    return found if isinstance(found, Mapping) else {}
+
+
+def _supervision(tree: Mapping[str, Any]) -> Iterator[tuple[str, str, Any]]:
+    """Yield (name as written, name, entry) of all variants of supervision."""
+    return products(_mapping(tree, "supervision"), _mapping(tree, LEVELS), Supervision.model_fields)
+
+
+def _expanded(tree: Mapping[str, Any], families: Mapping[str, Any], problems: list[str]) -> dict[str, Any]:
+    """Return the tree with products, bases and runs written out; what cannot be goes to `problems`."""
+    expanded = dict(tree)
+    if RUNS in tree:
+        problems.append(f"{RUNS}: unknown key; runs stand in {paths.family_runs('FAMILY')}")
+    try:
+        if isinstance(tree.get("supervision"), Mapping):
+            expanded["supervision"] = {name: entry for _, name, entry in _supervision(tree)}
+    except ValueError as error:
+        problems.append(f"supervision.{error}")
+        return expanded
+    if isinstance(tree.get("training"), Mapping):
+        expanded["training"] = expand_training(tree["training"])
+    if isinstance(tree.get("objectives"), Mapping):
+        expanded["objectives"] = expand_objectives(tree["objectives"], _mapping(tree, "terms"))
+    expanded[RUNS] = {}
+    for family, content in families.items():
+        try:
+            whole = content if isinstance(content, Mapping) else {}
+            supervision = _mapping(expanded, "supervision")
+            runs = expand_runs(whole, _mapping(tree, LEVELS), supervision, Run.model_fields)
+            expanded[RUNS][family] = {name: with_features(run, expanded) for name, run in runs.items()}
+        except ValueError as error:
+            problems.append(f"{paths.family_runs(family)}: {error}")
+    return expanded
+
+
+def _explain_all(error: ValidationError, tree: Any) -> list[str]:
+    """Return one line for each mistake, however many entries it reaches."""
+    above = (LEVELS,) if error.title == Levels.__name__ else ()
+    places: dict[tuple[tuple[Any, ...], str], list[str]] = {}
+    for problem in error.errors():
+        location = _origin((*above, *(part for part in problem["loc"] if part != "[key]")), tree)
+        run = ".".join(map(str, location[:3])) if location[:1] == (RUNS,) and len(location) > 3 else ""
+        place = (RUNS, *location[3:]) if run else location
+        places.setdefault((place, _explain(problem)), []).append(run)
+    return [
+        f"{first(list(dict.fromkeys(runs)))}.{'.'.join(map(str, place[1:]))}: {text}"
+        if runs[0]
+        else f"{'.'.join(map(str, place)) or '(whole file)'}: {text}"
+        for (place, text), runs in places.items()
+    ]
+
+
+def _origin(location: tuple[Any, ...], tree: Any) -> tuple[Any, ...]:
+    """Return where in params.yaml a value of the expanded tree was written."""
+    if location[:1] == ("supervision",) and len(location) > 1:
+        written = next((written for written, name, _ in _supervision(tree) if name == location[1]), location[1])
+        return (location[0], written, *location[2:])
+    if location[:1] == ("training",) and len(location) > 2 and not _has(tree, location):
+        base = ("training", BASE, *location[2:])
+        return base if _has(tree, base) else location
+    if location[:1] == ("objectives",) and len(location) > 3 and not _has(tree, location):
+        shared = ("terms", *location[2:])
+        return shared if _has(tree, shared) else location
+    return location
+
+
+def _has(tree: Any, location: tuple[Any, ...]) -> bool:
+    """Return whether a tree has a value at a place."""
+    for key in location:
+        if not isinstance(tree, Mapping) or key not in tree:
+            return False
+        tree = tree[key]
+    return True
+
+
+def _explain(problem: Any) -> str:
+    """Say what is wrong and what was found, for one problem reported by pydantic."""
+    if problem["type"] == "extra_forbidden":
+        return f"unknown key; remove it or correct its spelling (known keys: {_known_keys(problem['loc'])})"
+    message: str = problem["msg"].removeprefix("Value error, ")
+    found = problem["input"]
+    return message if isinstance(found, dict | list) else f"{message}, got {found!r}"
+
+
+def _known_keys(location: tuple[str | int, ...]) -> str:
+    """List the keys allowed where an unknown one was found."""
+    model: Any = Params
+    for part in location[:-1]:
+        field = getattr(model, "model_fields", {}).get(part)
+        annotation = field.annotation if field is not None else model
+        model = _section_in(annotation) or model
+    return ", ".join(getattr(model, "model_fields", {}))
+
+
+def _section_in(annotation: Any) -> type[Section] | None:
+    """Return the section type inside an annotation such as `dict[str, Run]` or `Size | None`."""
+    if isinstance(annotation, type) and issubclass(annotation, Section):
+        return annotation
+    inner = [_section_in(part) for part in getattr(annotation, "__args__", ())]
+    return next((part for part in inner if part is not None), None)

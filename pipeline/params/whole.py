@@ -1,0 +1,180 @@
+"""The whole of params.yaml with its runs, figures and settings for photos of one's own."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field, model_validator
+
+from pipeline import paths
+from pipeline.checks import contradictions, missing_references, nearest
+from pipeline.params.data import Dataset, Levels, Noise, Supervision
+from pipeline.params.section import Count, Name, ParamsError, Positive, RunName, Section, Several, _different
+from pipeline.params.training import Features, Network, Objective, Solver, Terms, Training
+
+
+class Run(Section):
+    """One training: data set x network x supervision x objective x seed."""
+
+    method: Name
+    """Name of the method in tables and figures."""
+    dataset: str
+    """Key of `datasets`: that of the supervision."""
+    supervision: Name
+    """Key of `supervision`."""
+    network: Name
+    """Key of `networks`."""
+    objective: Name
+    """Key of `objectives`."""
+    training: Name
+    """Key of `training`."""
+    features: Name | None = None
+    """Key of `features`: kept ones, on which only the head is trained. Where a file of runs says nothing, those of its data set,
+    network and size, if there are any. null: the encoder runs at every step."""
+    start: RunName | None = None
+    """`family/run` whose weights this run starts from (two-stage training)."""
+    score_train: bool = False
+    """Score the training images as well (the dashed curve of [SIZE] Fig. 4)."""
+
+    @property
+    def variant(self) -> str:
+        """Place of its supervision: `dataset/supervision`."""
+        return f"{self.dataset}/{self.supervision}"
+
+
+class Panels(Section):
+    """Predictions of three runs side by side on the same validation images."""
+
+    runs: Annotated[Several[RunName], Field(min_length=3, max_length=3)]
+    """`family/run`, all of one data set and subset."""
+    ids: Several[str] | None = None
+    """Validation images to show. null: the first `count`."""
+    count: Count = 4
+    """How many images to show when `ids` is null."""
+
+
+class Figures(Section):
+    """What qualitative figures and solver checks show."""
+
+    headline: Annotated[list[RunName], AfterValidator(_different)]
+    """Runs (`family/run`) whose mIoU stands in reports/metrics.json, which `dvc metrics` and `dvc exp show` display."""
+    sample_images: Count = 12
+    """Pictures on a sample sheet of a data set."""
+    panel_run: Annotated[str, Field(pattern=r"^seeds/[A-Za-z0-9_.-]+$")]
+    """Run of the family `seeds` whose predictions the pseudo-label panels start from."""
+    panel_supervision: Name
+    """Supervision of that run."""
+    panel_objective: Name
+    """Key of `objectives` whose self-labelling weights the panels and the solver check use."""
+    panel_dense_objective: Name
+    """Key of `objectives` with the dense neighbourhood, for the comparison with the nearest one."""
+    panel_images: Count = 4
+    """Pictures in the pseudo-label panels."""
+    solver_images: Count = 100
+    """Pictures over which solvers are compared with the exact optimum ([SSL] appendix B: 100)."""
+    panels: dict[Name, Panels]
+    """Qualitative figures by artifact."""
+
+
+class OwnStage(Section):
+    """One training of `python -m pipeline.own`, from the weights of the one before."""
+
+    objective: Objective
+    """Its loss; no `terms` are added, and those that need sizes are left out where no photo has any."""
+    photos_shown: Count
+    """How many photos are shown at least, counted anew in every epoch: fewer photos get more epochs."""
+    rate_factor: Positive = 1.0
+    """Its learning rate relative to that of `training`."""
+
+
+class Own(Section):
+    """Settings of `python -m pipeline.own`, whatever the profile."""
+
+    network: Network
+    """The network."""
+    training: Training
+    """Its optimisation in every stage; no `base` is added."""
+    sizes: Annotated[list[OwnStage], Field(min_length=1)]
+    """Stages for photos with sizes alone."""
+    seeds: Annotated[list[OwnStage], Field(min_length=1)]
+    """Stages where some pixels are known: by scribbles, clicks or masks."""
+
+
+class Params(Section):
+    """The whole of params.yaml."""
+
+    profile: Name
+    """Name of the scale these values belong to; `python -m pipeline.profile NAME` changes them together."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """Where networks run; not part of a run's identity."""
+    seed: Annotated[int, Field(ge=0, le=2**32 - 1)]
+    """Root of all randomness."""
+    repetitions: Count = 1
+    """Independent trainings of every run; with more than one, every number is a mean with its standard deviation."""
+    processes_per_run: Count = 1
+    """Processes that train one run together, each on its share of every batch: one per GPU. Not part of a run's identity."""
+    noise: Noise
+    """Default corruption of size targets."""
+    levels: Levels
+    """Values that products are made of."""
+    datasets: dict[Name, Dataset]
+    """Data sets by name."""
+    supervision: dict[Name, Supervision]
+    """Supervision variants by name."""
+    networks: dict[Name, Network]
+    """Networks by name."""
+    features: dict[Name, Features]
+    """Kept features by name."""
+    training: dict[Name, Training]
+    """Training settings by name."""
+    solver: dict[Name, Solver]
+    """Pseudo-label solvers by name."""
+    terms: Terms = Terms()
+    """Settings of loss terms that objectives share."""
+    objectives: dict[Name, Objective]
+    """Loss combinations by name."""
+    runs: dict[Name, dict[Name, Run]]
+    """Runs by family and name."""
+    figures: Figures
+    """Settings of figures."""
+    own: Own
+    """Settings for photos of one's own."""
+
+    @model_validator(mode="after")
+    def _references_exist(self) -> Params:
+        problems = [*missing_references(self), *contradictions(self)]
+        if problems:
+            raise ValueError("; ".join(problems))
+        return self
+
+    def family(self, family: str) -> dict[str, Run]:
+        """Return the runs of a family by name.
+
+        Raises:
+            ParamsError: there is no such family; the message lists those that are there.
+        """
+        if family not in self.runs:
+            raise ParamsError(f"{paths.family_runs(family)}: no such family of runs; there: {', '.join(self.runs)}")
+        return self.runs[family]
+
+    def run(self, family: str, name: str) -> Run:
+        """Return one run.
+
+        Raises:
+            ParamsError: there is no such family or run; the message lists what is there.
+        """
+        runs = self.family(family)
+        if name not in runs:
+            raise ParamsError(
+                f"{paths.family_runs(family)}: has no run {name} (there: {nearest(name, runs)}); "
+                "where a pipeline still names it, run python -m pipeline.wiring"
+            )
+        return runs[name]
+
+    def lacks_start(self, family: str) -> str | None:
+        """Return the family that runs of `family` start from and that is not there, which leaves them out; else None."""
+        starts = (run.start.split("/")[0] for run in self.runs[family].values() if run.start is not None)
+        return next((start for start in starts if start not in self.runs), None)
+
+
+RUNS = "runs"
