@@ -211,7 +211,7 @@ def render(content: bytes, name: str, longest_px: int = LONGEST_SIDE_PX) -> byte
     """Return a picture as the network sees it (`decode_photo`), as JPEG.
 
     Args:
-        content: file in any format that Pillow reads; of several frames the first is taken.
+        content: file in any format that Pillow reads.
         name: stands in errors.
         longest_px: larger pictures are scaled down until no side is longer.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any, ClassVar, NamedTuple
@@ -47,10 +48,10 @@ CROWD_EVERY = 5
 
 
 class Instance(NamedTuple):
-    """One annotation: class index, published area (None: not stated), and polygons or run lengths as in the file."""
+    """One annotation: class index, published area (0: not stated), and polygons or run lengths as in the file."""
 
     class_index: int
-    area: float | None
+    area: float
     segmentation: Any
 
 
@@ -291,13 +292,17 @@ def _read_annotations(path: Path) -> dict[str, Entry]:
             where = f"{path}: annotation {one['id']}"
             if one["category_id"] not in classes:
                 raise DatasetError(
-                    f"{where} has the category {one['category_id']}, which is none of the 80 things; "
-                    "use the file instances_*.json, not that of stuff or panoptic segmentation"
+                    f"{where} has the category {one['category_id']}, which is none of the 80 things; use the file "
+                    "instances_*.json, not that of stuff or panoptic segmentation, and `kind: folder` for classes of your own"
                 )
             if one["image_id"] not in photos:
                 raise DatasetError(f"{where} belongs to the image {one['image_id']!r}, which is not listed; {RESTORE}")
-            area = one.get("area")
-            instance = Instance(classes[one["category_id"]], None if area is None else float(area), one["segmentation"])
+            if not one["segmentation"]:
+                raise DatasetError(f"{where} has no outline, and a box is no mask; export polygons or run lengths, or remove it")
+            area = float(one.get("area") or 0)
+            if not 0 <= area < math.inf:
+                raise DatasetError(f"{where}: area: expected a number of pixels, got {one['area']!r}; {RESTORE}")
+            instance = Instance(classes[one["category_id"]], area, one["segmentation"])
             instances.setdefault(one["image_id"], []).append(instance)
         shown = [one["segmentation"] for one in document["annotations"][:LOOKED_AT]]
         sides = [value for outline in shown if isinstance(outline, list) for polygon in outline for value in polygon]
@@ -326,13 +331,14 @@ def _read_annotations(path: Path) -> dict[str, Entry]:
 def _class_numbers(document: dict[str, Any], path: Path) -> dict[Any, int]:
     """Return category id -> class index, by the names that the file gives; the published ids where it gives none."""
     classes: dict[Any, int] = {}
-    for category in document.get("categories", ()):
+    categories = document.get("categories", ())
+    for category in categories:
         number, name = category["id"], category["name"]
         if number in classes:
             raise DatasetError(f"{path}: the category id {number} is listed twice; {RESTORE}")
         if name in CLASS_NAMES[1:]:
             classes[number] = CLASS_NAMES.index(name)
-    return classes or CLASS_OF_CATEGORY
+    return classes if categories else CLASS_OF_CATEGORY
 
 
 def _side(value: Any, where: str) -> int:
