@@ -219,9 +219,9 @@ def read_bytes(path: Path) -> bytes:
     """Return the content of a file.
 
     Raises:
-        OSError: it cannot be read, or is a pipe or a device, on which reading would wait without end.
+        OSError: it cannot be read, or is a folder, or a pipe or a device, on which reading would wait without end.
     """
-    if path.exists() and not (path.is_file() or path.is_dir()):
+    if path.exists() and not path.is_file():
         raise OSError(errno.EINVAL, "no ordinary file; put one in its place, or take it away", str(path))
     return path.read_bytes()
 

@@ -17,7 +17,7 @@ import numpy as np
 from PIL import Image
 
 from pipeline.conventions import VOID
-from pipeline.datasets.base import DatasetError, decode_photo, file_id, picture_formats, read_mask
+from pipeline.datasets.base import NO_MASK, DatasetError, decode_photo, file_id, files_by_id, picture_formats, read_mask
 from pipeline.datasets.prepared import PreparedArchive
 from pipeline.files import real_path
 from pipeline.targets.annotations import BACKGROUND
@@ -52,11 +52,11 @@ class FolderPictures:
 
     Attributes:
         ids: of the pictures.
-        left_out: reason -> names of files that are no pictures of this project.
+        left_out: reason -> names of files that are no pictures of this project, or masks of others.
 
     Raises:
-        ValueError: no such folder, no picture in it, or two pictures with one id.
-        DatasetError: a picture whose name cannot stand in a table.
+        ValueError: no such folder, no picture in it, two pictures with one id, or masks of none of them.
+        DatasetError: a picture whose name cannot stand in a table, or a folder of masks with other files or two of one id.
     """
 
     def __init__(
@@ -70,7 +70,11 @@ class FolderPictures:
         self.ids = sorted(self._paths, key=natural_order)
         if masks is not None and not masks.is_dir():
             raise ValueError(f"{masks}: is no folder; give the folder that holds the masks <id>.png")
-        self._masks = {} if masks is None else _masks_in(masks)
+        self._masks = {} if masks is None else files_by_id(masks, (".png",), NO_MASK)
+        if masks is not None and not self._masks.keys() & self._paths.keys():
+            raise ValueError(f"{masks}: holds no mask named as one of the {len(self.ids)} pictures, <id>.png; check the folder")
+        if others := sorted(self._masks.keys() - self._paths.keys()):
+            self.left_out["masks of no picture here"] = [self._masks[image_id].name for image_id in others]
         self._counted = mask_values is None
         self._values = dict(mask_values or {name: value for value, name in enumerate(class_names, start=1)})
         self._class_names = list(class_names)
@@ -171,11 +175,6 @@ def natural_order(name: str) -> tuple[tuple[int, str], ...]:
     return tuple((int(part), "") if place % 2 else (-1, part) for place, part in enumerate(parts))
 
 
-def _masks_in(folder: Path) -> dict[str, Path]:
-    files = [path for path in sorted(folder.iterdir()) if path.suffix.lower() == ".png" and not path.name.startswith(".")]
-    return {file_id(path.stem, str(path)): path for path in files if path.is_file()}
-
-
 def _pictures_in(folder: Path) -> tuple[dict[str, Path], dict[str, list[str]]]:
     if not folder.is_dir():
         raise ValueError(f"{folder}: is no folder; give the folder that holds the pictures")
@@ -189,7 +188,7 @@ def _pictures_in(folder: Path) -> tuple[dict[str, Path], dict[str, list[str]]]:
             path = folder / entry.name
             if stem.startswith("."):
                 continue
-            if not entry.is_file():
+            if not path.is_file():  # of a link to itself, the entry raises
                 left_out.setdefault("folders, or links to nothing", []).append(entry.name)
             elif suffix.lower() not in suffixes:
                 left_out.setdefault("of no format that can be read", []).append(entry.name)

@@ -199,6 +199,9 @@ def decode_segmentation(segmentation: Any, height: int, width: int, where: str) 
             for polygon in polygons:  # the compiled code behind them believes every number
                 if polygon.ndim != 1 or len(polygon) % 2 or not (np.abs(polygon) <= FARTHEST_PX).all():
                     raise ValueError(f"a polygon is not x1, y1, x2, y2, ... of finite numbers within {FARTHEST_PX} pixels")
+                x, y = polygon[::2], polygon[1::2]
+                if len(x) and (max(x.min() - width, y.min() - height) > 0 or min(x.max(), y.max()) < 0):
+                    raise ValueError(f"a polygon lies outside the {width}x{height} pixels")
             polygons = [polygon for polygon in polygons if len(polygon) >= 6]
             if not polygons:
                 return np.zeros((height, width), bool)
@@ -280,6 +283,7 @@ def outline(mask: np.ndarray) -> list[list[tuple[int, int]]] | None:
 def _read_annotations(path: Path) -> dict[str, Entry]:
     remedy = "the path must hold annotations/instances_{train,val}2014.json; check `source` of the data set, or restore the file"
     document = read_json(path, "COCO instances", remedy)
+    where = f"{path}"  # what is being read when it turns out not to be of the form
     try:
         classes = _class_numbers(document, path)
         photos: dict[Any, dict[str, Any]] = {}
@@ -288,8 +292,9 @@ def _read_annotations(path: Path) -> dict[str, Entry]:
                 raise DatasetError(f"{path}: the image id {image['id']} is listed twice; remove one of the two")
             photos[image["id"]] = image
         instances: dict[Any, list[Instance]] = {}
-        for one in document["annotations"]:
-            where = f"{path}: annotation {one['id']}"
+        for place, one in enumerate(document["annotations"], start=1):
+            where = f"{path}: annotations, entry {place}"
+            where = f"{path}: annotation {one['id']}"  # as people know it, where it has one
             if one["category_id"] not in classes:
                 raise DatasetError(
                     f"{where} has the category {one['category_id']}, which is none of the 80 things; use the file "
@@ -305,24 +310,25 @@ def _read_annotations(path: Path) -> dict[str, Entry]:
             instance = Instance(classes[one["category_id"]], area, one["segmentation"])
             instances.setdefault(one["image_id"], []).append(instance)
         shown = [one["segmentation"] for one in document["annotations"][:LOOKED_AT]]
-        sides = [value for outline in shown if isinstance(outline, list) for polygon in outline for value in polygon]
+        polygons = [polygon for outline in shown if isinstance(outline, list) for polygon in outline if isinstance(polygon, list)]
+        sides = [value for polygon in polygons for value in polygon if isinstance(value, int | float)]
         if len(sides) > FEW_SIDES and max(sides) <= 1:
             raise DatasetError(f"{path}: its polygons are fractions of their pictures; multiply them by width and height")
         entries: dict[str, Entry] = {}
         for number in sorted(instances):
-            image = photos[number]
+            where, image = f"{path}: image {number}", photos[number]
             name = PurePosixPath(image["file_name"])
-            image_id = file_id(name.stem, f"{path}: image {number}")
+            image_id = file_id(name.stem, where)
             if name.is_absolute() or ".." in name.parts:
-                raise DatasetError(f"{path}: image {number}: file_name must stay in the folder of photos, got {name}; {RESTORE}")
+                raise DatasetError(f"{where}: file_name must stay in the folder of photos, got {name}; {RESTORE}")
             if image_id in entries:
                 raise DatasetError(
                     f"{path}: {entries[image_id].file_name} and {name} would both be the image {image_id}; rename one of them"
                 )
-            width, height = (_side(image[side], f"{path}: image {number}: {side}") for side in ("width", "height"))
+            width, height = (_side(image[side], f"{where}: {side}") for side in ("width", "height"))
             entries[image_id] = Entry(str(name), width, height, instances[number])
     except MALFORMED as error:
-        raise DatasetError(f"{path}: is not a file of COCO instances ({error!r}); {RESTORE}") from error
+        raise DatasetError(f"{where}: is not of the form of COCO instances ({error!r}); {RESTORE}") from error
     if not entries:
         raise DatasetError(f"{path}: has no annotated image; {RESTORE}")
     return entries
