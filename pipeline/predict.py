@@ -33,7 +33,7 @@ from pipeline.command import command_parser
 from pipeline.datasets.base import DatasetError, encode_mask, encode_photo, file_id, picture_formats, read_made_from, read_photo
 from pipeline.errors import clear_errors
 from pipeline.evaluation.predict import predict_logits, resized_batch
-from pipeline.files import read_json, real_path, walk, write_atomically, write_json
+from pipeline.files import read_bytes, read_json, real_path, walk, write_atomically, write_json
 from pipeline.networks import CLASSIFIERS
 from pipeline.report.overlay import Palette, blend
 from pipeline.targets.sizes import class_sizes, write_size_targets
@@ -370,7 +370,7 @@ class Results:
             DatasetError: the picture cannot be read.
         """
         try:
-            content = picture.read_bytes()
+            content = read_bytes(picture)
         except OSError as error:
             raise DatasetError(f"{picture}: cannot be read ({error.strerror}); check its permissions or remove it") from error
         digest = hashlib.sha256(json.dumps(self.settings, sort_keys=True).encode())

@@ -19,7 +19,7 @@ from PIL import Image
 from pipeline.conventions import VOID
 from pipeline.datasets.base import NO_MASK, DatasetError, decode_photo, file_id, files_by_id, picture_formats, read_mask
 from pipeline.datasets.prepared import PreparedArchive
-from pipeline.files import real_path
+from pipeline.files import read_bytes, real_path
 from pipeline.targets.annotations import BACKGROUND
 from pipeline.targets.sizes import class_sizes
 
@@ -86,7 +86,7 @@ class FolderPictures:
             DatasetError: it is gone or cannot be read.
         """
         try:
-            return self._paths[image_id].read_bytes()
+            return read_bytes(self._paths[image_id])
         except OSError as error:
             raise DatasetError(f"{self._paths[image_id]}: {error.strerror}; restore the file or skip the picture") from error
 

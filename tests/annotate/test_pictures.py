@@ -74,6 +74,15 @@ def test_picture_that_has_gone_is_named(tmp_path):
         pictures.content("a")
 
 
+def test_picture_that_became_a_pipe_is_named_and_not_waited_for(tmp_path):
+    save(tmp_path / "a.png")
+    pictures = FolderPictures(tmp_path, ["cat"])
+    (tmp_path / "a.png").unlink()
+    os.mkfifo(tmp_path / "a.png")
+    with pytest.raises(DatasetError, match=r"a\.png: no ordinary file; .* skip the picture"):
+        pictures.content("a")
+
+
 def mask(tmp_path, values, name="a"):
     save(tmp_path / f"{name}.png")
     (tmp_path / "masks").mkdir(exist_ok=True)
