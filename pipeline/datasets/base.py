@@ -584,8 +584,8 @@ def decode_photo(content: bytes, name: str, at_least_px: int | None = None) -> n
             upright, deep = Image.fromarray((np.asarray(upright) >> 8).astype(np.uint8)), True
         if deep and max(most for _, most in upright.convert("RGB").getextrema()) < TWELVE_BITS >> 8:
             raise DatasetError(
-                f"{name}: has more than 8 bits per channel but no value above {TWELVE_BITS - 1}, so that its range is unknown and "
-                "8 bits would be nearly black; export it with 8 bits"
+                f"{name}: has more than 8 bits per channel but no value above {TWELVE_BITS - 1}, so that its range is unknown "
+                "and 8 bits would be nearly black; export it with 8 bits"
             )
         if upright.has_transparency_data:
             layered = upright.convert("RGBA")

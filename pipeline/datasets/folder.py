@@ -83,9 +83,7 @@ splits/{train,val}.txt    one id per line (optional)
             "is no picture that can be read; convert it to PNG or take it out of the folder",
         )
         self._masks, self._scribbles = (
-            files_by_id(folder, (".png",), NO_MASK)
-            if is_there(folder)
-            else {}
+            files_by_id(folder, (".png",), NO_MASK) if is_there(folder) else {}
             for folder in (self.root / "masks", self.root / "scribbles")
         )
         self._clicks = self._read_clicks(self.root / "clicks.csv")
@@ -111,7 +109,7 @@ splits/{train,val}.txt    one id per line (optional)
                 x, y = click.points[0]
                 if pixels.setdefault((math.floor(x), math.floor(y)), click.class_index) != click.class_index:
                     raise DatasetError(
-                        f"{self.root / 'clicks.csv'}: two clicks of {image_id} at {x:g}, {y:g} are of different classes; remove one"
+                        f"{self.root / 'clicks.csv'}: two clicks of {image_id} at {x:g}, {y:g} differ in their class; remove one"
                     )
                 if not (0 <= x < width and 0 <= y < height):
                     raise DatasetError(
@@ -313,7 +311,9 @@ def _in_order(names: Any) -> tuple[Any, ...]:
     if isinstance(names, Mapping):
         numbered = dict(names) if all(type(key) is int for key in names) else {value: key for key, value in names.items()}
         if len(numbered) != len(names) or set(numbered) != set(range(len(names))):
-            raise ValueError(f"names: expected the class numbers 0 to {len(names) - 1}, each once, got {reprlib.repr(dict(names))}")
+            raise ValueError(
+                f"names: expected the class numbers 0 to {len(names) - 1}, each once, got {reprlib.repr(dict(names))}"
+            )
         return tuple(numbered[number] for number in range(len(names)))
     if not isinstance(names, list):
         raise ValueError(f"names: expected a list, got {reprlib.repr(names)}")

@@ -176,7 +176,7 @@ def test_message_about_a_name_stays_short_however_much_its_aliases_stand_for(roo
         ("clicks.csv", "image_id,class,x,y\nz,cow,1,1\n", "line 2: there is no image 'z'"),
         ("clicks.csv", "image_id,class,x,y\na,cow,one,1\n", "line 2: 'one' is no number"),
         ("clicks.csv", "image_id,class,x,y\na,cow,1\n", "line 2: expected 4 values"),
-        ("clicks.csv", "image_id,class,x,y\na,cow,1,1\na,background,1.5,1.2\n", "at 1.5, 1.2 are of different classes"),
+        ("clicks.csv", "image_id,class,x,y\na,cow,1,1\na,background,1.5,1.2\n", "at 1.5, 1.2 differ in their class"),
         ("sizes.csv", "image_id,background,cow,tree line\na,1,0,0%\n", "line 2: tree line: '0%' is no number"),
         ("clicks.csv", "image_id,class,x,y\na,cow,6,1\n", "a click of a at 6, 1 is outside its 6x4 pixels"),
         ("sizes.csv", "image_id,background,cow\n", "expected the columns image_id,background,cow,tree line"),
