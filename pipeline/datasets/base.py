@@ -23,6 +23,7 @@ from typing import Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
+from PIL.ImageFile import ImageFile
 from PIL.PngImagePlugin import PngInfo
 from PIL.TiffImagePlugin import TiffImageFile
 
@@ -491,7 +492,7 @@ def read_json(path: Path, form: str, remedy: str) -> Any:
 
 
 @contextmanager
-def _opened(source: Path | bytes, name: str, what: str) -> Iterator[Image.Image]:
+def _opened(source: Path | bytes, name: str, what: str) -> Iterator[ImageFile]:
     """Open a picture; whatever goes wrong inside becomes a DatasetError: Pillow's plugins raise what they stumble over."""
     try:
         formats = sorted(set(picture_formats().values()))
@@ -582,7 +583,7 @@ def decode_photo(content: bytes, name: str, at_least_px: int | None = None) -> n
             raise DatasetError(f"{name}: has 32 bits per value, whose range is unknown; export it with 8 bits")
         if upright.mode.startswith("I;16"):
             upright, deep = Image.fromarray((np.asarray(upright) >> 8).astype(np.uint8)), True
-        if deep and max(most for _, most in upright.convert("RGB").getextrema()) < TWELVE_BITS >> 8:
+        if deep and np.asarray(upright.convert("RGB")).max() < TWELVE_BITS >> 8:
             raise DatasetError(
                 f"{name}: has more than 8 bits per channel but no value above {TWELVE_BITS - 1}, so that its range is unknown "
                 "and 8 bits would be nearly black; export it with 8 bits"
