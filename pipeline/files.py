@@ -215,14 +215,19 @@ def is_there(path: Path) -> bool:
     return path.exists()
 
 
+def check_ordinary(path: Path) -> None:
+    """Raise OSError for a folder, and for a pipe or a device, on which reading would wait without end."""
+    if path.exists() and not path.is_file():
+        raise OSError(errno.EINVAL, "no ordinary file; put one in its place, or take it away", str(path))
+
+
 def read_bytes(path: Path) -> bytes:
     """Return the content of a file.
 
     Raises:
-        OSError: it cannot be read, or is a pipe or a device, on which reading would wait without end.
+        OSError: it cannot be read, or is not `check_ordinary`.
     """
-    if path.exists() and not (path.is_file() or path.is_dir()):
-        raise OSError(errno.EINVAL, "no ordinary file; put one in its place, or take it away", str(path))
+    check_ordinary(path)
     return path.read_bytes()
 
 

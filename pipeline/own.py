@@ -72,9 +72,9 @@ class Photos(Folder):
         answers, strokes = logs(root)
         self._logs: list[Path] = []
         try:
-            if answers is not None and not self._sizes:
+            if answers is not None and not hidden(answers, bool(self._sizes), "sizes.csv"):
                 self._sizes = self._answered(answers)
-            if strokes is not None and not self._scribbles:
+            if strokes is not None and not hidden(strokes, bool(self._scribbles), "scribbles/"):
                 self._strokes = self._drawn(strokes)
         except ValueError as error:
             raise DatasetError(str(error)) from error
@@ -108,6 +108,13 @@ class Photos(Folder):
 
     def _marks(self, ids: set[str]) -> dict[str, str]:
         return {image_id: fingerprint(self._images[image_id].read_bytes()) for image_id in ids if image_id in self._images}
+
+
+def hidden(log: Path, given: bool, by: str) -> bool:
+    """Return `given`; say that a file of the annotation tool is then not read: what was exported may be older than it."""
+    if given:
+        print(f"note: {log} is not read, as {by} is there; export it again, or take {by} away", flush=True)
+    return given
 
 
 def logs(photos: Path) -> tuple[Path | None, Path | None]:

@@ -34,7 +34,7 @@ from pipeline.datasets.pictures import encode_mask, encode_photo, picture_format
 from pipeline.datasets.raw_files import DatasetError, file_id
 from pipeline.errors import clear_errors
 from pipeline.evaluation.predict import predict_logits, resized_batch
-from pipeline.files import read_json, real_path, walk, write_atomically, write_json
+from pipeline.files import read_bytes, read_json, real_path, walk, write_atomically, write_json
 from pipeline.networks import CLASSIFIERS
 from pipeline.report.overlay import Palette, blend
 from pipeline.targets.sizes import class_sizes, write_size_targets
@@ -362,7 +362,7 @@ class Results:
             DatasetError: the picture cannot be read.
         """
         try:
-            content = picture.read_bytes()
+            content = read_bytes(picture)
         except OSError as error:
             raise DatasetError(f"{picture}: cannot be read ({error.strerror}); check its permissions or remove it") from error
         digest = hashlib.sha256(json.dumps(self.settings, sort_keys=True).encode())

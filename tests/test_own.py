@@ -446,6 +446,17 @@ def test_photo_turned_by_the_camera_is_prepared_upright(run, stages, photos, tmp
     assert archive.image("p0").shape == (32, 24, 3)
 
 
+def test_answers_that_an_export_hides_are_told(photos, capsys):
+    scribble(photos, "p0")
+    answer(photos, {"p0": 0.5})
+    draw(photos, "p4")
+    read = own.Photos(photos)
+    told = capsys.readouterr().out
+    assert "annotations.csv is not read, as sizes.csv is there; export it again" in told
+    assert "annotations.strokes.jsonl is not read, as scribbles/ is there" in told
+    assert read.read_sizes("p0")[1] == pytest.approx(0.25)
+
+
 def answers(photos):
     (photos / "sizes.csv").write_text("image_id,class,size_fraction,seconds\n")
 

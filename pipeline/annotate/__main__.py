@@ -25,7 +25,7 @@ from pipeline.annotate.store import AnnotationStore, StrokeStore
 from pipeline.command import command_parser
 from pipeline.conventions import VOID
 from pipeline.datasets.prepared import PreparedArchive
-from pipeline.datasets.raw_files import DatasetError, are_class_names
+from pipeline.datasets.raw_files import DatasetError, check_class_names
 from pipeline.errors import clear_errors
 from pipeline.files import check_place
 from pipeline.targets.annotations import BACKGROUND
@@ -80,8 +80,13 @@ def open_pictures(arguments: argparse.Namespace) -> tuple[Pictures, list[str]]:
         DatasetError: no prepared archive, or an unknown class.
     """
     classes = [_name(word) for word in arguments.classes.split(",")] if arguments.classes else None
-    if classes is not None and not (are_class_names([BACKGROUND, *classes]) and len(classes) < VOID):
-        raise ValueError(f"--classes: expected different names without {BACKGROUND}, got {arguments.classes!r}")
+    if classes is not None:
+        try:
+            check_class_names([BACKGROUND, *classes])
+        except ValueError as error:
+            raise ValueError(f"--classes: expected different names without {BACKGROUND}: {error}") from error
+        if len(classes) >= VOID:
+            raise ValueError(f"--classes: expected fewer than {VOID} names, got {len(classes)}")
     if arguments.dataset:
         if arguments.masks or arguments.mask_values:
             raise ValueError("--masks and --mask-values belong to --images; a data set has its masks")

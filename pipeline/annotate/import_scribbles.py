@@ -26,7 +26,7 @@ from pipeline.command import command_parser
 from pipeline.datasets.pictures import upright_size
 from pipeline.datasets.raw_files import DatasetError, is_system_file
 from pipeline.errors import clear_errors
-from pipeline.files import finite_number, read_bytes, read_text
+from pipeline.files import finite_number, read_bytes, read_form
 from pipeline.targets.annotations import BACKGROUND, fingerprint
 from pipeline.targets.strokes import LONGEST_SIDE_PX, MOST_POINTS, Draw, Stroke, explain
 
@@ -87,10 +87,7 @@ def read_shapes(path: Path) -> Iterator[Shape]:
         ValueError: it is of neither form; names the file and the fault.
     """
     if path.suffix.lower() == ".json":
-        try:
-            given = _LabelMe.model_validate_json(read_text(path))
-        except ValidationError as error:
-            raise ValueError(f"{path}: is no file of LabelMe: {explain(error)}; export it again") from error
+        given = read_form(path, _LabelMe, "a file of LabelMe is expected: export it again")
         size = (given.imageWidth, given.imageHeight) if given.imageWidth and given.imageHeight else None
         for shape in given.shapes:
             yield Shape(_stem(given.imagePath), size, shape.shape_type, _composed(shape.label), shape.points)
@@ -99,12 +96,16 @@ def read_shapes(path: Path) -> Iterator[Shape]:
         images = list(ElementTree.fromstring(read_bytes(path)).iter("image"))
         if not images:
             raise ValueError("it has no element 'image'")
+        names: dict[str, str] = {}
         for image in images:
+            name = image.attrib["name"]
+            if (other := names.setdefault(_stem(name), name)) != name:
+                raise ValueError(f"strokes on {other} and on {name} would be on one picture: rename one of them")
             size = (int(image.attrib["width"]), int(image.attrib["height"]))
             for node in image:
                 pairs = [pair.split(",") for pair in node.get("points", "").split(";") if pair]
                 points = [(finite_number(x), finite_number(y)) for x, y in pairs]
-                yield Shape(_stem(image.attrib["name"]), size, node.tag, _composed(node.get("label", "")), points)
+                yield Shape(_stem(name), size, node.tag, _composed(node.get("label", "")), points)
     except (ElementTree.ParseError, LookupError, ValueError) as error:
         raise ValueError(f"{path}: is no XML of CVAT for images ({error!r}); export it again") from error
 

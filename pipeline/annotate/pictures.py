@@ -17,10 +17,10 @@ import numpy as np
 from PIL import Image
 
 from pipeline.conventions import VOID
-from pipeline.datasets.pictures import decode_photo, picture_formats, read_mask
+from pipeline.datasets.pictures import NO_MASK, decode_photo, picture_formats, read_mask
 from pipeline.datasets.prepared import PreparedArchive
-from pipeline.datasets.raw_files import DatasetError, file_id
-from pipeline.files import real_path
+from pipeline.datasets.raw_files import DatasetError, file_id, files_by_id
+from pipeline.files import read_bytes, real_path
 from pipeline.targets.annotations import BACKGROUND
 from pipeline.targets.sizes import class_sizes
 
@@ -53,11 +53,11 @@ class FolderPictures:
 
     Attributes:
         ids: of the pictures.
-        left_out: reason -> names of files that are no pictures of this project.
+        left_out: reason -> names of files that are no pictures of this project, or masks of others.
 
     Raises:
-        ValueError: no such folder, no picture in it, or two pictures with one id.
-        DatasetError: a picture whose name cannot stand in a table.
+        ValueError: no such folder, no picture in it, two pictures with one id, or masks of none of them.
+        DatasetError: a picture whose name cannot stand in a table, or a folder of masks with other files or two of one id.
     """
 
     def __init__(
@@ -71,7 +71,11 @@ class FolderPictures:
         self.ids = sorted(self._paths, key=natural_order)
         if masks is not None and not masks.is_dir():
             raise ValueError(f"{masks}: is no folder; give the folder that holds the masks <id>.png")
-        self._masks = {} if masks is None else _masks_in(masks)
+        self._masks = {} if masks is None else files_by_id(masks, (".png",), NO_MASK)
+        if masks is not None and not self._masks.keys() & self._paths.keys():
+            raise ValueError(f"{masks}: holds no mask named as one of the {len(self.ids)} pictures, <id>.png; check the folder")
+        if others := sorted(self._masks.keys() - self._paths.keys()):
+            self.left_out["masks of no picture here"] = [self._masks[image_id].name for image_id in others]
         self._counted = mask_values is None
         self._values = dict(mask_values or {name: value for value, name in enumerate(class_names, start=1)})
         self._class_names = list(class_names)
@@ -83,7 +87,7 @@ class FolderPictures:
             DatasetError: it is gone or cannot be read.
         """
         try:
-            return self._paths[image_id].read_bytes()
+            return read_bytes(self._paths[image_id])
         except OSError as error:
             raise DatasetError(f"{self._paths[image_id]}: {error.strerror}; restore the file or skip the picture") from error
 
@@ -172,11 +176,6 @@ def natural_order(name: str) -> tuple[tuple[int, str], ...]:
     return tuple((int(part), "") if place % 2 else (-1, part) for place, part in enumerate(parts))
 
 
-def _masks_in(folder: Path) -> dict[str, Path]:
-    files = [path for path in sorted(folder.iterdir()) if path.suffix.lower() == ".png" and not path.name.startswith(".")]
-    return {file_id(path.stem, str(path)): path for path in files if path.is_file()}
-
-
 def _pictures_in(folder: Path) -> tuple[dict[str, Path], dict[str, list[str]]]:
     if not folder.is_dir():
         raise ValueError(f"{folder}: is no folder; give the folder that holds the pictures")
@@ -190,7 +189,7 @@ def _pictures_in(folder: Path) -> tuple[dict[str, Path], dict[str, list[str]]]:
             path = folder / entry.name
             if stem.startswith("."):
                 continue
-            if not entry.is_file():
+            if not path.is_file():  # of a link to itself, the entry raises
                 left_out.setdefault("folders, or links to nothing", []).append(entry.name)
             elif suffix.lower() not in suffixes:
                 left_out.setdefault("of no format that can be read", []).append(entry.name)
@@ -212,7 +211,7 @@ def render(content: bytes, name: str, longest_px: int = LONGEST_SIDE_PX) -> byte
     """Return a picture as the network sees it (`decode_photo`), as JPEG.
 
     Args:
-        content: file in any format that Pillow reads; of several frames the first is taken.
+        content: file in any format that Pillow reads.
         name: stands in errors.
         longest_px: larger pictures are scaled down until no side is longer.
 

@@ -319,7 +319,12 @@ class Session(Queue[Answer]):
         elif size is not None and method != "tag" and self.project.feedback and self._exact_sizes(image_id) is not None:
             flags = (*flags, "feedback")
         now = self.project.store.timestamp()
-        mark = fingerprint(self.project.pictures.content(image_id))
+        try:
+            mark = fingerprint(self.project.pictures.content(image_id))
+        except DatasetError:
+            if "skipped" not in flags:  # what cannot be read can still be put off
+                raise
+            mark = ""
         return Annotation(image_id, name, size, round(seconds, 2), grid, self.annotator, now, method, flags, mark)
 
     def _exact_sizes(self, image_id: str) -> np.ndarray | None:

@@ -18,8 +18,8 @@ import numpy as np
 from pipeline.conventions import VOID
 from pipeline.datasets.base import RawDataset, Scene
 from pipeline.datasets.pictures import encode_photo
-from pipeline.datasets.raw_files import DatasetError, is_system_file
-from pipeline.files import write_atomically
+from pipeline.datasets.raw_files import DatasetError, is_system_file, require
+from pipeline.files import is_there, write_atomically
 
 if TYPE_CHECKING:
     from nibabel.nifti1 import Nifti1Image
@@ -85,19 +85,18 @@ training/patient001/patient001_frame01_scribble.nii.gz    0..3 drawn, 4 = nothin
             if not is_system_file(path.name) and volume not in volumes:
                 raise DatasetError(f"{self._path(volume)}: not found, but its mask {path.name} is there; {RESTORE}")
         for volume in volumes:
-            path = self._path(volume)
-            if path.suffix == ".gz" and path.with_suffix("").exists():
-                raise DatasetError(f"{path}: lies beside {path.with_suffix('').name}; keep one of the two")
-            shape = _load(path).shape
+            first, *others = (self._path(volume, suffix) for suffix in ("", "_gt", "_scribble"))
+            shape = _load(first).shape
             if len(shape) != 3:
-                raise DatasetError(f"{path}: has {len(shape)} axes, not 3 (x, y, slice); {RESTORE}")
-            for suffix in ("_gt", "_scribble"):
-                other = self._path(volume, suffix)
-                if suffix == "_scribble" and not other.exists():
+                raise DatasetError(f"{first}: has {len(shape)} axes, not 3 (x, y, slice); {RESTORE}")
+            for path in (first, *others):
+                if path == others[-1] and not is_there(path):  # scribbles
                     continue
-                found = _load(other).shape
+                if path.suffix == ".gz" and path.with_suffix("").exists():
+                    raise DatasetError(f"{path}: lies beside {path.with_suffix('').name}; keep one of the two")
+                found = _load(path).shape
                 if found != shape:
-                    raise DatasetError(f"{other}: has the shape {found}, but its volume {path.name} has {shape}; {RESTORE}")
+                    raise DatasetError(f"{path}: has the shape {found}, but its volume {first.name} has {shape}; {RESTORE}")
 
     def volumes(self) -> list[str]:
         """Return the names of all volumes, sorted: patientXXX_frameYY.
@@ -143,7 +142,7 @@ training/patient001/patient001_frame01_scribble.nii.gz    0..3 drawn, 4 = nothin
     def read_scribble_raster(self, image_id: str) -> np.ndarray | None:
         """Return the experts' scribbles, (256, 256) uint8 with `VOID` where nothing is drawn; None where there is no file."""
         path = self._path(_parse(image_id)[0], "_scribble")
-        if not path.exists():
+        if not is_there(path):
             return None
         codes = _resize(self._slice(self._codes(path, UNLABELLED + 1), image_id), order=0)
         return np.where(codes == UNLABELLED, np.uint8(VOID), codes)
@@ -207,7 +206,9 @@ training/patient001/patient001_frame01_scribble.nii.gz    0..3 drawn, 4 = nothin
         path = self.image_path(image_id)
         voxels = self._array(path)
         low, high = float(voxels.min()), float(voxels.max())
-        grey = 255 * (self._slice(voxels, image_id).astype(np.float64) - low) / max(high - low, 1e-12)
+        if low == high:
+            raise DatasetError(f"{path}: shows nothing, all voxels are {low:g}; {RESTORE}")
+        grey = 255 * (self._slice(voxels, image_id).astype(np.float64) - low) / (high - low)
         return _resize(grey.round().astype(np.uint8), order=1)
 
     def _slice(self, voxels: np.ndarray, image_id: str) -> np.ndarray:
@@ -259,11 +260,10 @@ def _load(path: Path) -> Nifti1Image:
     """Return a NIfTI file of which only the header is read."""
     from nibabel.nifti1 import load
 
+    require(path, RESTORE)
     try:
         image = load(path)
         size = int(np.prod(image.shape, dtype=np.float64))
-    except FileNotFoundError as error:
-        raise DatasetError(f"{path}: not found; {RESTORE}") from error
     except Exception as error:  # nibabel raises what it stumbles over
         raise DatasetError(f"{path}: cannot be read as NIfTI ({error}); {RESTORE}") from error
     if not 0 < size <= MOST_VOXELS:

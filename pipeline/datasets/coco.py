@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any, ClassVar, NamedTuple
@@ -37,10 +38,10 @@ CROWD_EVERY = 5
 
 
 class Instance(NamedTuple):
-    """One annotation: class index, published area (None: not stated), and polygons or run lengths as in the file."""
+    """One annotation: class index, published area (0: not stated), and polygons or run lengths as in the file."""
 
     class_index: int
-    area: float | None
+    area: float
     segmentation: Any
 
 
@@ -188,6 +189,9 @@ def decode_segmentation(segmentation: Any, height: int, width: int, where: str) 
             for polygon in polygons:  # the compiled code behind them believes every number
                 if polygon.ndim != 1 or len(polygon) % 2 or not (np.abs(polygon) <= FARTHEST_PX).all():
                     raise ValueError(f"a polygon is not x1, y1, x2, y2, ... of finite numbers within {FARTHEST_PX} pixels")
+                x, y = polygon[::2], polygon[1::2]
+                if len(x) and (max(x.min() - width, y.min() - height) > 0 or min(x.max(), y.max()) < 0):
+                    raise ValueError(f"a polygon lies outside the {width}x{height} pixels")
             polygons = [polygon for polygon in polygons if len(polygon) >= 6]
             if not polygons:
                 return np.zeros((height, width), bool)
@@ -269,6 +273,7 @@ def outline(mask: np.ndarray) -> list[list[tuple[int, int]]] | None:
 def _read_annotations(path: Path) -> dict[str, Entry]:
     remedy = "the path must hold annotations/instances_{train,val}2014.json; check `source` of the data set, or restore the file"
     document = read_json(path, "COCO instances", remedy)
+    where = f"{path}"  # what is being read when it turns out not to be of the form
     try:
         classes = _class_numbers(document, path)
         photos: dict[Any, dict[str, Any]] = {}
@@ -277,37 +282,43 @@ def _read_annotations(path: Path) -> dict[str, Entry]:
                 raise DatasetError(f"{path}: the image id {image['id']} is listed twice; remove one of the two")
             photos[image["id"]] = image
         instances: dict[Any, list[Instance]] = {}
-        for one in document["annotations"]:
-            where = f"{path}: annotation {one['id']}"
+        for place, one in enumerate(document["annotations"], start=1):
+            where = f"{path}: annotations, entry {place}"
+            where = f"{path}: annotation {one['id']}"  # as people know it, where it has one
             if one["category_id"] not in classes:
                 raise DatasetError(
-                    f"{where} has the category {one['category_id']}, which is none of the 80 things; "
-                    "use the file instances_*.json, not that of stuff or panoptic segmentation"
+                    f"{where} has the category {one['category_id']}, which is none of the 80 things; use the file "
+                    "instances_*.json, not that of stuff or panoptic segmentation, and `kind: folder` for classes of your own"
                 )
             if one["image_id"] not in photos:
                 raise DatasetError(f"{where} belongs to the image {one['image_id']!r}, which is not listed; {RESTORE}")
-            area = one.get("area")
-            instance = Instance(classes[one["category_id"]], None if area is None else float(area), one["segmentation"])
+            if not one["segmentation"]:
+                raise DatasetError(f"{where} has no outline, and a box is no mask; export polygons or run lengths, or remove it")
+            area = float(one.get("area") or 0)
+            if not 0 <= area < math.inf:
+                raise DatasetError(f"{where}: area: expected a number of pixels, got {one['area']!r}; {RESTORE}")
+            instance = Instance(classes[one["category_id"]], area, one["segmentation"])
             instances.setdefault(one["image_id"], []).append(instance)
         shown = [one["segmentation"] for one in document["annotations"][:LOOKED_AT]]
-        sides = [value for outline in shown if isinstance(outline, list) for polygon in outline for value in polygon]
+        polygons = [polygon for outline in shown if isinstance(outline, list) for polygon in outline if isinstance(polygon, list)]
+        sides = [value for polygon in polygons for value in polygon if isinstance(value, int | float)]
         if len(sides) > FEW_SIDES and max(sides) <= 1:
             raise DatasetError(f"{path}: its polygons are fractions of their pictures; multiply them by width and height")
         entries: dict[str, Entry] = {}
         for number in sorted(instances):
-            image = photos[number]
+            where, image = f"{path}: image {number}", photos[number]
             name = PurePosixPath(image["file_name"])
-            image_id = file_id(name.stem, f"{path}: image {number}")
+            image_id = file_id(name.stem, where)
             if name.is_absolute() or ".." in name.parts:
-                raise DatasetError(f"{path}: image {number}: file_name must stay in the folder of photos, got {name}; {RESTORE}")
+                raise DatasetError(f"{where}: file_name must stay in the folder of photos, got {name}; {RESTORE}")
             if image_id in entries:
                 raise DatasetError(
                     f"{path}: {entries[image_id].file_name} and {name} would both be the image {image_id}; rename one of them"
                 )
-            width, height = (_side(image[side], f"{path}: image {number}: {side}") for side in ("width", "height"))
+            width, height = (_side(image[side], f"{where}: {side}") for side in ("width", "height"))
             entries[image_id] = Entry(str(name), width, height, instances[number])
     except MALFORMED as error:
-        raise DatasetError(f"{path}: is not a file of COCO instances ({error!r}); {RESTORE}") from error
+        raise DatasetError(f"{where}: is not of the form of COCO instances ({error!r}); {RESTORE}") from error
     if not entries:
         raise DatasetError(f"{path}: has no annotated image; {RESTORE}")
     return entries
@@ -316,13 +327,14 @@ def _read_annotations(path: Path) -> dict[str, Entry]:
 def _class_numbers(document: dict[str, Any], path: Path) -> dict[Any, int]:
     """Return category id -> class index, by the names that the file gives; the published ids where it gives none."""
     classes: dict[Any, int] = {}
-    for category in document.get("categories", ()):
+    categories = document.get("categories", ())
+    for category in categories:
         number, name = category["id"], category["name"]
         if number in classes:
             raise DatasetError(f"{path}: the category id {number} is listed twice; {RESTORE}")
         if name in CLASS_NAMES[1:]:
             classes[number] = CLASS_NAMES.index(name)
-    return classes or CLASS_OF_CATEGORY
+    return classes if categories else CLASS_OF_CATEGORY
 
 
 def _side(value: Any, where: str) -> int:

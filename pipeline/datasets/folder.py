@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import io
+import math
+import reprlib
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -16,6 +18,7 @@ from ruamel.yaml.error import YAMLError
 from pipeline.conventions import VOID
 from pipeline.datasets.base import RawDataset, Scene, Scribble
 from pipeline.datasets.pictures import (
+    NO_MASK,
     check_has_classes,
     color_map,
     encode_photo,
@@ -27,7 +30,7 @@ from pipeline.datasets.pictures import (
 from pipeline.datasets.raw_files import (
     MALFORMED,
     DatasetError,
-    are_class_names,
+    check_class_names,
     file_id,
     files_by_id,
     named_errors,
@@ -80,9 +83,7 @@ splits/{train,val}.txt    one id per line (optional)
             "is no picture that can be read; convert it to PNG or take it out of the folder",
         )
         self._masks, self._scribbles = (
-            files_by_id(folder, (".png",), "is no PNG, whose values are classes; convert it or take it out of the folder")
-            if is_there(folder)
-            else {}
+            files_by_id(folder, (".png",), NO_MASK) if is_there(folder) else {}
             for folder in (self.root / "masks", self.root / "scribbles")
         )
         self._clicks = self._read_clicks(self.root / "clicks.csv")
@@ -103,8 +104,13 @@ splits/{train,val}.txt    one id per line (optional)
                     )
         for image_id, clicks in (self._clicks or {}).items():
             width, height = picture_size(self._images[image_id])
+            pixels: dict[tuple[int, int], int] = {}
             for click in clicks:
                 x, y = click.points[0]
+                if pixels.setdefault((math.floor(x), math.floor(y)), click.class_index) != click.class_index:
+                    raise DatasetError(
+                        f"{self.root / 'clicks.csv'}: two clicks of {image_id} at {x:g}, {y:g} differ in their class; remove one"
+                    )
                 if not (0 <= x < width and 0 <= y < height):
                     raise DatasetError(
                         f"{self.root / 'clicks.csv'}: a click of {image_id} at {x:g}, {y:g} is outside its "
@@ -257,8 +263,10 @@ splits/{train,val}.txt    one id per line (optional)
     def _read_sizes(self, path: Path) -> dict[str, np.ndarray]:
         sizes: dict[str, np.ndarray] = {}
         for where, image_id, row in self._rows(path, ("image_id", *self.class_names)):
-            with named_errors(where):
-                values = np.array([finite_number(row[name]) for name in self.class_names])
+            values = np.zeros(len(self.class_names))
+            for place, name in enumerate(self.class_names):
+                with named_errors(f"{where}: {name}"):
+                    values[place] = finite_number(row[name])
             total = float(values.sum())
             rule = f"{where}: sizes must be at least 0 and sum to 1"
             if values.min() < 0:
@@ -288,11 +296,10 @@ def _read_classes(path: Path) -> tuple[tuple[str, ...], tuple[tuple[int, int, in
         raise DatasetError(f"{path}: expected 'names: [background, ...]' ({told}); see docs/data.md") from error
     if unknown:
         raise DatasetError(f"{path}: unknown key '{unknown[0]}'; known keys are names, colors, background")
-    if not are_class_names(names) or not 2 <= len(names) <= VOID:
-        raise DatasetError(
-            f"{path}: names must be 2 to {VOID} words, different in more than capitals and without spaces around them, "
-            f"got {list(names)}; put numbers and yes/no in quotes"
-        )
+    with named_errors(f"{path}: names"):
+        check_class_names(names)
+        if not 2 <= len(names) <= VOID:
+            raise ValueError(f"expected 2 to {VOID}, got {len(names)}; the first is the background")
     if len(colors) != len(names) or not all(type(value) is int and 0 <= value <= 255 for rgb in colors for value in rgb):
         raise DatasetError(f"{path}: colors must be one [red, green, blue] of 0..255 per name ({len(names)})")
     names = tuple(unicodedata.normalize("NFC", name) for name in names)
@@ -304,17 +311,19 @@ def _in_order(names: Any) -> tuple[Any, ...]:
     if isinstance(names, Mapping):
         numbered = dict(names) if all(type(key) is int for key in names) else {value: key for key, value in names.items()}
         if len(numbered) != len(names) or set(numbered) != set(range(len(names))):
-            raise ValueError(f"names: expected the class numbers 0 to {len(names) - 1}, each once, got {dict(names)}")
+            raise ValueError(
+                f"names: expected the class numbers 0 to {len(names) - 1}, each once, got {reprlib.repr(dict(names))}"
+            )
         return tuple(numbered[number] for number in range(len(names)))
     if not isinstance(names, list):
-        raise ValueError(f"names: expected a list, got {names!r}")
+        raise ValueError(f"names: expected a list, got {reprlib.repr(names)}")
     return tuple(names)
 
 
 def _has_background(stated: Any, names: tuple[str, ...], path: Path) -> bool:
     """Return whether class 0 is the background, as its name says, or the key `background` for another name."""
     if stated is not None and not isinstance(stated, bool):
-        raise DatasetError(f"{path}: background must be true or false, got {stated!r}")
+        raise DatasetError(f"{path}: background must be true or false, got {reprlib.repr(stated)}")
     place = next((number for number, name in enumerate(names) if name.lower() == BACKGROUND), None)
     if place:
         raise DatasetError(f"{path}: '{names[place]}' is class {place}; a background must be class 0: move it to the front")

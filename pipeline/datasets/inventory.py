@@ -19,6 +19,7 @@ from pipeline.conventions import VOID
 from pipeline.datasets.base import RawDataset
 from pipeline.datasets.raw_files import DatasetError
 from pipeline.datasets.registry import DATASETS
+from pipeline.errors import clear_errors
 from pipeline.files import write_atomically
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "data.md"
@@ -147,14 +148,11 @@ def main() -> None:
     elif arguments.kind is None or arguments.path is None:
         parser.error("give KIND and PATH, or --write")
     else:
-        try:
+        with clear_errors(DatasetError):
             dataset = DATASETS[arguments.kind](arguments.path)
             dataset.verify()
             print(counts_table(dataset, {split: count_split(dataset, split, _show_progress) for split in dataset.splits}))
             print(dataset.account())
-        except (DatasetError, OSError) as error:
-            print(f"error: {error}", file=sys.stderr)
-            raise SystemExit(1) from None
 
 
 if __name__ == "__main__":

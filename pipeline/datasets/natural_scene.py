@@ -13,7 +13,7 @@ from typing import ClassVar, NamedTuple
 from pipeline.datasets.base import Account, RawDataset, Scene
 from pipeline.datasets.pictures import encode_photo, picture_formats, picture_size
 from pipeline.datasets.raw_files import DatasetError, file_id, files_by_id, is_system_file, named_errors, require
-from pipeline.files import read_table, write_atomically
+from pipeline.files import finite_number, read_table, write_atomically
 
 CLASS_NAMES = ("buildings", "forest", "glacier", "mountain", "sea", "street")
 FOLDERS = {"train": "seg_train", "val": "seg_test"}
@@ -163,16 +163,16 @@ train/<image_name>
         for where, cells in lines:
             row = dict(zip(header, cells))
             try:
-                name, label = row["image_name"], int(row["label"])
+                name, label = row["image_name"], finite_number(row["label"])
             except (ValueError, KeyError) as error:
                 raise DatasetError(f"{table}: is not of the form image_name,label ({where}: {error!r}); {RESTORE}") from error
-            if not 0 <= label < len(CLASS_NAMES):
-                raise DatasetError(f"{table}: {name} has the label {label}, not in 0..{len(CLASS_NAMES) - 1}; {RESTORE}")
+            if label not in range(len(CLASS_NAMES)):
+                raise DatasetError(f"{where}: {name} has the label {label:g}, not in 0..{len(CLASS_NAMES) - 1}; {RESTORE}")
             image_id = Path(file_id(name, where)).stem
             if image_id in given:
                 raise DatasetError(f"{where}: {name} has the same id as {given[image_id]}, which has a line already; keep one")
             given[image_id] = name
-            rows[name] = label
+            rows[name] = int(label)
         if not rows:
             raise DatasetError(f"{table}: is not of the form image_name,label: it has no line; {RESTORE}")
         names = sorted(rows, key=lambda name: (rows[name], name))

@@ -15,7 +15,9 @@ from typing import Any, Literal
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
+from PIL.ImageFile import ImageFile
 from PIL.PngImagePlugin import PngInfo
+from PIL.TiffImagePlugin import TiffImageFile
 
 from pipeline.conventions import VOID
 from pipeline.datasets.raw_files import DatasetError, require
@@ -43,6 +45,13 @@ EXCHANGED = (5, 6, 7, 8)
 PASSED_ON = {"JPEG": ".jpg", "MPO": ".jpg", "PNG": ".png"}
 """Formats whose files are passed on as they are, with their suffix; others are re-encoded without loss."""
 TWELVE_BITS = 4096
+OF_ONE_PICTURE = {"MPO", "PSD"}
+"""Formats whose further frames are other views or layers of the first one."""
+SUBFILE_TAG = 254
+SMALLER_OR_MASK = 0b101
+"""Bits in that tag of a page of a TIFF: it is a preview of another page, or says which of its pixels are transparent."""
+NO_MASK = "is no PNG, whose values are classes; convert it or take it out of the folder"
+"""What is said of other files in a folder of masks."""
 VOID_COLOR = (224, 224, 192)
 """Colour of void pixels in palettes, as in PASCAL VOC."""
 
@@ -68,11 +77,16 @@ def picture_formats() -> dict[str, str]:
 
 
 @contextmanager
-def opened(source: Path | bytes, name: str, what: str) -> Iterator[Image.Image]:
+def opened(source: Path | bytes, name: str, what: str) -> Iterator[ImageFile]:
     """Open a picture; whatever goes wrong inside becomes a DatasetError: Pillow's plugins raise what they stumble over."""
     try:
         formats = sorted(set(picture_formats().values()))
         with Image.open(io.BytesIO(source) if isinstance(source, bytes) else source, formats=formats) as image:
+            if (count := _pages(image)) > 1:
+                raise DatasetError(
+                    f"{name}: holds {count} pages or frames ({image.format}), and one picture a file is read; save each that is "
+                    "wanted as a file of its own"
+                )
             yield image
     except DatasetError:
         raise
@@ -85,6 +99,18 @@ def opened(source: Path | bytes, name: str, what: str) -> Iterator[Image.Image]:
         told = "of no known format" if isinstance(error, UnidentifiedImageError) else str(error) or type(error).__name__
         remedy = "check its permissions" if isinstance(error, PermissionError) else "restore the file"
         raise DatasetError(f"{name}: cannot be read as {what} ({told}); {remedy} or leave it out") from error
+
+
+def _pages(image: Image.Image) -> int:
+    """Return how many pictures a file holds; other views, layers, previews and masks belong to theirs."""
+    count: int = getattr(image, "n_frames", 1)
+    if not isinstance(image, TiffImageFile):
+        return 1 if image.format in OF_ONE_PICTURE else count
+    for page in range(1, count):
+        image.seek(page)
+        count -= bool(image.tag_v2.get(SUBFILE_TAG, 0) & SMALLER_OR_MASK)
+    image.seek(0)
+    return count
 
 
 def _orientation(image: Image.Image) -> int:
@@ -120,7 +146,7 @@ def read_photo(path: Path) -> np.ndarray:
 def decode_photo(content: bytes, name: str, at_least_px: int | None = None) -> np.ndarray:
     """Return an encoded picture as every part of this project sees it: (H, W, 3) uint8, upright as its camera noted.
 
-    Of several frames the first is taken. Transparent parts lie on grey. 16-bit grey keeps its upper eight bits.
+    Transparent parts lie on grey. 16 bits per channel keep their upper eight.
 
     Args:
         content: file in any format that Pillow reads by itself.
@@ -128,24 +154,25 @@ def decode_photo(content: bytes, name: str, at_least_px: int | None = None) -> n
         at_least_px: a JPEG may be decoded at a smaller size whose sides are not below this: for display only.
 
     Raises:
-        DatasetError: no picture or a damaged one, 32 bits per value, or 16 of which only the lower twelve are used.
+        DatasetError: no picture or a damaged one, more than one (pages, frames of an animation), 32 bits per value, or 16 of
+            which only the lower twelve are used.
     """
     with opened(content, name, "an image") as image:
         if at_least_px is not None:
             image.draft("RGB", (at_least_px, at_least_px))
+        deep = any(";16" in str(tile) for tile in image.tile)  # of colours, Pillow reads the upper eight bits alone
         image.load()  # a TIFF is turned while it is loaded and then notes no orientation any more
         turn = UPRIGHT.get(_orientation(image))
         upright = image if turn is None else image.transpose(turn)
         if upright.mode in ("I", "F"):
             raise DatasetError(f"{name}: has 32 bits per value, whose range is unknown; export it with 8 bits")
         if upright.mode.startswith("I;16"):
-            values = np.asarray(upright)
-            if values.max() < TWELVE_BITS:
-                raise DatasetError(
-                    f"{name}: has more than 8 bits per channel (mode {upright.mode}) but no value above {values.max()}, so that "
-                    "its range is unknown and 8 bits would be nearly black; export it with 8 bits"
-                )
-            upright = Image.fromarray((values >> 8).astype(np.uint8))
+            upright, deep = Image.fromarray((np.asarray(upright) >> 8).astype(np.uint8)), True
+        if deep and np.asarray(upright.convert("RGB")).max() < TWELVE_BITS >> 8:
+            raise DatasetError(
+                f"{name}: has more than 8 bits per channel but no value above {TWELVE_BITS - 1}, so that its range is unknown "
+                "and 8 bits would be nearly black; export it with 8 bits"
+            )
         if upright.has_transparency_data:
             layered = upright.convert("RGBA")
             upright = Image.new("RGB", layered.size, ALPHA_GROUND)

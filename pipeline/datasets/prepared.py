@@ -82,8 +82,8 @@ def write_prepared(
                 break
             writer.add(image_id)
         if not writer.rows:
-            wanted = "" if classes is None else f" with a pixel of {', '.join(classes)}"
-            raise DatasetError(f"{dataset.root}: split {split} has no image{wanted}; check `classes` of the data set")
+            wanted = "; check `source`" if classes is None else f" with a pixel of {', '.join(classes)}; check `classes`"
+            raise DatasetError(f"{dataset.root}: split {split} has no image{wanted} of the data set")
         return writer.finish(split)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import reprlib
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -51,12 +52,17 @@ def file_id(name: str, where: str) -> str:
     return unicodedata.normalize("NFC", name)
 
 
-def are_class_names(names: Iterable[object]) -> bool:
-    """Return whether names can stand in tables: words without spaces around them, none twice, whatever their capitals."""
-    names = list(names)
-    texts = [unicodedata.normalize("NFC", name) for name in names if isinstance(name, str)]
-    fit = all(text.strip() == text != "" and text.isprintable() and text != "image_id" for text in texts)
-    return fit and len({text.casefold() for text in texts}) == len(names)
+def check_class_names(names: Iterable[object]) -> None:
+    """Raise ValueError unless names can stand in tables: words without spaces around them, different in more than capitals."""
+    seen: dict[str, object] = {}
+    for name in names:
+        text = unicodedata.normalize("NFC", name).casefold() if isinstance(name, str) else ""
+        if not text or text.strip() != text or not text.isprintable() or text == "image_id":
+            shown = reprlib.repr(name)
+            raise ValueError(f"{shown} is no name of a class; quote numbers, dates, yes and no, and leave no spaces around names")
+        if text in seen:
+            raise ValueError(f"{name!r} and {seen[text]!r} are one name, but for capitals and accents; rename one of them")
+        seen[text] = name
 
 
 def files_by_id(folder: Path, suffixes: Iterable[str], others: str | None = None) -> dict[str, Path]:
@@ -70,7 +76,9 @@ def files_by_id(folder: Path, suffixes: Iterable[str], others: str | None = None
     Raises:
         DatasetError: no folder, two files of one id, a link to nothing, a pipe, or with `others` a file of another kind.
     """
-    require(folder, "restore the folder from the original archive; check `source` of the data set")
+    remedy = "restore the folder from the original archive; check `source` of the data set"
+    if not require(folder, remedy).is_dir():
+        raise DatasetError(f"{folder}: is no folder; {remedy}")
     wanted, found = set(suffixes), dict[str, Path]()
     for path in sorted(folder.iterdir()):
         if is_system_file(path.name):

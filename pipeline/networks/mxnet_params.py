@@ -76,7 +76,7 @@ def read_params(path: Path) -> dict[str, np.ndarray]:
         FileNotFoundError: no such file.
         ValueError: not such a file, cut off, or with arrays of another type or storage; names the file and the array.
     """
-    if not path.exists():
+    if not path.is_file():  # a pipe would be waited for
         raise FileNotFoundError(f"{path}: no such file")
     source = _Bytes(path.read_bytes())
     try:

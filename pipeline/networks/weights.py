@@ -69,7 +69,7 @@ def read_state(path: Path) -> dict[str, Tensor]:
         FileNotFoundError: no such file.
         ValueError: not a file of named tensors.
     """
-    if not path.exists():
+    if not path.is_file():  # a pipe would be waited for
         raise FileNotFoundError(f"{path}: no such file")
     try:
         if path.suffix == ".safetensors":
@@ -147,7 +147,7 @@ def read_npz(path: Path, transformer: nn.Module) -> dict[str, Tensor]:
     Raises:
         ValueError: broken file, or of a transformer of another form.
     """
-    if not path.exists():
+    if not path.is_file():  # a pipe would be waited for
         raise FileNotFoundError(f"{path}: no such file")
     before = {name: value.clone() for name, value in transformer.state_dict().items()}
     try:

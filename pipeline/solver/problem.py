@@ -19,6 +19,8 @@ LARGEST_WEIGHT = 1e12
 """Of eta, of lambda and of lambda w: gradients may be 30 times as large, and their squares, as Adam keeps, must fit float32."""
 SMALLEST_WEIGHT = 1e-12
 """Of eta and of lambda where they are not 0: products with probabilities stay normal numbers of float32."""
+LARGEST_ROUNDING = 0.1
+"""Of ln sigma, above 0. Logits that were not normalised are no energies, and their probabilities overflow."""
 LARGEST_LOGARITHM = 1e12
 """Of -ln sigma. Logits of a trained network stay below 1e5; sums over a large picture must still fit float32."""
 
@@ -54,7 +56,7 @@ class Problem:
     E(y) = eta sum_{i not in S} H(sigma_i, y_i) + lambda sum_{ij in N} w_ij P(y_i, y_j)
 
     Attributes:
-        log_probs: (B, C, H, W), ln sigma, finite. Kept detached and in float32 at least: no gradient flows back into it.
+        log_probs: (B, C, H, W), ln sigma, finite and at most 0. Kept detached, in float32 at least: no gradient flows back.
         seeds: (B, H, W) int64 in 0..C-1, or `VOID` where there is no seed.
         neighborhood: N and w. On a `Kernel` lambda is divided by the mean degree, see `solve_dense`.
         cross_entropy: H, a key of `CROSS_ENTROPIES`.
@@ -83,7 +85,7 @@ class Problem:
         object.__setattr__(self, "log_probs", log_probs)  # the dataclass is frozen for everybody else
         # Shapes first: what follows reads whole tensors, and would not say which of two does not fit.
         check_shape("log_probs", log_probs, (None, None, None, None))
-        check_numbers("log_probs", log_probs, least=-LARGEST_LOGARITHM, most=LARGEST_LOGARITHM)
+        check_numbers("log_probs", log_probs, least=-LARGEST_LOGARITHM, most=LARGEST_ROUNDING)
         batch, classes, height, width = log_probs.shape
         check_shape("seeds", self.seeds, (batch, height, width))
         _check_seeds(self.seeds, classes)

@@ -245,7 +245,7 @@ def check_annotations(
     known, by_content = set(known_ids), {mark: image_id for image_id, mark in (pictures or {}).items()}
     for row in rows:
         where = f"annotations: image {row.image_id}, annotator {row.annotator}"
-        if row.image_id not in known:
+        if row.image_id not in known and row.class_name:  # one that was put off may be taken away
             marks = {other.picture for other in rows if other.image_id == row.image_id and other.picture}
             found = next((by_content[mark] for mark in marks if mark in by_content), None)
             hint = (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from pipeline.files import write_atomically
 VERTEX_DISTANCE_PX = 6.0
 """Distance between the vertices of a generated stroke, along the stroke."""
 PIECE_PX = 8.0
-"""Longer segments are drawn in pieces."""
+"""Segments longer than this, or than the stroke is wide, are drawn in pieces."""
 BOX_PIXELS = 2**20
 """So many pixels are tested at once at most: some 50 MB."""
 SWING_PERIOD = 5
@@ -147,28 +148,33 @@ def read_scribbles(path: Path) -> dict[str, list[Scribble]]:
 def _draw_segments(seeds: np.ndarray, starts: np.ndarray, ends: np.ndarray, radius: float, value: int) -> None:
     """Set the pixels whose centres lie within `radius` of one of the segments, whose ends are (N, 2) each."""
     height, width = seeds.shape
-    starts, ends = _pieces(starts, ends)
+    longest = max(PIECE_PX, 2 * radius)  # about as long as wide: fewest pixels are tested
+    starts, ends = _pieces(starts, ends, longest)
     outside = (np.maximum(starts, ends) < -radius) | (np.minimum(starts, ends) > np.array([width, height]) + radius)
     starts, ends = starts[~outside.any(1)], ends[~outside.any(1)]
-    side = int(np.ceil(PIECE_PX + 2 * radius)) + 1  # of a box that holds any piece, wherever its corner falls
-    together = max(BOX_PIXELS // side**2, 1)
-    for first in range(0, len(starts), together):
+    side = int(np.ceil(longest + 2 * radius)) + 1  # of a box that holds any piece, wherever its corner falls
+    wide, high = min(side, width), min(side, height)
+    together, band = max(BOX_PIXELS // (wide * high), 1), max(BOX_PIXELS // wide, 1)
+    for first, top in itertools.product(range(0, len(starts), together), range(0, high, band)):
         start, along = starts[first : first + together], (ends - starts)[first : first + together]
-        corner = np.floor(np.minimum(start, start + along) - radius)
-        columns, rows = (corner[:, axis, None] + np.arange(side) for axis in (0, 1))  # (pieces, side)
+        corner = np.floor(np.minimum(start, start + along) - radius).clip(0)
+        columns = corner[:, 0, None] + np.arange(wide)  # (pieces, wide)
+        rows = corner[:, 1, None] + np.arange(top, min(top + band, high))
+        if together == 1 and (seeds[int(rows[0, 0]) :, int(columns[0, 0]) :][: rows.size, :wide] == value).all():
+            continue  # a wide brush soon covers everything
         x, y = (columns + 0.5 - start[:, :1])[:, None, :], (rows + 0.5 - start[:, 1:])[:, :, None]
         dx, dy = along[:, 0, None, None], along[:, 1, None, None]
         # The point of the piece nearest to a pixel's centre: start + t (end - start), t in [0, 1].
         nearest = ((x * dx + y * dy) / np.maximum(dx * dx + dy * dy, 1e-12)).clip(0, 1)
         near = (x - nearest * dx) ** 2 + (y - nearest * dy) ** 2 <= radius**2 + 1e-9
-        near &= ((columns >= 0) & (columns < width))[:, None, :] & ((rows >= 0) & (rows < height))[:, :, None]
+        near &= (columns < width)[:, None, :] & (rows < height)[:, :, None]
         piece, row, column = np.nonzero(near)
         seeds[rows[piece, row].astype(int), columns[piece, column].astype(int)] = value
 
 
-def _pieces(starts: np.ndarray, ends: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Cut segments into equal pieces of at most `PIECE_PX`, whose boxes are of one size and can be tested together."""
-    counts = np.ceil(np.abs(ends - starts).max(1) / PIECE_PX).clip(1).astype(int)
+def _pieces(starts: np.ndarray, ends: np.ndarray, longest: float) -> tuple[np.ndarray, np.ndarray]:
+    """Cut segments into equal pieces of at most that length, whose boxes are of one size and can be tested together."""
+    counts = np.ceil(np.abs(ends - starts).max(1) / longest).clip(1).astype(int)
     of = np.repeat(np.arange(len(starts)), counts)
     number = np.arange(len(of)) - np.repeat(np.cumsum(counts) - counts, counts)
     step = ((ends - starts) / counts[:, None])[of]

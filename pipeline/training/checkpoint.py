@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from pipeline.files import write_atomically
+from pipeline.files import check_ordinary, write_atomically
 
 
 def save_state(path: Path, state: dict[str, Any]) -> None:
@@ -29,6 +29,7 @@ def load_state(path: Path, device: torch.device | str = "cpu", remedy: str = "de
         ValueError: the file is not a complete checkpoint; names it.
     """
     try:
+        check_ordinary(path)
         state = torch.load(path, map_location=device, weights_only=True)
         if not isinstance(state, dict):
             raise TypeError(f"expected a dictionary, got {type(state).__name__}")

@@ -85,8 +85,8 @@ def test_long_line_is_split_without_a_gap(folder, monkeypatch):
         ({"imagePath": "b.png"}, "a.json, shape 0, image b: is not among the 1 pictures"),
         ({"imageWidth": 80}, "was drawn on a picture of (80, 30), but this one is (40, 30)"),
         ({"shapes": [shape(label="horse")]}, "unknown class 'horse'; the classes are background, cat, dog"),
-        ({"shapes": [shape(points=[[1, "x"]])]}, "a.json: is no file of LabelMe: shapes.0.points.0.1"),
-        ({"shapes": 5}, "a.json: is no file of LabelMe: shapes"),
+        ({"shapes": [shape(points=[[1, "x"]])]}, "a.json: shapes.0.points.0.1"),
+        ({"shapes": 5}, "a.json: shapes"),
     ],
 )
 def test_file_that_does_not_fit_is_named_and_nothing_is_added(folder, monkeypatch, capsys, changes, message):
@@ -105,11 +105,20 @@ def test_broken_xml_is_named(folder, monkeypatch, capsys, text):
     assert "c.xml: is no XML of CVAT for images" in capsys.readouterr().err
 
 
+def test_pictures_of_one_name_in_two_folders_of_cvat_are_refused(folder, monkeypatch, capsys):
+    again = CVAT[CVAT.index("<image") : CVAT.index("</annotations>")]
+    (folder / "c.xml").write_text(CVAT.replace("</annotations>", again.replace("sub/a.png", "far/a.png") + "</annotations>"))
+    with pytest.raises(SystemExit):
+        run(folder, monkeypatch, "c.xml")
+    assert "strokes on sub/a.png and on far/a.png would be on one picture" in capsys.readouterr().err
+    assert not (folder / "s.strokes.jsonl").exists()
+
+
 def test_coordinates_that_are_no_numbers_are_refused(folder, monkeypatch, capsys):
     labelme(folder, shape(points=[[1, float("nan")], [2, 2]]))
     with pytest.raises(SystemExit):
         run(folder, monkeypatch, "a.json")
-    assert "a.json: is no file of LabelMe: shapes.0.points.0.1: " in capsys.readouterr().err
+    assert "a.json: cannot be read as JSON (NaN is no number); a file of LabelMe is expected" in capsys.readouterr().err
 
 
 def test_xml_of_something_else_is_refused(folder, monkeypatch, capsys):

@@ -74,6 +74,15 @@ def test_picture_that_has_gone_is_named(tmp_path):
         pictures.content("a")
 
 
+def test_picture_that_became_a_pipe_is_named_and_not_waited_for(tmp_path):
+    save(tmp_path / "a.png")
+    pictures = FolderPictures(tmp_path, ["cat"])
+    (tmp_path / "a.png").unlink()
+    os.mkfifo(tmp_path / "a.png")
+    with pytest.raises(DatasetError, match=r"a\.png: no ordinary file; .* skip the picture"):
+        pictures.content("a")
+
+
 def mask(tmp_path, values, name="a"):
     save(tmp_path / f"{name}.png")
     (tmp_path / "masks").mkdir(exist_ok=True)
@@ -149,9 +158,37 @@ def test_exact_sizes_use_the_given_values_and_leave_void_out(tmp_path):
     assert pictures.exact_sizes("a") == pytest.approx([3 / 6, 1 / 6, 2 / 6])
 
 
+def test_masks_of_none_of_the_pictures_are_refused(tmp_path):
+    mask(tmp_path, [0, 1], "b")
+    (tmp_path / "b.png").rename(tmp_path / "a.png")
+    with pytest.raises(ValueError, match="masks: holds no mask named as one of the 1 pictures"):
+        FolderPictures(tmp_path, ["cat"], tmp_path / "masks")
+
+
+@pytest.mark.parametrize(("name", "message"), [("a.PNG", "has the same id as a"), ("a.tif", r"a\.tif: is no PNG.*convert it")])
+def test_masks_that_would_be_hidden_are_refused(tmp_path, name, message):
+    mask(tmp_path, [0, 1])
+    Image.new("L", (2, 1)).save(tmp_path / "masks" / name)
+    with pytest.raises(DatasetError, match=message):
+        FolderPictures(tmp_path, ["cat"], tmp_path / "masks")
+
+
+def test_masks_of_other_pictures_are_told(tmp_path):
+    for name in "ab":
+        mask(tmp_path, [0, 1], name)
+    (tmp_path / "b.png").unlink()
+    assert FolderPictures(tmp_path, ["cat"], tmp_path / "masks").left_out["masks of no picture here"] == ["b.png"]
+
+
+def test_link_to_itself_is_left_out(tmp_path):
+    save(tmp_path / "a.png")
+    (tmp_path / "b.png").symlink_to("b.png")
+    assert FolderPictures(tmp_path, ["cat"]).left_out == {"folders, or links to nothing": ["b.png"]}
+
+
 def test_masks_are_optional(tmp_path):
     save(tmp_path / "a.png")
-    (tmp_path / "masks").mkdir()
+    mask(tmp_path, [0, 1], "b")
     assert FolderPictures(tmp_path, ["cat"]).exact_sizes("a") is None
     assert FolderPictures(tmp_path, ["cat"], tmp_path / "masks").exact_sizes("a") is None
 

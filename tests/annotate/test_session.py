@@ -5,6 +5,7 @@ import pytest
 
 from pipeline.annotate.session import LONGEST_ANSWER_S, Project, Session, check_annotator
 from pipeline.annotate.store import AnnotationStore
+from pipeline.datasets.raw_files import DatasetError
 from pipeline.targets.annotated_sizes import combine, standing
 from pipeline.targets.annotation_errors import annotation_errors
 
@@ -76,6 +77,18 @@ def test_work_continues_after_a_crash_within_a_picture(tmp_path):
     again = session(tmp_path)
     assert again.first() == "b"
     assert classes(again, "b") == {"cat": 0.4, "dog": None}
+
+
+def test_picture_that_has_gone_can_be_put_off_and_not_answered(tmp_path, monkeypatch):
+    def gone(image_id):
+        raise DatasetError(f"{image_id}: gone")
+
+    one = session(tmp_path)
+    monkeypatch.setattr(one.project.pictures, "content", gone, raising=True)
+    with pytest.raises(DatasetError, match="a: gone"):
+        one.tag("a", ["cat"], 1.0)
+    one.skip("a", 1.0)
+    assert (one.progress()["skipped"], one.first()) == (1, "b")
 
 
 def test_skipped_pictures_come_last(tmp_path):

@@ -1,6 +1,7 @@
 """What is special about ACDC: volumes, the drawn split, grey values, and scribbles in which 0 is a label."""
 
 import gzip
+import os
 import random
 
 import numpy as np
@@ -65,9 +66,10 @@ def test_grey_values_span_the_whole_volume_not_the_slice(tmp_path):
     assert middle == [0, 64, 255]
 
 
-def test_constant_volume_is_black(tmp_path):
+def test_constant_volume_is_refused(tmp_path):
     dataset = write(tmp_path, shape=(8, 8, 1), image=np.full((8, 8, 1), 7))
-    assert not dataset.read_image("patient001_frame01_0").any()
+    with pytest.raises(DatasetError, match="shows nothing, all voxels are 7"):
+        dataset.read_image("patient001_frame01_0")
 
 
 def test_first_axis_is_vertical_and_second_horizontal(tmp_path):
@@ -165,9 +167,27 @@ def test_complex_voxels_are_refused(tmp_path):
         read_volume(tmp_path / "a.nii.gz")
 
 
-def test_packed_volume_beside_a_plain_one_is_refused(tmp_path):
+@pytest.mark.parametrize("suffix", ["", "_gt", "_scribble"])
+def test_volume_that_is_a_pipe_is_refused_and_not_waited_for(tmp_path, suffix):
     dataset = write(tmp_path, volumes=2)
-    folder = tmp_path / "training/patient001"
-    (folder / "patient001_frame01.nii").write_bytes(gzip.decompress((folder / "patient001_frame01.nii.gz").read_bytes()))
+    path = tmp_path / f"training/patient001/patient001_frame01{suffix}.nii.gz"
+    path.unlink(missing_ok=True)
+    os.mkfifo(path)
+    with pytest.raises(DatasetError, match=f"frame01{suffix}.nii.gz: is no ordinary file; restore"):
+        dataset.verify()
+
+
+def test_scribbles_that_are_a_link_to_nothing_are_missed(tmp_path):
+    dataset = write(tmp_path, volumes=2)
+    (tmp_path / "training/patient001/patient001_frame01_scribble.nii.gz").symlink_to("nowhere")
+    with pytest.raises(OSError, match=r"is a link to nothing.*_scribble"):
+        dataset.verify()
+
+
+@pytest.mark.parametrize("suffix", ["", "_gt"])
+def test_packed_volume_beside_a_plain_one_is_refused(tmp_path, suffix):
+    dataset = write(tmp_path, volumes=2)
+    packed = tmp_path / f"training/patient001/patient001_frame01{suffix}.nii.gz"
+    packed.with_suffix("").write_bytes(gzip.decompress(packed.read_bytes()))
     with pytest.raises(DatasetError, match="keep one of the two"):
         dataset.verify()

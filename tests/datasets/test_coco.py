@@ -107,6 +107,37 @@ def test_file_of_stuff_is_refused(tmp_path):
         write(tmp_path, [annotation([SQUARE], 92)]).ids("val")
 
 
+def test_category_of_another_name_is_refused_whatever_its_number(tmp_path):
+    write(tmp_path, [annotation([SQUARE])])
+    path = tmp_path / "annotations/instances_val2014.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"categories": [{"id": 1, "name": "widget"}]}))
+    with pytest.raises(DatasetError, match="annotation 7 has the category 1, which is none of the 80 things"):
+        Coco(tmp_path).ids("val")
+
+
+def test_box_without_an_outline_is_refused(tmp_path):
+    with pytest.raises(DatasetError, match="annotation 7 has no outline, and a box is no mask; export polygons"):
+        labels(tmp_path, annotation([], bbox=[1, 1, 3, 3]))
+
+
+def test_outline_beside_the_picture_is_refused(tmp_path):
+    assert labels(tmp_path, annotation([[-3, -3, 2, -3, 2, 2]])).sum() > 0
+    with pytest.raises(DatasetError, match="a polygon lies outside the 8x6 pixels"):
+        labels(tmp_path, annotation([[9, 1, 12, 1, 12, 4]]))
+
+
+@pytest.mark.parametrize(("key", "value"), [("image_id", [1]), ("category_id", {})])
+def test_annotation_of_another_form_is_named(tmp_path, key, value):
+    with pytest.raises(DatasetError, match="annotation 7: is not of the form of COCO instances"):
+        labels(tmp_path, annotation([SQUARE]) | {key: value})
+
+
+@pytest.mark.parametrize("area", [-1, "nan", "inf"])
+def test_area_that_is_none_is_refused(tmp_path, area):
+    with pytest.raises(DatasetError, match="annotation 7: area: expected a number of pixels, got"):
+        labels(tmp_path, annotation([SQUARE], area=area))
+
+
 @pytest.mark.parametrize("content", ["{", "[]", '{"annotations": [], "images": []}', '{"annotations": [{"category_id": 1}]}'])
 def test_broken_file_is_named(tmp_path, content):
     (tmp_path / "annotations").mkdir()

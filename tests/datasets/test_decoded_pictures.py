@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image, PngImagePlugin
 
-from pipeline.datasets.pictures import decode_mask, decode_photo, picture_size, read_photo
+from pipeline.annotate.pictures import render
+from pipeline.datasets.pictures import decode_mask, decode_photo, picture_size, read_photo, upright_size
 from pipeline.datasets.raw_files import DatasetError, require
 from pipeline.stages.raw import fingerprint
 
@@ -57,8 +58,63 @@ def test_twelve_bits_in_sixteen_are_refused():
         decode_photo(encoded(Image.fromarray(np.array([[0, 4095]], np.uint16))), "a")
 
 
+@pytest.mark.parametrize(("color", "alpha"), [(2, 0), (6, 1)])
+def test_twelve_bits_in_sixteen_are_refused_in_colours_too(color, alpha):
+    """Pillow reads the upper eight bits of colours, and does not say that there were more."""
+
+    def png(most):
+        row = np.full((1, 3 + alpha), most, ">u2")
+        row[:, 3:] = 65535
+        head = chunk(b"IHDR", struct.pack(">IIBBBBB", 1, 1, 16, color, 0, 0, 0))
+        return b"\x89PNG\r\n\x1a\n" + head + chunk(b"IDAT", zlib.compress(b"\0" + row.tobytes())) + chunk(b"IEND", b"")
+
+    assert decode_photo(png(4096), "a").tolist() == [[[16] * 3]]
+    with pytest.raises(DatasetError, match=r"a: has more than 8 bits per channel .* no value above 4095"):
+        decode_photo(png(4095), "a")
+
+
+def frames(form, count, **options):
+    first, *others = [Image.fromarray(np.full((6, 8, 3), 40 * number, np.uint8)) for number in range(count)]
+    return encoded(first, form, **({"save_all": True, "append_images": others} if others else {}), **options)
+
+
+@pytest.mark.parametrize("form", ["TIFF", "GIF", "PNG", "WEBP", "AVIF"])
+def test_file_of_several_pages_or_frames_is_refused(form, tmp_path):
+    assert decode_photo(frames(form, 1), "a").shape == (6, 8, 3)
+    (tmp_path / "a").write_bytes(content := frames(form, 3))
+    for read in (decode_photo, upright_size, render, lambda _, name: picture_size(tmp_path / name)):
+        with pytest.raises(DatasetError, match=f"a: holds 3 pages or frames \\({form}\\), .*; save each"):
+            read(content, "a")
+
+
+def test_mask_of_several_frames_is_refused():
+    labels = [Image.fromarray(np.full((6, 8), number, np.uint8)) for number in range(2)]
+    with pytest.raises(DatasetError, match=r"a: holds 2 pages or frames \(PNG\)"):
+        decode_mask(encoded(labels[0], save_all=True, append_images=labels[1:]), 3, "a")
+
+
+def test_further_views_of_a_camera_are_passed_over():
+    assert decode_photo(frames("MPO", 3), "a").max() == 0
+
+
+@pytest.mark.parametrize(("kind", "is_page"), [(0, True), (1, False), (2, True), (4, False)])
+def test_preview_and_mask_of_a_tiff_are_no_further_page(kind, is_page):
+    page, beside = Image.new("RGB", (8, 6), (9, 8, 7)), Image.new("RGB", (4, 3))
+    beside.encoderinfo = {"tiffinfo": {254: kind}}
+    content = encoded(page, "TIFF", save_all=True, append_images=[beside])
+    if is_page:
+        with pytest.raises(DatasetError, match="2 pages"):
+            decode_photo(content, "a")
+    else:
+        assert np.array_equal(decode_photo(content, "a"), np.asarray(page))
+
+
 def test_transparent_parts_lie_on_grey():
     assert decode_photo(encoded(Image.new("RGBA", (1, 1), (255, 0, 0, 0))), "a").tolist() == [[[128, 128, 128]]]
+
+
+def chunk(kind, data):
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
 
 ORIENTATION_AS_TEXT = b"Exif\0\0II*\0\x08\0\0\0\x01\0\x12\x01\x02\0\x02\0\0\x006\0\0\0\0\0\0\0"
@@ -113,9 +169,6 @@ def test_a_picture_beyond_what_is_read_says_how_large_it_may_be(monkeypatch):
 def test_values_of_a_grey_mask_with_few_bits_are_its_classes(bits):
     """Pillow spreads them over 0..255."""
     labels = np.arange(16, dtype=np.uint8).reshape(2, 8) % 2**bits
-
-    def chunk(kind, data):
-        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
     rows = b"".join(b"\0" + np.packbits(np.unpackbits(row[:, None], axis=1)[:, -bits:].ravel()).tobytes() for row in labels)
     head = chunk(b"IHDR", struct.pack(">IIBBBBB", 8, 2, bits, 0, 0, 0, 0))

@@ -133,13 +133,32 @@ def test_colours_and_missing_background_are_read(root):
     assert (dataset.class_names, dataset.palette, dataset.has_background) == (("sky", "road"), ((1, 2, 3), (4, 5, 6)), False)
 
 
+def test_file_in_place_of_a_folder_and_the_other_way_are_named(root):
+    shutil.rmtree(root / "masks")
+    add(root, "masks", "x")
+    with pytest.raises(DatasetError, match="masks: is no folder; restore"):
+        Folder(root)
+    (root / "masks").unlink()
+    (root / "sizes.csv").mkdir()
+    with pytest.raises(DatasetError, match=r"no ordinary file; put one in its place, or take it away: '.*sizes\.csv'"):
+        Folder(root)
+
+
+def test_message_about_a_name_stays_short_however_much_its_aliases_stand_for(root):
+    nested = "".join(f", &a{level} [{', '.join(9 * [f'*a{level - 1}'])}]" for level in range(1, 4))
+    add(root, "classes.yaml", f"names: [background, &a0 [x]{nested}]\n")
+    with pytest.raises(DatasetError, match="is no name of a class") as caught:
+        Folder(root)
+    assert len(str(caught.value)) < 400
+
+
 @pytest.mark.parametrize(
     ("name", "text", "message"),
     [
         ("classes.yaml", "[", "expected 'names"),
-        ("classes.yaml", "names: [a]", "names must be 2 to 255 words, different"),
-        ("classes.yaml", "names: [a, a]", "names must be 2 to 255 words, different"),
-        ("classes.yaml", "names: [a, 1]", "put numbers and yes/no in quotes"),
+        ("classes.yaml", "names: [a]", "names: expected 2 to 255, got 1"),
+        ("classes.yaml", "names: [a, A]", "names: 'A' and 'a' are one name"),
+        ("classes.yaml", "names: [a, 1]", "names: 1 is no name of a class; quote numbers"),
         ("classes.yaml", "names: [a, b]\ncolours: []", "unknown key 'colours'"),
         ("classes.yaml", "names: [a, b]\ncolors: [[0, 0, 0]]", "one .red, green, blue. of 0..255 per name"),
         ("classes.yaml", "names: [a, b]\nbackground: 3", "background must be true or false"),
@@ -148,7 +167,7 @@ def test_colours_and_missing_background_are_read(root):
         ("classes.yaml", "names: {background: 0, cow: 2}", "expected the class numbers 0 to 1, each once"),
         ("classes.yaml", "names: [background, cow]\nnames: [background, tree]", "found duplicate key"),
         ("classes.yaml", "names: background,cow", "names: expected a list"),
-        ("classes.yaml", "names: [background, 'cow ']", "without spaces around them"),
+        ("classes.yaml", "names: [background, 'cow ']", "'cow ' is no name of a class; .* leave no spaces around names"),
         ("masks/a.tif", "x", r"masks/a\.tif: is no PNG, whose values are classes; convert it"),
         ("scribbles/a.npy", "x", r"scribbles/a\.npy: is no PNG"),
         ("clicks.csv", "image_id;class;x;y\na;cow;1;1\n", "line 1: columns are separated by ';'; save the table with commas"),
@@ -158,6 +177,8 @@ def test_colours_and_missing_background_are_read(root):
         ("clicks.csv", "image_id,class,x,y\nz,cow,1,1\n", "line 2: there is no image 'z'"),
         ("clicks.csv", "image_id,class,x,y\na,cow,one,1\n", "line 2: 'one' is no number"),
         ("clicks.csv", "image_id,class,x,y\na,cow,1\n", "line 2: expected 4 values"),
+        ("clicks.csv", "image_id,class,x,y\na,cow,1,1\na,background,1.5,1.2\n", "at 1.5, 1.2 differ in their class"),
+        ("sizes.csv", "image_id,background,cow,tree line\na,1,0,0%\n", "line 2: tree line: '0%' is no number"),
         ("clicks.csv", "image_id,class,x,y\na,cow,6,1\n", "a click of a at 6, 1 is outside its 6x4 pixels"),
         ("sizes.csv", "image_id,background,cow\n", "expected the columns image_id,background,cow,tree line"),
         ("sizes.csv", "image_id,background,cow,tree line\na,0.5,0.2,0.2\n", "line 2: sizes must be at least 0 and sum to 1"),

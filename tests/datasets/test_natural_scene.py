@@ -77,7 +77,7 @@ def test_table_splits_the_same_way_again(tmp_path):
 
 
 def test_label_out_of_range_is_named(tmp_path):
-    with pytest.raises(DatasetError, match=r"train\.csv: 1\.jpg has the label 6"):
+    with pytest.raises(DatasetError, match=r"train\.csv, line 3: 1\.jpg has the label 6"):
         write_table(tmp_path, 2, [0, 6]).ids("train")
 
 

@@ -1,5 +1,7 @@
 """Pre-trained weights: published names and forms, a fresh head, errors that name what does not fit."""
 
+import os
+
 import numpy as np
 import pytest
 import segmentation_models_pytorch as smp
@@ -255,6 +257,12 @@ def test_a_checkpoint_without_tensors_is_refused():
 def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"gone\.pth: no such file"):
         convert(small(), tmp_path / "gone.pth")
+
+
+def test_a_pipe_in_place_of_a_file_is_named_and_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "pipe.pth")
+    with pytest.raises(FileNotFoundError, match=r"pipe\.pth: no such file"):
+        convert(small(), tmp_path / "pipe.pth")
 
 
 def test_weights_that_are_not_finite_are_refused():

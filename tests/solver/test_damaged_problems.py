@@ -49,6 +49,11 @@ def test_predictions_that_are_not_finite_are_refused(value):
         problem(log_probs=log_probs)
 
 
+def test_logits_in_place_of_logarithms_of_probabilities_are_refused():
+    with pytest.raises(ValueError, match=r"log_probs: expected numbers from -1e\+12 to 0\.1"):
+        problem(log_probs=scene().log_probs + 1)
+
+
 @pytest.mark.parametrize("value", [math.nan, math.inf, -1.0, 1e12])
 def test_affinities_out_of_range_are_refused(value):
     here = scene()

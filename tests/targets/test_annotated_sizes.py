@@ -132,6 +132,10 @@ def test_unknown_image_is_named():
         targets([row(), row("z")])
 
 
+def test_picture_that_was_put_off_may_be_taken_away():
+    assert targets([row(), row("z", class_name="", size=None, method="tag", flags=("skipped",))]).ids == ["a"]
+
+
 def test_renamed_picture_is_recognised():
     with pytest.raises(ValueError, match="unknown image; a is the same picture: rename it back"):
         targets([row("old", picture="0123")], pictures={"a": "0123"})

@@ -1,5 +1,7 @@
 """Scribbles: made from masks, shortened, drawn, stored."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from reference import rasterize_loop
@@ -7,6 +9,7 @@ from reference import rasterize_loop
 from pipeline.conventions import VOID
 from pipeline.datasets.base import Scribble
 from pipeline.datasets.raw_files import DatasetError
+from pipeline.targets import scribbles
 from pipeline.targets.scribbles import generate_scribbles, rasterize, read_scribbles, shorten, write_scribbles
 
 
@@ -148,6 +151,22 @@ class TestRasterize:
     def test_both_ends_of_a_wide_stroke_are_round(self, end):
         strokes = [Scribble(1, ((5.5, 10.5), end))]
         assert np.array_equal(rasterize(strokes, (36, 24), (36, 24), 9), rasterize_loop(strokes, (36, 24), (36, 24), 9, 3))
+
+    @pytest.mark.parametrize("width_px", [9, 25, 80])
+    @pytest.mark.parametrize("at_once", [40, 2**20])
+    def test_brush_wider_than_the_picture_draws_what_the_naive_loop_does(self, monkeypatch, width_px, at_once):
+        monkeypatch.setattr(scribbles, "BOX_PIXELS", at_once)
+        strokes = [Scribble(1, ((-20.0, 10.5), (3.0, 2.0), (50.0, 30.0))), Scribble(2, ((30.0, 30.0), (33.0, 20.0)))]
+        drawn = rasterize(strokes, (36, 24), (36, 24), width_px)
+        assert np.array_equal(drawn, rasterize_loop(strokes, (36, 24), (36, 24), width_px, 3))
+
+    def test_wide_brush_on_a_large_picture_needs_little_memory(self):
+        tracemalloc.start()
+        drawn = rasterize([Scribble(1, ((0.0, 0.0), (3999.0, 2999.0)))], (4000, 3000), (4000, 3000), 2000)
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        assert (drawn == 1).mean() > 0.4
+        assert peak < 200e6
 
     def test_horizontal_stroke_is_as_wide_as_asked(self):
         for width_px in (1, 3, 5):

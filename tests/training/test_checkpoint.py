@@ -1,5 +1,8 @@
 """Checkpoints: equal states are equal files."""
 
+import os
+
+import pytest
 import torch
 
 from pipeline.training.checkpoint import load_state, save_state
@@ -10,6 +13,12 @@ def test_state_comes_back(tmp_path):
     state = load_state(tmp_path / "a.pt")
     assert state["step"] == 4
     assert state["weights"]["w"].tolist() == [0, 1, 2]
+
+
+def test_state_that_is_a_pipe_is_refused_and_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "last.pt")
+    with pytest.raises(ValueError, match=r"last\.pt: not a complete checkpoint \(OSError\); delete it"):
+        load_state(tmp_path / "last.pt")
 
 
 def test_equal_states_are_equal_bytes_under_any_name(tmp_path):
