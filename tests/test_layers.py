@@ -37,7 +37,7 @@ MAY_IMPORT = {
     "crf": {"conventions", "losses"},
     "solver": {"conventions", "losses", "crf"},
     "networks": set(),
-    "datasets": {"command", "conventions", "files"},
+    "datasets": {"command", "conventions", "errors", "files"},
     "features": {"files", "datasets", "networks"},
     "training": {"conventions", "files", "parallel", "losses", "crf", "solver", "networks"},
     "evaluation": {"conventions", "files", "parallel", "metrics"},
