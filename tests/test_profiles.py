@@ -52,6 +52,23 @@ def test_profile_gives_valid_params(workspace, name):
 
 
 @pytest.mark.parametrize("name", PROFILES)
+def test_runs_of_a_family_differ_in_what_artifacts_address_them_by(workspace, name):
+    params = workspace(name)
+    for family, runs in params.runs.items():
+        seen = {}
+        for label, run in runs.items():
+            given = params.supervision[run.supervision]
+            level = (
+                given.sizes and (given.sizes.source, given.sizes.mre),
+                given.seeds and given.seeds.length_ratio,
+                given.labels and given.labels.corrupted,
+                given.subset and (given.subset.classes, given.subset.images),
+            )
+            address = repr((run.method, run.objective, run.training, run.network, run.dataset, run.start, level))
+            assert seen.setdefault(address, label) == label, f"{family}: {label} and {seen[address]}"
+
+
+@pytest.mark.parametrize("name", PROFILES)
 def test_embedded_brings_the_committed_file_back(workspace, name):
     workspace("paper")
     workspace(name)
