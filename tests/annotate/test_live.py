@@ -68,7 +68,7 @@ def draw(network, image_id="a", number=1):
 
 def reaches(network, state):
     """Wait for a state, and return what is told then."""
-    until = time.monotonic() + 60
+    until = time.monotonic() + 300  # on a busy machine its process, at low priority, waits long for its turn
     while network.status()["state"] != state:
         assert time.monotonic() < until, network.status()
         time.sleep(0.01)
@@ -100,7 +100,7 @@ def test_second_press_does_not_disturb_a_training_and_it_can_be_stopped(start):
     while network.version == 0:
         time.sleep(0.01)
     assert network.status()["state"] == "busy", "news of the lesson before end nothing"
-    until = time.monotonic() + 60
+    until = time.monotonic() + 300  # on a busy machine its process, at low priority, waits long for its turn
     while network.status()["state"] == "busy":  # pressed again and again, as people do
         assert time.monotonic() < until
         network.stop()
