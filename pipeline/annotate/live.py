@@ -13,7 +13,7 @@ import shutil
 import signal
 import tempfile
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
@@ -194,8 +194,8 @@ class Live:
             spawn = multiprocessing.get_context("spawn")
             self._pipe, theirs = spawn.Pipe()
             self._folder = Path(tempfile.mkdtemp(prefix="annotate-"))
-            arguments = (theirs, self._pictures, self._names, self._folder)
-            self._process = spawn.Process(target=work, args=arguments, daemon=True)
+            arguments = (work, theirs, self._pictures, self._names, self._folder)
+            self._process = spawn.Process(target=_interruptible, args=arguments, daemon=True)
             self._process.start()
             theirs.close()
             threading.Thread(target=self._listen, args=(self._pipe, self._process), daemon=True).start()
@@ -224,6 +224,12 @@ class Live:
 def _send(pipe: Connection, lesson: Lesson) -> None:
     with suppress(OSError):  # the process is gone, which whoever listens to it says
         pipe.send(lesson)
+
+
+def _interruptible(do: Callable[..., None], *arguments: object) -> None:
+    """Do it in a process that can be stopped: of a tool that a shell runs in the background it would ignore the signal."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    do(*arguments)
 
 
 def work(pipe: Connection, pictures: Pictures, class_names: Sequence[str], folder: Path) -> None:
