@@ -5,6 +5,7 @@ import sys
 from importlib import import_module
 from statistics import fmean
 
+import pandas as pd
 import pytest
 
 from pipeline.__main__ import COMMANDS
@@ -99,3 +100,25 @@ def test_pages_say_what_the_records_say():
 def test_the_record_is_summed_up_for_the_report_page():
     told = read_json(REPOSITORY / pages.RECORD / evidence.SUMMARY, "run python -m pipeline.report.pages")
     assert told == evidence.evidence(REPOSITORY / pages.RECORD)
+
+
+def test_numbers_of_own_photos_are_those_of_the_record():
+    page = (REPOSITORY / "docs/annotate.md").read_text(encoding="utf-8")
+    record = pd.read_csv(REPOSITORY / "reports/recorded/own/session.csv")
+    assert len(record) == 21
+    for (given, scored), rows in record.groupby(["given", "scored"]):
+        values = [f"{value:.1f}" for value in rows.sort_values("draw")["mIoU_percent"]]
+        if scored == "100 other photos":
+            assert f"| {given} | {', '.join(values)}: mean {rows['mIoU_percent'].mean():.1f} |" in page
+        else:
+            assert f"{values[0]}, {values[1]} and {values[2]} %" in page
+
+
+def test_times_of_commands_are_those_of_the_record():
+    page = (REPOSITORY / "docs/cost.md").read_text(encoding="utf-8")
+    record = pd.read_csv(REPOSITORY / "reports/recorded/bench/commands.csv")
+    for command, seconds in record.groupby("command")["seconds"]:
+        shown = ", ".join(f"{value:.1f}" if value < 100 else f"{value:.0f}" for value in seconds)
+        if command != "import torch":
+            told = [line for line in page.splitlines() if line.startswith("| `" + command.split(" --")[0])]
+            assert [line.endswith(f"| {shown} |") for line in told] == [True], (command, shown, told)
