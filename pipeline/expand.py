@@ -11,6 +11,7 @@ params.yaml. Words in braces are replaced in every text of the entry; fractions 
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Collection, Iterator, Mapping
 from itertools import product
@@ -40,10 +41,9 @@ def label(axis: str, value: Any) -> str:
     """
     if not isinstance(value, float):
         return str(value)
-    hundredths = round(100 * value)
-    if abs(100 * value - hundredths) > 1e-9:
+    if not math.isfinite(100 * value) or abs(100 * value - round(100 * value)) > 1e-9:
         raise ValueError(f"{axis}: expected whole hundredths, which names are made of, got {value}")
-    return f"{hundredths:0{DIGITS.get(axis, 2)}d}"
+    return f"{round(100 * value):0{DIGITS.get(axis, 2)}d}"
 
 
 def merge(base: Mapping[str, Any], changes: Mapping[str, Any]) -> Tree:

@@ -102,6 +102,7 @@ def test_exponents_without_a_point_are_numbers(tmp_path):
     [
         (("noise", "sigme"), 0.1, "noise.sigme: unknown key"),
         (("training", "size", "epoch"), 3, "training.size.epoch: unknown key"),
+        (("supervision", "voc-sizes-mre{mre}", "sizes", "mre"), [1e308], "mre: expected whole hundredths"),
         (("noise", "sigma"), -0.1, "noise.sigma: Input should be greater than or equal to 0, got -0.1"),
         (("noise", "sigma"), "0.1", "noise.sigma: Input should be a valid number, got '0.1'"),
         (("training", "size", "epochs"), 1.5, "training.size.epochs: Input should be a valid integer, got 1.5"),

