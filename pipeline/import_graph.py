@@ -24,8 +24,8 @@ ENTRY = {
     "pipeline/paths.py",
     "pipeline/stages/common.py",
 }
-"""Files and folders at a stage's entry that, with what they import, cannot change its result: values are tracked as params (tests
-pin the defaults and what products stand for), places and messages are not results."""
+"""Files and folders at a stage's entry that, with what they import, cannot change its result: values stand in its file of
+settings, places and messages are not results."""
 
 
 @cache

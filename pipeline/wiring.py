@@ -1,4 +1,4 @@
-"""Write the DVC pipelines that follow from params.yaml, runs.yaml and the code: `python -m pipeline.wiring`.
+"""Write the DVC pipelines that follow from params.yaml, the families of runs and the artifacts: `python -m pipeline.wiring`.
 
 One for each family of runs (pipeline/experiments/FAMILY/dvc.yaml): all have the same two stages; what differs is the runs and the
 data sets they read. And one for all artifacts (reports/dvc.yaml), a stage each with the results it is made from, and the archives
@@ -80,7 +80,6 @@ SETTINGS = """\
       - data/settings
 """
 
-# Terms and solver as a whole: objectives take from them what they do not state.
 SOLVED = """\
 
   pseudo_labels:
