@@ -649,6 +649,19 @@ def collect(outcomes: Sequence[Outcome], call: Call, out: Path, begin: float) ->
     write_json(out / "call.json", summary)
 
 
+def chosen_items(items: Sequence[Item], words: Sequence[str] | None) -> list[Item]:
+    """Return the items whose part, or the beginning of whose name, is one of `words`; all of them without.
+
+    Raises:
+        ValueError: no item fits a word.
+    """
+    fitting = {word: [one for one in items if one.part == word or one.name.startswith(word)] for word in words or ()}
+    for word, found in fitting.items():
+        if not found:
+            raise ValueError(f"--only {word}: no item is called so; there: {', '.join(one.name for one in items)}")
+    return [one for one in items if words is None or any(one in found for found in fitting.values())]
+
+
 def main() -> None:
     """Run the command line."""
     parser = command_parser(__doc__, "pipeline.bench.gpu --out results --budget 540")
@@ -678,9 +691,7 @@ def main() -> None:
                 pack.pack(chosen, None, pack.CLASSES, 1000.0, wheels=False)
             project = None if chosen is None else (chosen / "project").resolve()
             call = Call(TOY if arguments.rehearse else Size(), "cpu" if arguments.rehearse else "cuda", project, work)
-            wanted = arguments.only
-            items = [one for one in items_of(call) if wanted is None or one.part in wanted or one.name.startswith(tuple(wanted))]
-            outcomes = run_items(items, call, out, arguments.budget)
+            outcomes = run_items(chosen_items(items_of(call), arguments.only), call, out, arguments.budget)
         bad = sum(one.status != "passed" for one in outcomes)
         print(f"{out}: {len(outcomes) - bad} of {len(outcomes)} items passed")
         sys.exit(1 if bad else 0)
