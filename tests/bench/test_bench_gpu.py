@@ -315,3 +315,11 @@ def test_a_prepared_toy_has_both_splits(tmp_path):
     for split in ("train", "val"):
         pack.write_prepared(tmp_path / f"{split}.zip", raw, split, classes=pack.CLASSES[:2])
         assert len(PreparedArchive(tmp_path / f"{split}.zip").ids) > 0
+
+
+def test_items_are_chosen_by_part_and_beginning_of_their_name():
+    items = [gpu.Item(part, name, 1, print) for part, name in (("a", "tests"), ("b", "loader"), ("c", "train-full"))]
+    assert gpu.chosen_items(items, None) == items
+    assert gpu.chosen_items(items, ["train", "a"]) == [items[0], items[2]]
+    with pytest.raises(ValueError, match="--only tarin: no item is called so; there: tests, loader, train-full"):
+        gpu.chosen_items(items, ["a", "tarin"])
