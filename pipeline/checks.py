@@ -85,7 +85,7 @@ def contradictions(params: Params) -> list[str]:
         for name, run in runs.items():
             known = run.objective in params.objectives and run.training in params.training and run.dataset in params.datasets
             if known and run.supervision in params.supervision:
-                for check in (_lacking_supervision, _cropped_sizes, _unfit_epsilon, _other_features):
+                for check in (_lacking_supervision, _cropped_sizes, _unfit_epsilon, _other_features, _unfit_start):
                     problems += check(params, f"runs.{family}.{name}", run)
     return problems
 
@@ -162,6 +162,18 @@ def _other_features(params: Params, at: str, run: Run) -> Iterator[str]:
             f"{at}: kept features know a picture and its mirror image only; training.{run.training}.input must be 'resize', its "
             "augmentation.color_jitter 0"
         )
+
+
+def _unfit_start(params: Params, at: str, run: Run) -> Iterator[str]:
+    """Yield starts that have seen what the run is scored on, or that lack one of its repetitions."""
+    family, _, name = (run.start or "").partition("/")
+    start = params.runs.get(family, {}).get(name)
+    if start is None:
+        return
+    if run.trial is not None and start.trial is None:
+        yield f"{at}.start: {run.start} was trained on all pictures, also those that a trial is scored on; start from a trial"
+    if params.repetitions_of(start) < params.repetitions_of(run):
+        yield f"{at}.repetitions: expected at most those of {run.start}, {params.repetitions_of(start)}"
 
 
 def _unfit_epsilon(params: Params, at: str, run: Run) -> Iterator[str]:

@@ -97,9 +97,9 @@ def _find(tree: Mapping[str, Any], key: str) -> Any:
 
 def _values(written: str, axis: str, found: Any, levels: Mapping[str, Any]) -> list[Any]:
     if found == LEVELS:
-        found = levels.get(axis)
-        if found is None:
+        if axis not in levels:
             raise ValueError(f"{written}: levels.{axis} is not in params.yaml; there: {', '.join(levels) or 'none'}")
+        return list(levels[axis])
     if not isinstance(found, list) or not found:
         raise ValueError(f"{written}: {{{axis}}} needs {axis}: a list of values or the word {LEVELS}, got {found!r}")
     return found

@@ -88,7 +88,11 @@ def hours_of(params: Params, families: list[str]) -> dict[str, float]:
     """Return hours of training by family; a run that was restored from a cache counts nothing."""
     hours = {}
     for family in families:
-        files = [paths.seconds(family, run, number) for run in params.runs[family] for number in range(params.repetitions)]
+        files = [
+            paths.seconds(family, name, number)
+            for name, run in params.runs[family].items()
+            for number in range(params.repetitions_of(run))
+        ]
         seconds = sum(json.loads(path.read_text()) for path in files if path.exists())
         hours[family] = round(seconds / 3600, 3)
     return hours
@@ -155,7 +159,7 @@ def fill(folder: Path, params: Params, families: list[str], artifacts: list[str]
     provenance = {
         "commit": commit,
         "profile": params.profile,
-        "seeds": params.repetitions,
+        "seeds": int(results["seed"].nunique()),
         "devices": sorted(results["device"].unique()),
         "processor": processor(),
         "hours": hours_of(params, families),

@@ -21,7 +21,7 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from pipeline import paths
-from pipeline.datasets.prepared import PreparedArchive
+from pipeline.datasets.prepared import Part, PreparedArchive
 from pipeline.files import read_form
 from pipeline.networks import build_network
 from pipeline.networks.base import Network
@@ -51,6 +51,23 @@ def objective_terms(params: Params, name: str) -> Settings:
     return terms
 
 
+SOUGHT = {
+    "dense_crf": "weight",
+    "potts": "weight",
+    "barrier": "weight",
+    "self_labeling": "pairwise_weight",
+    "proposals": "pairwise_weight",
+}
+"""The weight of regularisation in each term that has one, which trials multiply."""
+
+
+def open_view(dataset: str, split: Part, view: Mapping[str, Any], trial: object) -> PreparedArchive:
+    """Open the pictures of a split as a run sees them; both splits of a trial are parts of the training pictures."""
+    if trial is None:
+        return PreparedArchive(paths.prepared(dataset, split), **view)
+    return PreparedArchive(paths.prepared(dataset, "train"), **view, part=split)
+
+
 @dataclass(frozen=True)
 class Job:
     """One repetition of a run with everything it refers to, in plain values."""
@@ -68,13 +85,17 @@ class Job:
     @property
     def label(self) -> str:
         """Name in messages."""
-        of_many = f" ({self.repetition + 1} of {self.params.repetitions})" if self.params.repetitions > 1 else ""
+        count = self.params.repetitions_of(self.run)
+        of_many = f" ({self.repetition + 1} of {count})" if count > 1 else ""
         return f"{self.family}/{self.name}{of_many}"
 
     @property
     def training(self) -> Training:
-        """Its optimisation settings."""
-        return self.params.training[self.run.training]
+        """Its optimisation settings; in a trial with the rate that is tried."""
+        settings = self.params.training[self.run.training]
+        if self.run.trial is None:
+            return settings
+        return settings.model_copy(update={"learning_rate": settings.learning_rate * self.run.trial.rate_factor})
 
     @property
     def supervision(self) -> Supervision:
@@ -88,8 +109,13 @@ class Job:
 
     @property
     def objective(self) -> Settings:
-        """Its loss terms."""
-        return objective_terms(self.params, self.run.objective)
+        """Its loss terms; in a trial with the weight that is tried."""
+        terms = objective_terms(self.params, self.run.objective)
+        if self.run.trial is not None:
+            for name, weight in SOUGHT.items():
+                if terms[name] is not None:
+                    terms[name][weight] *= self.run.trial.weight_factor
+        return terms
 
     @property
     def resize_px(self) -> int | None:
@@ -115,9 +141,9 @@ class Job:
         """The kept features that its head is trained on; None: its encoder runs at every step."""
         return None if self.run.features is None else paths.kept_features(self.run.features)
 
-    def archive(self, split: str) -> PreparedArchive:
+    def archive(self, split: Part) -> PreparedArchive:
         """Open the pictures of a split as this run sees them."""
-        return PreparedArchive(paths.prepared(self.run.dataset, split), **self.supervision.view)
+        return open_view(self.run.dataset, split, self.supervision.view, self.run.trial)
 
     def network(self, num_classes: int) -> Network:
         """Return its network, random or with a pre-trained encoder; not yet with the weights that `start` names."""
@@ -127,7 +153,7 @@ class Job:
         """Return all that identifies the run's result besides data and code, as its record holds it."""
         return {
             "seed": self.params.seed,
-            "run": self.run.model_dump(exclude={"method", "score_train"}),
+            "run": self.run.model_dump(exclude={"method", "score_train", "repetitions"}),
             "network": self.params.networks[self.run.network].model_dump(),
             "training": self.training.model_dump(),
             "objective": self.objective,
@@ -202,6 +228,7 @@ class RecordedRun(Recorded):
     objective: str
     training: str
     start: RunName | None
+    trial: dict[str, float] | None = None
 
 
 class RecordedObjective(Recorded):
@@ -286,9 +313,9 @@ class Trained:
         """The part of the data set that it saw, as arguments of `PreparedArchive`."""
         return dict(self.record["supervision"]["subset"] or {})
 
-    def archive(self, split: str) -> PreparedArchive:
+    def archive(self, split: Part) -> PreparedArchive:
         """Open the pictures of a split as the run saw them."""
-        return PreparedArchive(paths.prepared(self.dataset, split), **self.subset)
+        return open_view(self.dataset, split, self.subset, self.record["run"]["trial"])
 
     def network(self, num_classes: int, weights: Path, device: torch.device) -> Network:
         """Return its network with these weights, in evaluation mode.

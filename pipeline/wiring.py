@@ -172,7 +172,7 @@ def _flow(fields: Mapping[str, str]) -> str:
 def is_there(params: Params, run: str) -> bool:
     """Return whether the family of a run is there and can be trained."""
     family = run.split("/")[0]
-    return family in params.runs and params.lacks_start(family) is None
+    return family in params.runs and params.left_out(family) is None
 
 
 def panels_pipeline(params: Params) -> str:
@@ -264,18 +264,17 @@ def write_pipelines() -> str:
         OSError: a file cannot be written.
     """
     params = load_params()
-    lines = []
+    missing = left_out(params)
     for family in params.runs:
         place = paths.family_pipeline(family)
-        if (start := params.lacks_start(family)) is not None:
+        if family in missing:
             # DVC reads every dvc.yaml below; one that needs what is not there breaks all of them.
             place.unlink(missing_ok=True)
-            lines.append(left_out(family, start))
         else:
             write_atomically(place, family_pipeline(params, family).encode())
     write_atomically(paths.PANELS_PIPELINE, panels_pipeline(params).encode())
     write_atomically(paths.ARTIFACTS_PIPELINE, artifacts_pipeline(params).encode())
-    return "\n".join([f"{len(params.runs) - len(lines)} families and all artifacts are wired", *lines])
+    return "\n".join([f"{len(params.runs) - len(missing)} families and all artifacts are wired", *missing.values()])
 
 
 def main() -> None:

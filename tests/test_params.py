@@ -42,6 +42,7 @@ from pipeline.params import (
     load_params,
     read_families,
 )
+from pipeline.runs import Job
 from pipeline.solver import SOLVERS
 from pipeline.training.objectives import TERMS
 from pipeline.training.schedule import OPTIMIZERS, SCHEDULES
@@ -301,6 +302,8 @@ def test_defaults_are_pinned():
         "Run.features": None,
         "Run.start": None,
         "Run.score_train": False,
+        "Run.trial": None,
+        "Run.repetitions": None,
         "Seeds.kind": "scribbles",
         "Seeds.length_ratio": 1.0,
         "Seeds.width_px": 3,
@@ -388,7 +391,44 @@ def test_a_family_that_starts_from_a_missing_one_is_known(load):
     tree = committed()
     del tree["runs"]["scribble_resnet"]
     params = load(tree)
-    assert [family for family in params.runs if params.lacks_start(family)] == ["scribble_resnet_potts"]
+    assert params.left_out("scribble_resnet_potts") == "its runs start from those of scribble_resnet, which is not there"
+
+
+def with_trials():
+    """Return the committed tree with one factor, so that the families of trials have runs."""
+    tree = committed()
+    tree["levels"] |= {"rate_factor": [1.0, 2.0], "weight_factor": [0.5]}
+    return tree
+
+
+def test_families_of_trials_are_left_out_where_no_factor_is_tried(load):
+    params = load(committed())
+    assert [family for family in params.runs if params.left_out(family)] == ["search", "search_potts"]
+    assert not any(map(load(with_trials()).left_out, params.runs))
+
+
+def test_a_trial_has_the_rate_and_the_weight_that_are_tried(load):
+    params = load(with_trials())
+    usual, faster, weaker = (
+        Job("search", name, params) for name in ("size-crf-rate100", "size-crf-rate200", "size-crf-weight50")
+    )
+    assert faster.training.learning_rate == 2 * usual.training.learning_rate == 2 * weaker.training.learning_rate
+    assert weaker.objective["dense_crf"]["weight"] == 0.5 * usual.objective["dense_crf"]["weight"]
+    assert faster.objective == usual.objective
+
+
+def test_a_trial_must_not_start_from_a_run_that_saw_its_scored_pictures(load):
+    tree = with_trials()
+    tree["runs"]["search_potts"]["shared"]["start"] = "seeds/pce-len100"
+    with pytest.raises(ParamsError, match=r"search_potts\.soft-rate100\.start: seeds/pce-len100 was trained on all pictures"):
+        load(tree)
+
+
+def test_a_run_must_not_have_more_repetitions_than_its_start(load):
+    tree = with_trials()
+    tree["runs"]["search_potts"]["shared"]["repetitions"] = 2
+    with pytest.raises(ParamsError, match=r"repetitions: expected at most those of search/pce-rate100, 1"):
+        load(tree)
 
 
 def test_a_missing_run_names_the_remedy():

@@ -64,7 +64,7 @@ def test_runs_of_a_family_differ_in_what_artifacts_address_them_by(workspace, na
                 given.labels and given.labels.corrupted,
                 given.subset and (given.subset.classes, given.subset.images),
             )
-            address = repr((run.method, run.objective, run.training, run.network, run.dataset, run.start, level))
+            address = repr((run.method, run.objective, run.training, run.network, run.dataset, run.start, run.trial, level))
             assert seen.setdefault(address, label) == label, f"{family}: {label} and {seen[address]}"
 
 

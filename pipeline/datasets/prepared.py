@@ -13,12 +13,13 @@ An uncompressed zip with the same bytes whenever it is rebuilt from the same dat
     sizes.json             annotated class sizes per image, where the set has any
     scribbles/<id>.png     drawn scribbles, where the set has any
 
-A reader may open it as a *view*: some of the classes, renumbered, and the images that hold them.
+A reader may open it as a *view*: some of the classes, renumbered, and the images that hold them, or the part of a trial.
 """
 
 from __future__ import annotations
 
 import csv
+import hashlib
 import io
 import json
 import os
@@ -42,6 +43,8 @@ FEW_PX, FEW_POINTS = 16, 2
 """In smaller pictures, or of so few points, all may lie in the first pixel by chance."""
 Images = Literal["containing", "all"]
 """Which images a selection of classes keeps: those that hold a pixel of at least one of them, or all."""
+Part = Literal["train", "val"]
+"""Parts of the training images in a trial."""
 
 TIMESTAMP = (1980, 1, 1, 0, 0, 0)
 """The same for every entry, so that equal data give equal bytes."""
@@ -156,6 +159,11 @@ def select_classes(source: RawDataset | PreparedArchive, classes: Sequence[str] 
     return Selection(lookup, (background, *kept), (black, *colors), True, wanted)
 
 
+def part_of_trial(image_id: str) -> Part:
+    """Return whether a trial trains on a training image or is scored on it, by chance that depends on its name alone."""
+    return "val" if hashlib.sha256(image_id.encode()).digest()[0] < 0.3 * 256 else "train"
+
+
 class PreparedArchive:
     """Reader of a file that `write_prepared` wrote, or a view of it with some of its classes.
 
@@ -167,10 +175,13 @@ class PreparedArchive:
         classes: foreground classes of a view, which become 1..n in the given order; others become background in masks,
             scribbles, clicks and sizes. In a classification set the classes become 0..n-1. None: the archive as it is.
         images: with `classes`, show the images that hold a pixel of at least one ("containing"), or all.
+        part: of these images, the seven tenths that a trial trains on ("train"), or the others, which it is scored on ("val").
+            None: all.
 
     Attributes:
         path: the archive.
         ids: image ids in the order of the split.
+        other_part: the images that `part` leaves out.
         kind: name of the data set.
         task: "segmentation" or "classification".
         class_names: class names, background first where there is one.
@@ -185,7 +196,9 @@ class PreparedArchive:
 
     _remedy = "delete it and run `dvc repro` to prepare the data again"
 
-    def __init__(self, path: Path, classes: Sequence[str] | None = None, images: Images = "containing") -> None:
+    def __init__(
+        self, path: Path, classes: Sequence[str] | None = None, images: Images = "containing", part: Part | None = None
+    ) -> None:
         self.path = Path(path)
         self._zip: zipfile.ZipFile | None = None
         self._owner = 0
@@ -210,9 +223,13 @@ class PreparedArchive:
         self._lookup = None if classes is None else selection.lookup
         self.class_names, self.palette = selection.class_names, selection.palette
         self.has_background = selection.has_background
-        self.ids: list[str] = [image_id for image_id in rows if selection.keeps(present[image_id])]
-        if not self.ids:
+        kept = [image_id for image_id in rows if selection.keeps(present[image_id])]
+        self.ids: list[str] = [image_id for image_id in kept if part in (None, part_of_trial(image_id))]
+        self.other_part = frozenset(kept) - frozenset(self.ids)
+        if not kept:
             raise DatasetError(f"{self.path}: holds no image with a pixel of {', '.join(classes or ())}; choose other classes")
+        if not self.ids:
+            raise DatasetError(f"{self.path}: {len(kept)} images are too few for a trial; use more training images")
         self.num_classes = len(self.class_names)
         self._sizes = {image_id: sizes[image_id] for image_id in self.ids}
         self._present = {image_id: selection.renumber(present[image_id]) for image_id in self.ids}

@@ -24,9 +24,7 @@ def main() -> None:
         raise SystemExit(str(error)) from None
     if stale:
         raise SystemExit(f"{', '.join(stale)}: the pipelines are out of date with their runs; run python -m pipeline.wiring")
-    for family in params.runs:
-        if (start := params.lacks_start(family)) is not None:
-            print(left_out(family, start))
+    print(*left_out(params).values(), sep="\n", end="\n" if left_out(params) else "")
     count = sum(len(runs) for runs in params.runs.values())
     print(f"{paths.PARAMS} is valid: profile {params.profile}, {count} runs in {len(params.runs)} families")
 

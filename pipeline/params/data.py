@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
-from pipeline.params.section import ClassName, Count, Fraction, Hundredths, Name, Section, Several
+from pipeline.params.section import ClassName, Count, Fraction, Hundredths, Name, Section, Several, _different
 
 
 class Synthetic(Section):
@@ -169,6 +169,9 @@ class Noise(Section):
     """Standard deviation of the relative error of all size targets that set no mRE of their own."""
 
 
+Factors = Annotated[list[Hundredths], AfterValidator(_different)]
+
+
 class Levels(Section):
     """Values that entries and families of runs stand for where they say `levels`; names hold them in hundredths."""
 
@@ -178,5 +181,9 @@ class Levels(Section):
     """Mean relative errors of size targets."""
     corrupted: Several[Hundredths]
     """Shares of training images with a wrong class label."""
+    rate_factor: Factors = Field(default_factory=list)
+    """Factors of learning rates that are tried; none: families of trials are left out."""
+    weight_factor: Factors = Field(default_factory=list)
+    """Likewise of weights of regularisation; 1 stands among the rates already."""
     animal: Annotated[list[Name], Field(min_length=1)]
     """Classes of PASCAL VOC that are trained alone and together ([SIZE] section 3.4)."""

@@ -16,9 +16,10 @@ def declared_runs(params: Params, family: str) -> dict[str, dict[str, str]]:
     }
 
 
-def left_out(family: str, start: str) -> str:
-    """Return the line that says why a family is not trained."""
-    return f"left out: {family}, whose runs start from those of {start}, which is not there"
+def left_out(params: Params) -> dict[str, str]:
+    """Return the families that are not trained, with the line that says why."""
+    reasons = {family: params.left_out(family) for family in params.runs}
+    return {family: f"left out: {family}, as {reason}" for family, reason in reasons.items() if reason is not None}
 
 
 def out_of_date(params: Params) -> list[str]:
@@ -26,7 +27,7 @@ def out_of_date(params: Params) -> list[str]:
     found = []
     for family in params.runs:
         place = paths.family_pipeline(family)
-        if params.lacks_start(family) is not None:
+        if params.left_out(family) is not None:
             found += [family] if place.exists() else []
             continue
         runs = read_yaml(place)["stages"]["train"]["foreach"] if place.exists() else {}

@@ -66,8 +66,8 @@ def resolve(tree: Any, families: Mapping[str, Any], path: Path = paths.PARAMS) -
     expanded = tree
     try:
         if isinstance(tree, Mapping):
-            Levels.model_validate(tree.get(LEVELS, {}))  # first, because so much is made of them
-            expanded = _expanded(tree, families, problems)
+            levels = Levels.model_validate(tree.get(LEVELS, {}))  # first, because so much is made of them
+            expanded = _expanded({**tree, LEVELS: levels.model_dump()}, families, problems)
         if not problems:
             return Params.model_validate(expanded)
     except ValidationError as error:

@@ -9,8 +9,17 @@ from pydantic import AfterValidator, Field, model_validator
 from pipeline import paths
 from pipeline.checks import contradictions, missing_references, nearest
 from pipeline.params.data import Dataset, Levels, Noise, Supervision
-from pipeline.params.section import Count, Name, ParamsError, Positive, RunName, Section, Several, _different
+from pipeline.params.section import Count, Hundredths, Name, ParamsError, Positive, RunName, Section, Several, _different
 from pipeline.params.training import Features, Network, Objective, Solver, Terms, Training
+
+
+class Trial(Section):
+    """A run that settings are chosen by: it trains on seven tenths of the training pictures and is scored on the others."""
+
+    rate_factor: Annotated[Hundredths, Field(gt=0)] = 1.0
+    """Factor of its learning rate."""
+    weight_factor: Hundredths = 1.0
+    """Factor of the weight of regularisation: of CRF and Potts losses, of barriers, and lambda of pseudo-labels and proposals."""
 
 
 class Run(Section):
@@ -35,6 +44,10 @@ class Run(Section):
     """`family/run` whose weights this run starts from (two-stage training)."""
     score_train: bool = False
     """Score the training images as well (the dashed curve of [SIZE] Fig. 4)."""
+    trial: Trial | None = None
+    """null: an ordinary run."""
+    repetitions: Count | None = None
+    """Independent trainings. null: `repetitions` of params.yaml."""
 
     @property
     def variant(self) -> str:
@@ -171,10 +184,17 @@ class Params(Section):
             )
         return runs[name]
 
-    def lacks_start(self, family: str) -> str | None:
-        """Return the family that runs of `family` start from and that is not there, which leaves them out; else None."""
+    def left_out(self, family: str) -> str | None:
+        """Return why a family is not trained; None: it is."""
+        if not self.runs[family]:
+            return "a list of levels is empty"
         starts = (run.start.split("/")[0] for run in self.runs[family].values() if run.start is not None)
-        return next((start for start in starts if start not in self.runs), None)
+        missing = next((start for start in starts if not self.runs.get(start)), None)
+        return None if missing is None else f"its runs start from those of {missing}, which is not there"
+
+    def repetitions_of(self, run: Run) -> int:
+        """Return how many independent trainings a run has."""
+        return run.repetitions or self.repetitions
 
 
 RUNS = "runs"

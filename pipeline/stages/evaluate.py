@@ -20,7 +20,7 @@ import torch
 from tqdm import tqdm
 
 from pipeline import paths
-from pipeline.datasets.prepared import PreparedArchive
+from pipeline.datasets.prepared import Part, PreparedArchive
 from pipeline.datasets.raw_files import DatasetError
 from pipeline.errors import clear_errors
 from pipeline.evaluation.accuracy import accuracy
@@ -69,9 +69,9 @@ def remember_features(network: SegmentationNetwork, memory: Memory) -> None:
     network.features = features  # type: ignore[method-assign]
 
 
-def open_archive(archives: Archives, trained: Trained, split: str) -> DecodedArchive:
+def open_archive(archives: Archives, trained: Trained, split: Part) -> DecodedArchive:
     """Return a split as a run saw it, shared with other runs of the same view."""
-    key = f"{trained.dataset}/{split}/{trained.subset}"
+    key = f"{trained.dataset}/{split}/{trained.subset}/{trained.record['run']['trial'] is not None}"
     if key not in archives:
         archives[key] = DecodedArchive(trained.archive(split))
     return archives[key]
@@ -114,6 +114,7 @@ def describe(family: str, name: str, record: Mapping[str, Any], params: Params) 
     labeling = record["objective"]["self_labeling"] or {}
     solver = labeling.get("solver", {})
     source = params.datasets[run["dataset"]].source
+    trial = run["trial"] or {}
     return {
         "run": name,
         "family": family,
@@ -128,6 +129,8 @@ def describe(family: str, name: str, record: Mapping[str, Any], params: Params) 
         "training": run["training"],
         "batch_size": record["training"]["batch_size"],
         "start": run["start"] or "",
+        "rate_factor": trial.get("rate_factor"),
+        "weight_factor": trial.get("weight_factor"),
         "seed": 0,
         "profile": record["profile"],
         "device": record["device"],
@@ -213,7 +216,7 @@ def evaluate_run(
     The confusion matrix on the validation images is added to `confusions`.
     """
     trained = Trained.of(family, name)
-    splits = ["val", "train"] if params.run(family, name).score_train else ["val"]
+    splits: list[Part] = ["val", "train"] if params.run(family, name).score_train else ["val"]
     described = describe(family, name, trained.record, params)
     rows, details = [], []
     for repetition in range(trained.record["repetitions"]):

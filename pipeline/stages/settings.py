@@ -35,8 +35,8 @@ def stage_settings(params: Params) -> Iterator[tuple[Path, Any]]:
     for name, kept in params.features.items():
         yield paths.settings("features", name), {**kept.model_dump(), "network": params.networks[kept.network].model_dump()}
     for family, runs in params.runs.items():
-        for name in runs:
-            settings = {"repetitions": params.repetitions, **Job(family, name, params).settings()}
+        for name, run in runs.items():
+            settings = {"repetitions": params.repetitions_of(run), **Job(family, name, params).settings()}
             yield paths.settings("train", family, name), settings
         yield paths.settings("evaluate", family), evaluation_settings(params, family)
     yield paths.settings("pseudo_labels"), pseudo_label_settings(params)

@@ -64,7 +64,7 @@ def make_dataset(job: Job, archive: PreparedArchive, features: KeptFeatures | No
         transform = RandomCrop(training.image_size_px, scale, augmentation.blur, jitter, draw)
     vectors = {}
     if supervision.sizes is not None:
-        known = set(archive.ids)
+        known = {*archive.ids, *archive.other_part}
         place = paths.size_targets(variant)
         vectors["size_targets"] = read_size_targets(place, class_names=archive.class_names, known_ids=known)[1]
     if supervision.labels is not None:
@@ -205,7 +205,7 @@ def run_repetition(job: Job, folder: Path, device: torch.device, *, show_progres
 
 def run_job(family: str, name: str, params: Params) -> None:
     """Train all repetitions of a run and write models/FAMILY/RUN."""
-    jobs = [Job(family, name, params, repetition) for repetition in range(params.repetitions)]
+    jobs = [Job(family, name, params, repetition) for repetition in range(params.repetitions_of(params.run(family, name)))]
     folders = [job.unfinished() for job in jobs]
     with parallel.process_group(select_device(params.device)) as device:
         for job, folder in zip(jobs, folders):
@@ -222,7 +222,7 @@ def run_job(family: str, name: str, params: Params) -> None:
     record = {
         "profile": params.profile,
         "device": device_name(device),
-        "repetitions": params.repetitions,
+        "repetitions": len(jobs),
         "class_names": archive.class_names,
         "palette": archive.palette,
         "annotation": read_json(paths.supervision_summary(jobs[0].run.variant), "run the stage `supervise` again"),

@@ -14,7 +14,7 @@ from pipeline.datasets.acdc import Acdc
 from pipeline.datasets.base import Scribble
 from pipeline.datasets.cityscapes import Cityscapes
 from pipeline.datasets.natural_scene import NaturalScene
-from pipeline.datasets.prepared import PreparedArchive, write_prepared
+from pipeline.datasets.prepared import PreparedArchive, part_of_trial, write_prepared
 from pipeline.datasets.raw_files import DatasetError
 from pipeline.datasets.synthetic import make_scenes
 from pipeline.datasets.synthetic_cardiac import make_cardiac_scenes
@@ -122,6 +122,24 @@ def test_counts_are_those_of_the_masks(raw, tmp_path):
     assert counts["images_with_void"] == sum(scene.official for scene in SCENES)
     assert counts["images_without_background"] == sum(not (mask == 0).any() for mask in labels)
     assert (counts["strokes"], counts["clicks"]) == (36, 24)
+
+
+class TestPartsOfTrials:
+    def test_parts_are_different_images_that_are_all_together(self, archive):
+        parts = [PreparedArchive(archive.path, part=part).ids for part in ("train", "val")]
+        assert all(parts)
+        assert sorted(parts[0] + parts[1]) == sorted(archive.ids)
+
+    def test_a_part_does_not_change_when_images_are_added(self, archive, raw, tmp_path):
+        write_prepared(tmp_path / "fewer.zip", raw, "train", limit=len(archive.ids) - 1)
+        fewer = PreparedArchive(tmp_path / "fewer.zip", part="val")
+        assert fewer.ids == [image_id for image_id in PreparedArchive(archive.path, part="val").ids if image_id in fewer.ids]
+
+    def test_too_few_images_for_a_trial_are_refused(self, raw, tmp_path):
+        write_prepared(tmp_path / "one.zip", raw, "train", limit=1)
+        other = "train" if part_of_trial(PreparedArchive(tmp_path / "one.zip").ids[0]) == "val" else "val"
+        with pytest.raises(DatasetError, match="1 images are too few for a trial"):
+            PreparedArchive(tmp_path / "one.zip", part=other)
 
 
 class TestSelectionOfClasses:
