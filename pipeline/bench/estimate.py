@@ -275,17 +275,17 @@ def cost(params: Params, run: Run, rows: Sequence[Measured], rates: Mapping[str,
     rows = [row for row in rows if row.kept_features == (run.features is not None)]
     rates = rates if run.features is None else {}
     images, at_most = num_images(params, run, counts)
-    steps = BatchPlan(images, training.batch_size, training.epochs, 0).total_steps * params.repetitions
+    steps = BatchPlan(images, training.batch_size, training.epochs, 0).total_steps * params.repetitions_of(run)
     milliseconds, basis = step_time(params, run, rows, rates)
     if milliseconds is None and run.features is not None:
         basis += " on kept features"
     hours = None if milliseconds is None else steps * milliseconds / 3.6e6
-    copies = (2 if training.validate_every_epochs > 0 else 1) * params.repetitions
+    copies = (2 if training.validate_every_epochs > 0 else 1) * params.repetitions_of(run)
     weights_gb = copies * weight_bytes(params.networks[run.network], num_classes(params, run)) / 1e9
     return Cost(steps, hours, basis, *memory(params, run, rows), weights_gb, at_most)
 
 
-def family_line(name: str, costs: Sequence[Cost], repetitions: int) -> str:
+def family_line(name: str, costs: Sequence[Cost], trainings: int) -> str:
     """Return one line of the table: what a family of runs takes together."""
     known = [one.hours for one in costs if one.hours is not None]
     hours = ("≤ " if any(one.at_most for one in costs) else "") + f"{sum(known):.1f}" if known else ""
@@ -297,7 +297,7 @@ def family_line(name: str, costs: Sequence[Cost], repetitions: int) -> str:
     bases += [NO_RATIO + ", ".join(lacking)] if lacking else []
     shown = "not measured" if largest is None else f"{'≈ ' * largest.memory_estimated}{largest.memory_gb:.1f}"
     steps, weights_gb = sum(one.steps for one in costs), sum(one.weights_gb for one in costs)
-    return f"| {name} | {len(costs) * repetitions} | {steps:,} | {hours} | {shown} | {weights_gb:.1f} | {'; '.join(bases)} |"
+    return f"| {name} | {trainings} | {steps:,} | {hours} | {shown} | {weights_gb:.1f} | {'; '.join(bases)} |"
 
 
 def disk_lines(params: Params, weights_gb: float) -> list[str]:
@@ -320,7 +320,9 @@ def disk_lines(params: Params, weights_gb: float) -> list[str]:
 
 def report(params: Params, rows: Sequence[Measured], rates: Mapping[str, float], counts: Mapping[str, float]) -> str:
     """Return the whole estimate as Markdown."""
-    families = {family: [cost(params, run, rows, rates, counts) for run in runs.values()] for family, runs in params.runs.items()}
+    made = {family: runs for family, runs in params.runs.items() if runs}
+    families = {family: [cost(params, run, rows, rates, counts) for run in runs.values()] for family, runs in made.items()}
+    trainings = {family: sum(map(params.repetitions_of, runs.values())) for family, runs in made.items()}
     everything = [one for costs in families.values() for one in costs]
     lines = [f"Estimate of the profile {params.profile}: hours of one device, one run at a time.", ""]
     if rates:
@@ -330,9 +332,12 @@ def report(params: Params, rows: Sequence[Measured], rates: Mapping[str, float],
             f"Assumed: images of {size} per second under plain cross-entropy: {', '.join(named)}; others by their pixels.",
             "",
         ]
-    lines += ["| family | runs | steps | hours | memory GB | weights GB | hours rest on |", "|---|---:|---:|---:|---:|---:|---|"]
-    lines += [family_line(name, costs, params.repetitions) for name, costs in families.items()]
-    total = family_line("all", everything, params.repetitions)
+    lines += [
+        "| family | trainings | steps | hours | memory GB | weights GB | hours rest on |",
+        "|---|---:|---:|---:|---:|---:|---|",
+    ]
+    lines += [family_line(name, costs, trainings[name]) for name, costs in families.items()]
+    total = family_line("all", everything, sum(trainings.values()))
     lines += [total.rsplit("|", 2)[0] + "| |", ""]
     if any(one.at_most for one in everything):
         lines.append("≤: pictures with certain classes are counted as the whole set; give their number as --images cat=N.")

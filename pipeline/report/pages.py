@@ -16,6 +16,7 @@ from pipeline import paths
 from pipeline.command import command_parser
 from pipeline.errors import clear_errors
 from pipeline.files import replace_block
+from pipeline.report import bench_tables
 from pipeline.report.artifacts import x_cost
 from pipeline.report.evidence import (
     HOW,
@@ -63,6 +64,10 @@ _FINER_RUNS = {
     "then soft self-labelling, P_Q": Where(family="potts", run="q-len100"),
     "then soft self-labelling, P_CD": Where(family="potts", run="cd-len100"),
 }
+SEARCH = paths.RECORDED / "search"
+"""Trials of rates and weights on training photos."""
+FACTORS = {"rate_factor": "rate", "weight_factor": "weight"}
+"""Column of results to what is multiplied by it."""
 OLDER = "older"
 """Records that a page of their own tells of."""
 Blocks = dict[tuple[Path, str], str]
@@ -120,6 +125,28 @@ def finer() -> str:
     return "\n".join([*lines, "", origin(FINER)])
 
 
+def trials() -> str:
+    """Return mIoU on the training photos that trials were scored on, as a Markdown table; the best of each line is bold."""
+    rows = recorded_runs(SEARCH).rows
+    usual = (rows[list(FACTORS)] == 1).all(axis="columns")
+    tried = sorted({factor for column in FACTORS for factor in rows[column]})
+    lines = [f"| method | times | {' | '.join(f'{factor:g}' for factor in tried)} |", f"|{'---|' * (2 + len(tried))}"]
+    for method, of_method in rows.groupby("method", sort=False):
+        for column, name in FACTORS.items():
+            line = of_method[(of_method[column] != 1) | usual].set_index(column)[METRIC]
+            line = (100 * line.groupby(level=0).mean()).round(1)
+            best = line.max()
+            cells = [
+                f"**{line[factor]:.1f}**" if line.get(factor) == best else f"{line[factor]:.1f}" if factor in line else ""
+                for factor in tried
+            ]
+            if len(line) > 1:
+                lines.append(
+                    f"| {METHOD_STYLE[method].label if method in METHOD_STYLE else method} | {name} | {' | '.join(cells)} |"
+                )
+    return "\n".join([*lines, "", origin(SEARCH)])
+
+
 def older_claims() -> str:
     """Return the claims that older records decided, as a Markdown table."""
     rows = []
@@ -133,17 +160,22 @@ def older_claims() -> str:
 def blocks() -> Blocks:
     """Return what stands between the marks of each page."""
     claims = recorded_claims(RECORD)
-    supervision = {(Path("docs/annotate.md"), "budget"): budget(), (Path("docs/evidence-appendix.md"), OLDER): older_claims()}
-    supervision[Path("docs/evidence.md"), "finer"] = finer()
+    made = {(Path("docs/annotate.md"), "budget"): budget(), (Path("docs/evidence-appendix.md"), OLDER): older_claims()}
+    made[Path("docs/evidence.md"), "finer"] = finer()
+    cost = Path("docs/cost.md")
+    made |= {(cost, "steps"): bench_tables.steps(), (cost, "networks"): bench_tables.published_networks()}
+    made |= {(cost, "commands"): bench_tables.commands(), (Path("docs/dense-crf.md"), "filters"): bench_tables.crf_filters()}
+    if SEARCH.exists():
+        made[Path("docs/evidence.md"), "trials"] = trials()
     readme, page = (Path("README.md"), "results"), Path("docs/evidence.md")
     if claims.empty:
         nothing = "Nothing is recorded yet."
-        return {**supervision, readme: nothing, (page, "results"): nothing, (page, "curves"): nothing}
+        return {**made, readme: nothing, (page, "results"): nothing, (page, "curves"): nothing}
     columns = ["claim", "paper", "where", "published", "difference", "verdict", "corrected"]
     several = claims["published"].str.count("against") > 1
     short = claims.assign(published=claims["published"].mask(several, "several"))
     whole = [f"{count_sentence(claims)} {HOW} {origin(RECORD)}", "", *table(short, columns)]
-    return {**supervision, readme: front_page(claims), (page, "results"): "\n".join(whole), (page, "curves"): curves()}
+    return {**made, readme: front_page(claims), (page, "results"): "\n".join(whole), (page, "curves"): curves()}
 
 
 def main() -> None:

@@ -119,7 +119,7 @@ def test_weights_are_counted_without_making_them():
 
 def test_every_family_has_a_line_and_the_assumption_stands_in_the_heading():
     text = estimate.report(PAPER, [], {"": 40.0}, {})
-    assert all(f"| {family} | {len(runs)} |" in text for family, runs in PAPER.runs.items())
+    assert all(f"| {family} | {len(runs)} |" in text for family, runs in PAPER.runs.items() if runs)
     assert "per second under plain cross-entropy: 40 with any network" in text.split("| family")[0]
     assert "| coco | 40.0 | 20.0 |" in text
 

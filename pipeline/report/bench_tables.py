@@ -1,0 +1,92 @@
+"""Tables of documentation pages that are made of recorded benchmarks in reports/recorded/bench, as Markdown."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import pandas as pd
+
+from pipeline import paths
+
+BENCH = paths.RECORDED / "bench"
+_NEAREST = r"(soft|hard)-(?!exact|q-dense).*"
+"""Objectives with pseudo-labels on nearest neighbours, but the exact ones."""
+STEPS = {
+    "masks, size targets, barriers, seeds, no CRF": (
+        r"masks|size|size-suppression|reverse.*|.*barrier(-suppression)?|seeds(-size)?",
+        "",
+    ),
+    "dense CRF loss, alone or with others": (r"(seeds-size|seeds|size|log-barrier)-crf|dense-crf.*", ""),
+    "Potts loss on 8 neighbours, or sparse": (r"grid-crf.*|nonlocal-crf", ""),
+    "hard proposals, without the graph cuts": (r"trust-region.*", ""),
+    "soft pseudo-labels, 20 gradient steps": (_NEAREST, "gradient, 20 steps"),
+    "soft pseudo-labels, 200 gradient steps, as published": (_NEAREST, "gradient, 200 steps"),
+    "soft pseudo-labels, fast solver, 3 fine steps": (_NEAREST, "fast, 3 steps"),
+    "soft pseudo-labels, fast solver at its own pace": (_NEAREST, "fast"),
+    "soft pseudo-labels, dense neighbourhood, 20 steps": (r".*-dense", "dense gradient, 20 steps"),
+    "soft pseudo-labels, exact": (r"soft-exact.*", "random walker"),
+}
+"""Line of the table of steps to the objectives and the solver that it sums up."""
+
+
+def markdown(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Return a table; numbers stand in all columns but the first."""
+    lines = [f"| {' | '.join(header)} |", f"|---|{'---:|' * (len(header) - 1)}"]
+    return "\n".join([*lines, *(f"| {' | '.join(row)} |" for row in rows)])
+
+
+def _span(values: pd.Series, digits: int) -> str:
+    """Return the least and the greatest value, or one where they are printed alike."""
+    return "-".join(dict.fromkeys(f"{value:.{digits}f}" for value in (values.min(), values.max())))
+
+
+def steps() -> str:
+    """Return time and memory of a step, from the least to the greatest of the objectives that each line sums up."""
+    table = pd.read_csv(BENCH / "steps.csv", keep_default_na=False)
+    table = table[table["network"] == "resnet101"]
+    rows = []
+    for name, (objectives, solver) in STEPS.items():
+        found = table[table["objective"].str.fullmatch(objectives) & (table["solver"] == solver)]
+        rows.append([name, _span(found["ratio"], 2), _span(found["memory_mb"], 1)])
+    return markdown(["objectives", "time, ratio to plain cross-entropy", "memory, MB"], rows)
+
+
+def published_networks() -> str:
+    """Return the time of plain cross-entropy on the published networks, and ratios of other objectives to it."""
+    table = pd.read_csv(BENCH / "steps-published-networks-cpu.csv", keep_default_na=False)
+    rows = []
+    for network, name in (("resnet101", "DeepLabV3+, ResNet-101"), ("mobilenet", "DeepLabV3+, MobileNetV2")):
+        of = table[table["network"] == network].set_index(["objective", "solver"])
+        plain = of.loc[("cross-entropy", ""), "step_ms"] / 1000
+        shown = [("dense-crf", ""), ("soft-cd", "gradient, 200 steps"), ("soft-cd", "fast")]
+        rows.append([name, f"{plain:.1f}", *(f"{of.loc[key, 'ratio']:.1f}" for key in shown)])
+    return markdown(
+        ["network", "plain cross-entropy, s", "dense CRF loss", "P_CD, 200 steps as published", "P_CD, fast solver"], rows
+    )
+
+
+def crf_filters() -> str:
+    """Return time and error of the filters of the dense CRF, medians over photographs."""
+    table = pd.read_csv(BENCH / "dense_crf-voc-originals.csv")
+    rows = []
+    for method, of in table.groupby("method", sort=False):
+        middle = of.median(numeric_only=True)
+        error, worst, scaled = (f"{100 * value:.1f} %" for value in (middle["error"], of["error"].max(), middle["scaled_error"]))
+        times = [
+            f"{middle['total_ms']:.0f}",
+            f"{middle['speedup']:.1f}",
+            f"{middle['reused_ms']:.0f}",
+            f"{middle['reused_speedup']:.1f}",
+        ]
+        rows.append([str(method), *times, error, worst, scaled, f"{middle['scale']:.2f}"])
+    header = ["method", "total ms", "speed-up", "reused ms", "speed-up", "error", "worst", "after the best scale", "scale"]
+    return markdown(header, rows)
+
+
+def commands() -> str:
+    """Return seconds of DVC's everyday commands, a number for each turn."""
+    table = pd.read_csv(BENCH / "commands.csv")
+    rows = []
+    for command, of in table[table["command"] != "import torch"].groupby("command", sort=False):
+        rows.append([f"`{command}`", ", ".join(f"{value:.1f}" if value < 100 else f"{value:.0f}" for value in of["seconds"])])
+    return markdown(["command", "seconds"], rows)
