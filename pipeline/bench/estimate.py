@@ -332,10 +332,7 @@ def report(params: Params, rows: Sequence[Measured], rates: Mapping[str, float],
             f"Assumed: images of {size} per second under plain cross-entropy: {', '.join(named)}; others by their pixels.",
             "",
         ]
-    lines += [
-        "| family | trainings | steps | hours | memory GB | weights GB | hours rest on |",
-        "|---|---:|---:|---:|---:|---:|---|",
-    ]
+    lines += ["| family | trainings | steps | hours | memory GB | weights GB | hours rest on |", f"|---|{'---:|' * 5}---|"]
     lines += [family_line(name, costs, trainings[name]) for name, costs in families.items()]
     total = family_line("all", everything, sum(trainings.values()))
     lines += [total.rsplit("|", 2)[0] + "| |", ""]

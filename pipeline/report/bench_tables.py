@@ -13,7 +13,7 @@ _NEAREST = r"(soft|hard)-(?!exact|q-dense).*"
 """Objectives with pseudo-labels on nearest neighbours, but the exact ones."""
 STEPS = {
     "masks, size targets, barriers, seeds, no CRF": (
-        r"masks|size|size-suppression|reverse.*|.*barrier(-suppression)?|seeds(-size)?",
+        r"masks|size|seeds(-size)?|.*barrier|.*suppression|reverse-kl",
         "",
     ),
     "dense CRF loss, alone or with others": (r"(seeds-size|seeds|size|log-barrier)-crf|dense-crf.*", ""),
@@ -60,9 +60,8 @@ def published_networks() -> str:
         plain = of.loc[("cross-entropy", ""), "step_ms"] / 1000
         shown = [("dense-crf", ""), ("soft-cd", "gradient, 200 steps"), ("soft-cd", "fast")]
         rows.append([name, f"{plain:.1f}", *(f"{of.loc[key, 'ratio']:.1f}" for key in shown)])
-    return markdown(
-        ["network", "plain cross-entropy, s", "dense CRF loss", "P_CD, 200 steps as published", "P_CD, fast solver"], rows
-    )
+    header = ["network", "plain cross-entropy, s", "dense CRF loss", "P_CD, 200 steps as published", "P_CD, fast solver"]
+    return markdown(header, rows)
 
 
 def crf_filters() -> str:
@@ -72,12 +71,8 @@ def crf_filters() -> str:
     for method, of in table.groupby("method", sort=False):
         middle = of.median(numeric_only=True)
         error, worst, scaled = (f"{100 * value:.1f} %" for value in (middle["error"], of["error"].max(), middle["scaled_error"]))
-        times = [
-            f"{middle['total_ms']:.0f}",
-            f"{middle['speedup']:.1f}",
-            f"{middle['reused_ms']:.0f}",
-            f"{middle['reused_speedup']:.1f}",
-        ]
+        measured = (middle["total_ms"], middle["speedup"], middle["reused_ms"], middle["reused_speedup"])
+        times = [f"{value:.{digits}f}" for value, digits in zip(measured, (0, 1, 0, 1))]
         rows.append([str(method), *times, error, worst, scaled, f"{middle['scale']:.2f}"])
     header = ["method", "total ms", "speed-up", "reused ms", "speed-up", "error", "worst", "after the best scale", "scale"]
     return markdown(header, rows)

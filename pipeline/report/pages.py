@@ -66,6 +66,19 @@ _FINER_RUNS = {
 }
 SEARCH = paths.RECORDED / "search"
 """Trials of rates and weights on training photos."""
+TRIED = {
+    "full": "full masks",
+    "size": "sizes, mRE 8 %",
+    "log_barrier": "log barrier on tags",
+    "size_crf": "sizes + CRF loss",
+    "log_barrier_crf": "log barrier + CRF loss",
+    "pce": "scribbles, one stage",
+    "soft": "soft self-labelling, P_CD",
+    "hard_nn": "hard self-labelling",
+    "gd_nn": "gradient descent, nearest neighbours",
+    "gd_dn": "gradient descent, dense CRF loss",
+}
+"""Method of a trial to what the table calls it."""
 FACTORS = {"rate_factor": "rate", "weight_factor": "weight"}
 """Column of results to what is multiplied by it."""
 OLDER = "older"
@@ -133,17 +146,11 @@ def trials() -> str:
     lines = [f"| method | times | {' | '.join(f'{factor:g}' for factor in tried)} |", f"|{'---|' * (2 + len(tried))}"]
     for method, of_method in rows.groupby("method", sort=False):
         for column, name in FACTORS.items():
-            line = of_method[(of_method[column] != 1) | usual].set_index(column)[METRIC]
-            line = (100 * line.groupby(level=0).mean()).round(1)
-            best = line.max()
-            cells = [
-                f"**{line[factor]:.1f}**" if line.get(factor) == best else f"{line[factor]:.1f}" if factor in line else ""
-                for factor in tried
-            ]
-            if len(line) > 1:
-                lines.append(
-                    f"| {METHOD_STYLE[method].label if method in METHOD_STYLE else method} | {name} | {' | '.join(cells)} |"
-                )
+            scored = of_method[(of_method[column] != 1) | usual[of_method.index]].groupby(column)[METRIC].mean()
+            shown = {factor: f"{100 * value:.1f}" for factor, value in scored.items()}
+            shown[scored.idxmax()] = f"**{shown[scored.idxmax()]}**"
+            if len(shown) > 1:
+                lines.append(f"| {TRIED[method]} | {name} | {' | '.join(shown.get(factor, '') for factor in tried)} |")
     return "\n".join([*lines, "", origin(SEARCH)])
 
 
