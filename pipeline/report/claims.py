@@ -98,10 +98,12 @@ class Measured:
     Attributes:
         name: for people.
         of: its values, one per thing that was measured; None where there is nothing to measure.
+        on: the runs that it was measured on; records without them leave the claim out, and so do all if it is None.
     """
 
     name: str
     of: Callable[[], Sequence[float] | None]
+    on: Where | None = None
 
 
 @dataclass(frozen=True)
@@ -202,7 +204,7 @@ class PaperClaims:
 
         Args:
             data: results and printed numbers.
-            made_only: leave out claims of which a run is missing, instead of refusing, and claims without runs.
+            made_only: leave out claims of which a run is missing, instead of refusing.
 
         Returns:
             One row per claim: id, kind, claim (its sentence), paper, where, published (printed numbers in the order of the
@@ -307,11 +309,14 @@ def _runs(part: Where | Curve, levels: Levels) -> list[Where]:
 
 
 def _is_made(claim: Claim, levels: Levels, runs: Runs) -> bool:
-    """Return whether all runs of a claim are there. A claim without runs has none: what it measures may be of any others."""
+    """Return whether all runs of a claim are there, those among them that something was measured on."""
     if any(math.isnan(level) for of in levels.values() for level in of):
         return False
+    measured = [quantity for case in claim.cases for quantity in case if isinstance(quantity, Measured)]
+    if any(quantity.on is None or quantity.of() is None for quantity in measured):
+        return False
     asked = [run for part in claim.parts() for run in _runs(part, levels)]
-    return bool(asked) and all(map(runs.has, asked))
+    return all(map(runs.has, [*asked, *(quantity.on for quantity in measured if quantity.on is not None)]))
 
 
 def _expect_testable(claim: Claim, levels: Levels, data: Data) -> None:

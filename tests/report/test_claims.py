@@ -8,7 +8,18 @@ from report_runs import changed, make_data, names, without
 
 from pipeline import paths
 from pipeline.report.artifacts import a_claims, b_claims, load
-from pipeline.report.claims import KINDS, NOT_TESTED, TABULATED, Claim, PaperClaims, interval, note_on_chance, spread
+from pipeline.report.claims import (
+    KINDS,
+    NOT_TESTED,
+    TABULATED,
+    Claim,
+    Fixed,
+    Measured,
+    PaperClaims,
+    interval,
+    note_on_chance,
+    spread,
+)
 from pipeline.report.runs import Runs, Where
 from pipeline.report.verdicts import Difference
 
@@ -345,6 +356,14 @@ def test_claims_whose_runs_were_not_made_may_be_left_out(folder, level, publishe
         "b-claims": ["logarithm", "normalised", "quadratic", "log-quadratic", "length", "entropy"],
     }
     assert frame["id"].tolist() == expected[name]
+
+
+def test_what_was_measured_on_runs_that_are_not_there_is_left_out(level, published):
+    kept, asked = level[level["family"] == "potts"], (Fixed("none", 0.0),)
+    wheres = {"there": Where(family="potts"), "gone": Where(family="seeds"), "unknown": None}
+    claims = [Claim(key, "x", "y", "greater", (Measured("z", lambda: [0.1, 0.2], on), *asked)) for key, on in wheres.items()]
+    frame = PaperClaims("SSL", tuple(claims), "g").tested(make_data("b-claims", kept, published), made_only=True)
+    assert frame["id"].tolist() == ["there"]
 
 
 def test_a_group_that_lacks_a_curve_is_not_made(level, published):
