@@ -74,7 +74,6 @@ TRIED = {
     "log_barrier_crf": "log barrier + CRF loss",
     "pce": "scribbles, one stage",
     "soft": "soft self-labelling, P_CD",
-    "hard_nn": "hard self-labelling",
     "gd_nn": "gradient descent, nearest neighbours",
     "gd_dn": "gradient descent, dense CRF loss",
 }
