@@ -291,3 +291,40 @@ class Dots:
         axes.set_xlabel(self.x_label)
         dots_legend(figure, self.title(frame) if self.title else None)
         return figure
+
+
+def draw_cost(axes: Axes, row: Mapping[str, Any], look: LineStyle, *, edge: str, size: float) -> None:
+    """Draw accuracy over seconds of annotation per image: printed hollow, ours filled; on the axis if there is neither.
+
+    Args:
+        axes: to draw on, with `cost_axis`.
+        row: seconds_voc, seconds_ours and the columns of `COMPARISON`; NaN where there is no number.
+        look: of the kind of annotation.
+        edge: colour of the hollow marker.
+        size: of the hollow marker.
+    """
+    if pd.notna(row["published_percent"]):
+        style: dict[str, Any] = {"markersize": size, "markerfacecolor": "none", "markeredgecolor": edge}
+        axes.plot(row["seconds_voc"], row["published_percent"], look.marker, **style)
+    if pd.notna(row["ours_percent"]):
+        spread = row["ours_std_percent"] if pd.notna(row["ours_std_percent"]) else None
+        place = (row["seconds_ours"], row["ours_percent"])
+        axes.errorbar(*place, yerr=spread, fmt=look.marker, color=look.color, markersize=5, capsize=2)
+        if row["failed"]:
+            strike(axes, [place[0]], [place[1]])
+    elif pd.isna(row["published_percent"]):
+        on_axis: dict[str, Any] = {"transform": axes.get_xaxis_transform(), "clip_on": False, "markerfacecolor": "none"}
+        axes.plot(row["seconds_voc"], 0, look.marker, color=look.color, **on_axis)
+
+
+def cost_axis(axes: Axes, frame: pd.DataFrame, ticks: Sequence[int], label: str) -> None:
+    """Make the horizontal axis one of seconds, logarithmic: of at least one decade, which has enough ticks to be read."""
+    seconds = frame[["seconds_voc", "seconds_ours"]].to_numpy()
+    low, high = float(seconds.min()), float(seconds.max())
+    axes.set_xscale("log")
+    axes.set_xticks(ticks, list(map(str, ticks)))
+    axes.minorticks_off()
+    axes.set_xlim(low / 1.3, max(high, 10 * low) * 1.3)
+    axes.margins(y=0.1)
+    axes.set_xlabel(label)
+    axes.set_ylabel(MIOU_LABEL)

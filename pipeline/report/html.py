@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from os.path import relpath
 from pathlib import Path
 from statistics import fmean, stdev
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -27,7 +27,7 @@ from PIL import Image
 from pipeline.files import read_json
 from pipeline.report.artifact import Artifact
 from pipeline.report.artifacts import IDS, load
-from pipeline.report.runs import generated_seeds
+from pipeline.report.style import scale_text
 
 PHOTO_BYTES_PER_PIXEL = 0.4
 """A picture that needs more than this without loss is a photo or has noise."""
@@ -90,16 +90,8 @@ class Run:
 
     id: str
     """"family/run"."""
-    profile: str
-    device: str
-    seeds: tuple[int, ...]
-    network: str
-    supervision: str
-    objective: str
-    generated: str
-    """Kind of its seeds, if they were generated from masks."""
-    failed: bool
-    """Its loss says that a training failed."""
+    fields: Mapping[str, Any]
+    """All that its metrics file says of it."""
     score: str
     """Metric on validation images in percent, with the standard deviation of several seeds."""
     metrics: str
@@ -108,8 +100,11 @@ class Run:
     """Address of the training curves of its family."""
     results: str
     """Address of the results of its family."""
-    fields: Mapping[str, object]
-    """All that its metrics file says of it."""
+
+    @property
+    def seeds(self) -> list[int]:
+        """Seeds of its repetitions."""
+        return [repetition["seed"] for repetition in self.fields["repetitions"]]
 
 
 @dataclass(frozen=True)
@@ -193,20 +188,10 @@ def read_run(path: Path, page: Path, results: Path, curves: Path) -> Run:
     if missing or not record["repetitions"]:
         raise ValueError(f"{path}: expected the fields {list(needed)} and at least one repetition, got none of {missing}")
     return Run(
-        id=f"{record['family']}/{record['run']}",
-        profile=str(record["profile"]),
-        device=str(record["device"]),
-        seeds=tuple(repetition["seed"] for repetition in record["repetitions"]),
-        network=str(record["network"]),
-        supervision=str(record["supervision"]),
-        objective=str(record["objective"]),
-        generated=(record.get("seed_kind") or "scribbles") if record["seeds_generated"] else "",
-        failed=any(of_seed.get("failed", False) for of_seed in record["repetitions"]),
-        score=_score([repetition.get("val", {}) for repetition in record["repetitions"]]),
-        metrics=_address(path, page),
-        curves=_address(curves, page),
-        results=_address(results, page),
-        fields=record,
+        f"{record['family']}/{record['run']}",
+        record,
+        _score([repetition.get("val", {}) for repetition in record["repetitions"]]),
+        *(_address(file, page) for file in (path, curves, results)),
     )
 
 
@@ -227,15 +212,13 @@ def scale_of(runs: Sequence[Run]) -> str:
     """Return at which scale, on what devices and with which seeds runs were trained; that there are none, if so."""
     if not runs:
         return "computed from formulas or annotations, no training"
-    profiles = sorted({run.profile for run in runs})
-    seeds = sorted({seed for run in runs for seed in run.seeds})
-    parts = [f"{' and '.join(profiles)} scale", ", ".join(sorted({run.device for run in runs}))]
-    parts.append(f"seed{'s' * (len(seeds) > 1)} {', '.join(map(str, seeds))}")
-    if any(run.generated for run in runs):
-        parts.append(generated_seeds(run.generated for run in runs if run.generated))
-    text = ", ".join(parts) + ("" if profiles == ["paper"] else " - not comparable with published numbers")
-    failed = [run.id for run in runs if run.failed]
-    return f"{text}; training failed by its loss: {', '.join(failed)}" if failed else text
+    shown = ("profile", "device", "family", "run", "seeds_generated", "seed_kind")
+    rows = [
+        {**{name: run.fields.get(name) for name in shown}, "seed": repetition["seed"], "failed": repetition.get("failed", False)}
+        for run in runs
+        for repetition in run.fields["repetitions"]
+    ]
+    return scale_text(pd.DataFrame(rows))
 
 
 def read_markdown(text: str, profile: str) -> Table:
@@ -428,7 +411,7 @@ def make_entry(
     """Return one artifact as it stands on the page; `claims` are by first letter of the artifacts that they are about."""
     artifact = load(key)
     behind = [run for run in runs if any(where.matches(run.fields) for where in (*artifact.runs, *artifact.made_from))]
-    profile = " and ".join(sorted({run.profile for run in behind})) or "this project's"
+    profile = " and ".join(sorted({run.fields["profile"] for run in behind})) or "this project's"
     markdown = files.table.with_name(files.table.name + ".md")
     table = read_markdown(markdown.read_text(), profile) if markdown.is_file() else None
     plotted = files.plotted.read_text() if files.plotted.is_file() else ""
@@ -535,7 +518,7 @@ def report_page(
         entries=entries,
         runs=runs,
         scale=scale_of(runs),
-        comparable={run.profile for run in runs} == {"paper"},
+        comparable={run.fields["profile"] for run in runs} == {"paper"},
         counts={GROUPS[letter][0].split()[0]: count_verdicts(of_paper) for letter, of_paper in claims.items() if of_paper},
         claims_of={GROUPS[letter][0].split()[0]: name for name, letter in CLAIMS.items()},
         settings=list(enumerate(settings.splitlines(), start=1)),
