@@ -66,8 +66,7 @@ def compute(data: Data) -> pd.DataFrame:
         seconds_source (of the time per item).
 
     Raises:
-        ValueError: a run or a value is missing, the runs differ in profile, data set or network, or the statistics are not
-            those of any data set.
+        ValueError: a run or a value is missing, or the runs differ in profile, data set or network.
     """
     by_rule, here = labeling_seconds(VOC_STATISTICS), labeling_seconds(read_statistics())
     kinds = list(KINDS.values())

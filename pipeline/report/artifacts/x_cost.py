@@ -83,7 +83,7 @@ def compute(data: Data) -> pd.DataFrame:
         statistics of PASCAL VOC and of our data set), the columns of `COMPARISON` and source (`TRAINED`, `CITED`, `NONE`).
 
     Raises:
-        ValueError: a run or a value is missing, the runs differ in profile, data set or network, or statistics are impossible.
+        ValueError: a run or a value is missing, or the runs differ in profile, data set or network.
     """
 
     def printed(series: str) -> float:
