@@ -173,12 +173,6 @@ class Entry:
 def read_run(path: Path, page: Path, results: Path, curves: Path) -> Run:
     """Return a run from its metrics file.
 
-    Args:
-        path: `reports/metrics/FAMILY/RUN.json`, written by the stage `evaluate`.
-        page: where the page will be, for relative addresses.
-        results: `results.csv` of its family.
-        curves: `curves.csv` of its family.
-
     Raises:
         ValueError: the file lacks a field.
     """

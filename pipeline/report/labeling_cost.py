@@ -84,10 +84,6 @@ def read_statistics() -> LabelStatistics:
 def labeling_seconds(statistics: LabelStatistics, kinds: Mapping[str, LabelKind] = LABEL_KINDS) -> dict[str, float]:
     """Return the mean labelling time per image of every kind of supervision, in seconds.
 
-    Args:
-        statistics: of the data set.
-        kinds: kinds of supervision by name.
-
     >>> {name: round(seconds, 2) for name, seconds in labeling_seconds(VOC_STATISTICS).items()}
     {'tag': 20.0, 'point': 22.1, 'size': 36.95, 'scribble': 34.85, 'box': 38.1, 'full mask': 239.7}
     """

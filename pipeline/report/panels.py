@@ -160,12 +160,8 @@ def draw_panels(panels: Panels, runs: Mapping[str, Where]) -> Figure:
 def compared(id: str, runs: Mapping[str, Where], **told: Any) -> Artifact:
     """Return an artifact that shows predictions of runs on the same images: image, a column per run, ground truth.
 
-    Its numbers are those of `score_panels`; its stage is made from models/panels/`id`.npz.
-
-    Args:
-        id: of the artifact.
-        runs: title of a column to the run.
-        told: title, shows, paper, look_for and perhaps places.
+    Its numbers are those of `score_panels`; its stage is made from models/panels/`id`.npz. `runs`
+    has the title of each column, and `told` what else an artifact says.
     """
 
     def panels() -> Panels:

@@ -116,7 +116,7 @@ def test_scale_of_runs_of_two_profiles_is_not_comparable(folder):
 
 def test_a_run_shows_its_mean_and_deviation(folder):
     run = next(run for run in folder.runs() if run.id == "size_noise/full")
-    assert (run.score, run.seeds) == ("mIoU 75.00 ± 7.07", (0, 1))
+    assert (run.score, run.seeds) == ("mIoU 75.00 ± 7.07", [0, 1])
 
 
 def test_a_run_has_the_metric_that_was_measured(folder):
