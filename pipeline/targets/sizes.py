@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Sequence
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
@@ -15,12 +16,13 @@ SUM_TOLERANCE = 1e-4
 """How far the fractions of one image may sum from 1."""
 
 
-def class_sizes(labels: np.ndarray, num_classes: int) -> np.ndarray:
-    """Return the exact sizes of an image's classes: v_k = pixels of class k / pixels that are not void.
+def class_sizes(labels: np.ndarray, num_classes: int, void: Literal["exclude", "background"] = "exclude") -> np.ndarray:
+    """Return the exact sizes of an image's classes: v_k = pixels of class k / pixels counted.
 
     Args:
         labels: (H, W) integers in 0..num_classes-1 or `VOID`.
         num_classes: C.
+        void: leave void pixels out of both counts, or count them as class 0.
 
     Returns:
         (C,) float64 >= 0, sum 1; 0 for absent classes, the background included.
@@ -30,11 +32,18 @@ def class_sizes(labels: np.ndarray, num_classes: int) -> np.ndarray:
 
     >>> class_sizes(np.array([[0, 0, 2, 255]]), 3).round(2).tolist()
     [0.67, 0.0, 0.33]
+    >>> class_sizes(np.array([[0, 0, 2, 255]]), 3, void="background").tolist()
+    [0.75, 0.0, 0.25]
     """
-    given = labels[labels != VOID]
+    if void not in ("exclude", "background"):
+        raise ValueError(f"void: expected 'exclude' or 'background', got {void!r}")
+    is_void = labels == VOID
+    given = labels[~is_void]
     if given.size and (given.min() < 0 or given.max() >= num_classes):
         raise ValueError(f"labels: expected 0..{num_classes - 1} or {VOID}, got {int(given.min())}..{int(given.max())}")
     counts = np.bincount(given.ravel(), minlength=num_classes).astype(np.float64)
+    if void == "background":
+        counts[0] += int(is_void.sum())
     if counts.sum() == 0:
         raise ValueError(f"labels: no pixel has a class, all {labels.size} are void; leave this image out")
     return counts / counts.sum()

@@ -20,6 +20,10 @@ def test_void_is_left_out_of_both_counts():
     assert class_sizes(LABELS, 3) == pytest.approx([3 / 6, 1 / 6, 2 / 6])
 
 
+def test_void_may_count_as_background():
+    assert class_sizes(LABELS, 3, void="background") == pytest.approx([5 / 8, 1 / 8, 2 / 8])
+
+
 def test_sizes_sum_to_one():
     labels = np.random.default_rng(0).integers(0, 21, (37, 53))
     assert class_sizes(labels, 21).sum() == pytest.approx(1, abs=1e-12)
@@ -34,9 +38,18 @@ def test_all_void_image_is_refused():
         class_sizes(np.full((2, 2), VOID), 3)
 
 
+def test_all_void_image_is_all_background_if_void_is():
+    assert class_sizes(np.full((2, 2), VOID), 3, void="background").tolist() == [1, 0, 0]
+
+
 def test_class_out_of_range_is_refused():
     with pytest.raises(ValueError, match=r"expected 0\.\.1 or 255, got 0\.\.2"):
         class_sizes(LABELS, 2)
+
+
+def test_unknown_treatment_of_void_is_refused():
+    with pytest.raises(ValueError, match="'ignore'"):
+        class_sizes(LABELS, 3, void="ignore")
 
 
 def test_table_is_read_back(tmp_path):
