@@ -23,6 +23,7 @@ import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 from PIL import Image
+from ruamel.yaml import YAML
 
 from pipeline.files import read_json
 from pipeline.report.artifact import Artifact
@@ -444,25 +445,13 @@ def count_verdicts(claims: Iterable[Mapping[str, str]]) -> dict[str, int]:
 
 
 def run_lines(settings: str) -> dict[str, int]:
-    """Return the line of each run in params.yaml, counted from 1.
-
-    Args:
-        settings: content of params.yaml, in which `runs` is a block of families and those are blocks of runs.
+    """Return the line of each run in the content of params.yaml, with all `runs` by family, counted from 1.
 
     >>> run_lines("seed: 0\\nruns:\\n  seeds: # first\\n    pce: {dataset: voc}\\nfigures:\\n  seeds:\\n    a: 1\\n")
     {'seeds/pce': 4}
     """
-    lines: dict[str, int] = {}
-    inside, family = False, ""
-    for number, line in enumerate(settings.splitlines(), start=1):
-        if line[:1].strip() and not line.startswith("#"):
-            inside = line.startswith("runs:")
-        elif inside and (found := re.match(r"( {2}| {4})([\w.-]+):", line)):
-            if len(found[1]) == 2:
-                family = found[2]
-            else:
-                lines[f"{family}/{found[2]}"] = number
-    return lines
+    families = YAML().load(settings).get("runs", {})
+    return {f"{family}/{name}": runs.lc.key(name)[0] + 1 for family, runs in families.items() for name in runs}
 
 
 def report_page(
