@@ -64,9 +64,6 @@ def compute(data: Data) -> pd.DataFrame:
         One row per kind: series (name), kind, run (empty where not trained), seconds_voc and seconds_ours (per image, by the rule
         with the statistics of PASCAL VOC and of our data set), the columns of `COMPARISON`, source (of the accuracy) and
         seconds_source (of the time per item).
-
-    Raises:
-        ValueError: a run or a value is missing, or the runs differ in profile, data set or network.
     """
     by_rule, here = labeling_seconds(VOC_STATISTICS), labeling_seconds(read_statistics())
     kinds = list(KINDS.values())

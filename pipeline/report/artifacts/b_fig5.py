@@ -49,9 +49,6 @@ def compute(_: Data) -> pd.DataFrame:
     Returns:
         One row per kind of label and picture: series (network, nearest or dense), image (its id), mean_entropy_bits and
         correct_percent, the mean probability of the true class.
-
-    Raises:
-        ValueError: arrays are missing or do not fit together.
     """
     panels = _load()
     rows = []

@@ -52,9 +52,6 @@ def compute(_: Data) -> pd.DataFrame:
     Returns:
         One row per relaxation and image: series (P_BL ...), image (index), mean_entropy_bits and decided_percent, the share of
         pixels whose largest entry is above `DECIDED`.
-
-    Raises:
-        ValueError: arrays are missing or do not fit together.
     """
     panels = _load()
     rows = []

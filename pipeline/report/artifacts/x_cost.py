@@ -81,9 +81,6 @@ def compute(data: Data) -> pd.DataFrame:
     Returns:
         One row per type: series, run (empty where not trained), seconds_voc and seconds_ours (per image, by the rule with the
         statistics of PASCAL VOC and of our data set), the columns of `COMPARISON` and source (`TRAINED`, `CITED`, `NONE`).
-
-    Raises:
-        ValueError: a run or a value is missing, or the runs differ in profile, data set or network.
     """
 
     def printed(series: str) -> float:
