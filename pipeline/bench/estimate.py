@@ -147,10 +147,7 @@ def pairs(texts: Sequence[str], option: str) -> dict[str, float]:
 def num_images(params: Params, run: Run, counts: Mapping[str, float]) -> tuple[int, bool]:
     """Return the training images of a run, and whether that is only an upper bound.
 
-    Args:
-        params: settings.
-        run: the run.
-        counts: known numbers by data set, or by the classes of a subset joined by "+".
+    `counts` has known numbers by data set, or by the classes of a subset joined by "+".
 
     Raises:
         ValueError: nothing says how many pictures the data set has.

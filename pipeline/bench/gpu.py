@@ -407,11 +407,6 @@ def pairs_of(params: Params, size: Size) -> dict[Shape, list[str]]:
     return found
 
 
-def name_of(shape: Shape) -> str:
-    """Return the name of an item."""
-    return f"pairs-{shape.network}-{shape.pictures}x{shape.side_px}x{shape.classes}"
-
-
 def try_pairs(shape: Shape, names: Sequence[str], call: Call) -> None:
     """Take five live steps under each objective, from the same weights; quick objectives come first.
 
@@ -513,7 +508,9 @@ def items_of(call: Call) -> list[Item]:
     found += [Item("b", f"network-{name}", 45, partial(time_network, name)) for name in NETWORKS]
     found += [Item("b", "loader", 45, time_loader)]
     pairs = pairs_of(steps.read_params(call.size.profile), call.size)
-    found += [Item("c", name_of(shape), 100, partial(try_pairs, shape, names)) for shape, names in pairs.items()]
+    for shape, names in pairs.items():
+        name = f"pairs-{shape.network}-{shape.pictures}x{shape.side_px}x{shape.classes}"
+        found.append(Item("c", name, 100, partial(try_pairs, shape, names)))
     if call.project is not None:
         planned = chains(load_params(call.project / paths.PARAMS, call.project / paths.EXPERIMENTS))
         if call.device == "cpu":

@@ -472,14 +472,7 @@ def bench(
 ) -> Iterator[Row]:
     """Yield the rows of all objectives, one network after the other; a network that none of them fits is not built.
 
-    Args:
-        params: settings.
-        names: keys of `objectives`.
-        networks: keys of `networks`: one for segmentation, one for classification, in any order.
-        batch: see `make_batch`.
-        device: where to compute.
-        repeats: timed turns.
-        how: further arguments of `make_trainee`.
+    `networks` has keys for segmentation and for classification, in any order; `how` goes to `make_trainee`.
     """
     for network in networks:
         classifies = lookup(params.networks, network, "networks").kind in CLASSIFIERS

@@ -25,12 +25,7 @@ REALISED = "second line: realised, of the objects"
 def draw_curve(axes: Axes, curve: pd.DataFrame, x: str, look: LineStyle, **options: Any) -> None:
     """Draw one series of ours with a band of one standard deviation over seeds, where there are several.
 
-    Args:
-        axes: to draw on.
-        curve: rows with the columns `x`, ours_percent and ours_std_percent, in order of `x`.
-        x: column of the horizontal axis.
-        look: colour, marker and line of the method; a broken line has hollow markers.
-        options: passed to `Axes.plot`, for example label.
+    `curve` has the columns `x`, ours_percent and ours_std_percent, in order of `x`. A broken line has hollow markers.
     """
     fill = look.color if look.line == "-" else "white"
     style = {"color": look.color, "marker": look.marker, "markerfacecolor": fill, "clip_on": False, **options}
@@ -116,14 +111,7 @@ def _failed(frame: pd.DataFrame) -> pd.Series:
 
 
 def draw_published(axes: Axes, points: pd.DataFrame, x: str, look: LineStyle) -> None:
-    """Draw the numbers a paper printed as large hollow markers in the colour of their method.
-
-    Args:
-        axes: to draw on.
-        points: rows with the columns `x` and published_percent; those without a number are left out.
-        x: column of the horizontal axis.
-        look: colour and marker of the method.
-    """
+    """Draw the numbers a paper printed as large hollow markers in the colour of their method."""
     printed = points[points["published_percent"].notna()]
     if printed.empty:
         return  # an empty line that is not clipped would lie in the figure's corner and push the axes away from it
@@ -151,11 +139,7 @@ def published_handle(marker: str = "o") -> Line2D:
 def draw_dots(axes: Axes, frame: pd.DataFrame, labels: Sequence[str], colors: Sequence[str]) -> None:
     """Draw a table as dots, a line per row from above: published hollow, ours filled with one standard deviation.
 
-    Args:
-        axes: to draw on.
-        frame: rows with the columns published_percent, ours_percent and ours_std_percent; NaN where there is no number.
-        labels: a name per row.
-        colors: a colour per row.
+    `frame` has the columns published_percent, ours_percent and ours_std_percent, NaN where there is no number.
     """
     columns = [frame[f"{name}_percent"].astype(float).tolist() for name in ("published", "ours", "ours_std")]
     struck = _failed(frame).tolist()

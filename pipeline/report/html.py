@@ -219,10 +219,6 @@ def scale_of(runs: Sequence[Run]) -> str:
 def read_markdown(text: str, profile: str) -> Table:
     """Return a table that `report.tables.write_table` wrote as Markdown.
 
-    Args:
-        text: content of the `.md`.
-        profile: scale of our numbers, for the heads of their columns.
-
     Raises:
         ValueError: the text does not begin with a table.
     """
@@ -258,13 +254,7 @@ def _scale(column: str, profile: str) -> str:
 
 
 def read_plotted(text: str, profile: str, *, beside: bool = False) -> Table:
-    """Return plotted numbers as a table; columns without any value are left out.
-
-    Args:
-        text: CSV that `report.tables.write_points` wrote.
-        profile: scale of our numbers, for the heads of their columns.
-        beside: only the rows where the paper prints a number.
-    """
+    """Return plotted numbers as a table without empty columns; with `beside`, only rows where the paper prints a number."""
     rows = list(csv.DictReader(text.splitlines()))
     names = list(rows[0]) if rows else []
     if beside:
@@ -487,8 +477,9 @@ def report_page(
     glyphs: dict[str, str] = {}
     evidence = read_evidence(record, page, glyphs)
     entries = [make_entry(name, files[name], page, runs, claims, published, glyphs) for name in IDS if name in files]
+    claims_first = sorted(entries, key=lambda entry: entry.id not in CLAIMS)
     groups = [
-        (letter, heading, source, sorted((entry for entry in entries if entry.id[0] == letter), key=_claims_first))
+        (letter, heading, source, [entry for entry in claims_first if entry.id[0] == letter])
         for letter, (heading, source) in GROUPS.items()
     ]
     environment = Environment(
@@ -511,7 +502,3 @@ def report_page(
         style=Markup((PAGE / "page.css").read_text()),
         script=Markup((PAGE / "page.js").read_text()),
     )
-
-
-def _claims_first(entry: Entry) -> bool:
-    return entry.id not in CLAIMS

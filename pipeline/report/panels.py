@@ -208,12 +208,7 @@ def object_handles(panels: Panels) -> list[Patch]:
 
 
 def used_handles(arrays: Mapping[str, np.ndarray], labels: Iterable[np.ndarray]) -> list[Patch]:
-    """Return a legend entry for every class that appears in `labels`, and for void.
-
-    Args:
-        arrays: an archive with palette (C, 3) uint8 and class_names (C,).
-        labels: (H, W) class index or VOID.
-    """
+    """Return a legend entry for every class of an archive that appears in `labels`, and for void."""
     return _handles(labels, [hex_color(color) for color in arrays["palette"]], arrays["class_names"].tolist())
 
 

@@ -74,11 +74,7 @@ def draw_samples(
 
 
 def draw_classified(archive: PreparedArchive, count: int) -> Figure:
-    """Return a figure with pictures of a classification set, the class above each.
-
-    Args:
-        archive: prepared split.
-        count: number of pictures, at least 1, spread evenly over the split; fewer if the split is smaller.
+    """Return a figure with `count` pictures of a classification set, or as many as there are, the class above each.
 
     Raises:
         DatasetError: a segmentation set.
