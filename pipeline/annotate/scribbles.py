@@ -13,12 +13,7 @@ from pipeline.targets.strokes import Action, Draw, Drawing, Erase, Stroke, Turn
 
 
 class ScribbleSession(Queue[Drawing]):
-    """One annotator who draws. What can be undone stands in the file, so a session holds nothing and may be made anew each time.
-
-    Args:
-        project: what is annotated; it must have a file of strokes.
-        annotator: a name that passed `check_annotator`.
-    """
+    """One annotator who draws. What can be undone stands in the file, so a session holds nothing and may be made anew."""
 
     def __init__(self, project: Project, annotator: str) -> None:
         if project.strokes is None:

@@ -453,16 +453,7 @@ def report_page(
     settings_file: Path,
     record: Path,
 ) -> str:
-    """Return the whole page.
-
-    Args:
-        files: the files of each artifact, by id, in any order.
-        page: where the page will be, for relative addresses.
-        runs: all runs, in the order they shall be listed.
-        published: from `load_published`.
-        settings: content of params.yaml.
-        settings_file: its path.
-        record: folder of the record on real data, which need not be there.
+    """Return the whole page, runs in the given order; addresses are relative to `page`, and `record` need not be there.
 
     Raises:
         ValueError: `files` names an artifact that does not exist, or a file is malformed.
