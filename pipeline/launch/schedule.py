@@ -93,8 +93,8 @@ def leave_out(waiting: dict[str, Task], report: Report) -> None:
 def run_all(tasks: Sequence[Task], lanes: Sequence[Lane]) -> Report:
     """Run stages, each after what it needs, as many at a time as the lanes allow.
 
-    In `tasks` needs stand first. What depends on a failed stage is left out; everything else is finished. Ctrl-C ends it and keeps
-    what is finished.
+    In `tasks` needs stand first. What depends on a failed stage is left out; everything else is finished. Ctrl-C ends it and
+    keeps what is finished.
 
     Raises:
         ValueError: a stage is taken by no lane or by several.
