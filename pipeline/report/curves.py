@@ -277,7 +277,7 @@ class Dots:
         return figure
 
 
-def draw_cost(axes: Axes, row: Mapping[str, Any], look: LineStyle, *, edge: str, size: float) -> None:
+def draw_cost(axes: Axes, row: Mapping[Any, Any], look: LineStyle, *, edge: str, size: float) -> None:
     """Draw accuracy over seconds of annotation per image: printed hollow, ours filled; on the axis if there is neither.
 
     Args:
