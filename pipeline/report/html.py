@@ -427,7 +427,7 @@ def run_lines(settings: str) -> dict[str, int]:
     >>> run_lines("seed: 0\\nruns:\\n  seeds: # first\\n    pce: {dataset: voc}\\nfigures:\\n  seeds:\\n    a: 1\\n")
     {'seeds/pce': 4}
     """
-    families = YAML().load(settings).get("runs", {})
+    families = (YAML().load(settings) or {}).get("runs", {})
     return {f"{family}/{name}": runs.lc.key(name)[0] + 1 for family, runs in families.items() for name in runs}
 
 
