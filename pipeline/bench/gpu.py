@@ -508,9 +508,9 @@ def items_of(call: Call) -> list[Item]:
     found += [Item("b", f"network-{name}", 45, partial(time_network, name)) for name in NETWORKS]
     found += [Item("b", "loader", 45, time_loader)]
     pairs = pairs_of(steps.read_params(call.size.profile), call.size)
-    for shape, names in pairs.items():
+    for shape, objectives in pairs.items():
         name = f"pairs-{shape.network}-{shape.pictures}x{shape.side_px}x{shape.classes}"
-        found.append(Item("c", name, 100, partial(try_pairs, shape, names)))
+        found.append(Item("c", name, 100, partial(try_pairs, shape, objectives)))
     if call.project is not None:
         planned = chains(load_params(call.project / paths.PARAMS, call.project / paths.EXPERIMENTS))
         if call.device == "cpu":

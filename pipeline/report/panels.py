@@ -94,7 +94,7 @@ def read_panels(arrays: Mapping[str, np.ndarray], artifact: str, runs: Collectio
     """Return the panels of some runs ("family/run") from an opened archive, checked.
 
     Raises:
-        ValueError: an array or a run is missing, shapes do not fit together, or a class has no name or colour.
+        ValueError: an array or a run is missing, or shapes do not fit together.
     """
     known = ("ids", "class_names", "palette", "runs", "failed", *SCALE)
     check_shapes(artifact, arrays, dict(zip(known, ("N", "C", "C 3", "R", "R", *[""] * len(SCALE)))))
