@@ -26,7 +26,7 @@ PAPER_MAP: dict[str, str] = {
     "[SIZE] section 3.6, DSC": "pipeline.metrics.overlap:mean_dice",
     "[SIZE] Fig. 6, mean size": "pipeline.targets.sizes:mean_size_targets",
     "[SIZE] section 3.4, sizes given by annotators": "pipeline.targets.annotated_sizes:combine",
-    "[SIZE] Table 2, archive of test predictions": "pipeline.evaluation.voc_submission:write_submission",
+    "[SIZE] Table 2, archive of test predictions": "pipeline.datasets.voc_submission:write_submission",
     "[SIZE] Fig. 1 and A.1, labelling times": "pipeline.report.labeling_cost:labeling_seconds",
     "[SIZE] section 3.1, published lattice filter": "pipeline.crf.lattice:lattice_filter",
     "[SSL] Eq. 2, one-hot labels": "pipeline.conventions:one_hot",

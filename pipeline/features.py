@@ -112,11 +112,6 @@ class KeptFeatures:
 
     May be pickled and may be used in worker processes: each maps the file for itself on first use.
 
-    Args:
-        path: the file.
-        network: the network whose head is trained on them.
-        size_px: side of its pictures.
-
     Raises:
         FileNotFoundError: no such file.
         ValueError: the file is cut off, or of another encoder, other weights or another size.

@@ -11,6 +11,7 @@ import ipaddress
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
@@ -29,6 +30,8 @@ from pipeline.targets.annotations import BACKGROUND, GRIDS, fingerprint
 TAG_KEYS = "1234567890adfijlnoqvxy"
 """Keys that tag classes, in the order of the classes; letters with other meanings are left out."""
 CACHED_PICTURES = 16
+STATUS = {ValueError: 400, DatasetError: 422, OSError: 507}
+"""What an answer that is wrong, a file that cannot be read, and an answer that is not on disk are told with."""
 COOKIE = "annotate_token"
 HEADERS = {
     "Content-Security-Policy": (
@@ -88,6 +91,7 @@ class Sized(Skipped):
 
 
 Answer = TypeVar("Answer", bound=Given)
+Annotating = TypeVar("Annotating", Session, ScribbleSession)
 
 
 @dataclass
@@ -149,14 +153,14 @@ def served() -> Served:
     return found
 
 
-def answer(model: type[Answer]) -> tuple[Session, Answer]:
-    """Return the session and the content of a request.
+def answer(model: type[Answer], session: Callable[[str], Annotating]) -> tuple[Annotating, Answer]:
+    """Return the session of the annotator in a request, and its content.
 
     Raises:
         ValueError: the body is no such answer; names the field.
     """
     given = model.model_validate_json(request.get_data())
-    return served().session(given.annotator), given
+    return session(given.annotator), given
 
 
 # --- who may ask, and how failures are told ---
@@ -207,22 +211,8 @@ def malformed(error: ValidationError) -> Any:
     return _failure(f"{place}: {first['msg']}" if place else f"the answer is not a JSON object of this page: {first['msg']}", 400)
 
 
-@page.app_errorhandler(ValueError)
-def invalid(error: ValueError) -> Any:
-    """Say what is wrong with an answer."""
-    return _failure(str(error), 400)
-
-
-@page.app_errorhandler(DatasetError)
-def unreadable(error: DatasetError) -> Any:
-    """Say which file cannot be read."""
-    return _failure(str(error), 422)
-
-
-@page.app_errorhandler(OSError)
-def not_saved(error: OSError) -> Any:
-    """Say that an answer is not on disk."""
-    return _failure(str(error), 507)
+for kind, status in STATUS.items():
+    page.app_errorhandler(kind)(partial(lambda status, error: _failure(str(error), status), status))
 
 
 # --- pages ---
@@ -318,7 +308,7 @@ def place() -> Any:
 @page.post("/api/tags")
 def tags() -> Any:
     """Store the classes of a picture."""
-    current, given = answer(Tagged)
+    current, given = answer(Tagged, served().session)
     current.tag(given.image, given.present, given.seconds, given.grid)
     return jsonify(_place(current, given.image))
 
@@ -326,16 +316,9 @@ def tags() -> Any:
 @page.post("/api/size")
 def size() -> Any:
     """Store a size, and return the exact one where it may be shown."""
-    current, given = answer(Sized)
-    current.size(
-        given.image,
-        given.name,
-        given.size,
-        seconds=given.seconds,
-        grid=given.grid,
-        method=given.method,
-        unsure=given.unsure,
-    )
+    current, given = answer(Sized, served().session)
+    given_with = given.model_dump(include={"seconds", "grid", "method", "unsure"})
+    current.size(given.image, given.name, given.size, **given_with)
     exact = current.exact(given.image, given.name)
     error = None if not exact else (given.size - exact) / exact
     return jsonify(exact=exact, error=error, **_place(current, given.image))
@@ -344,7 +327,7 @@ def size() -> Any:
 @page.post("/api/skip")
 def skip() -> Any:
     """Put a picture off."""
-    current, given = answer(Skipped)
+    current, given = answer(Skipped, served().session)
     current.skip(given.image, given.seconds)
     return jsonify(_place(current, given.image))
 
@@ -352,7 +335,7 @@ def skip() -> Any:
 @page.post("/api/undo")
 def undo() -> Any:
     """Take the last answer back."""
-    current, _ = answer(Given)
+    current, _ = answer(Given, served().session)
     image_id = current.undo()
     return jsonify(undone=image_id is not None, **_place(current, image_id))
 

@@ -57,14 +57,6 @@ def exact_sizes(pictures: Pictures, rows: Sequence[Annotation]) -> dict[str, np.
     return {image_id: sizes for image_id, sizes in found.items() if sizes is not None}
 
 
-def by_annotator(errors: Sequence[AnnotationError]) -> dict[str, list[AnnotationError]]:
-    """Return errors grouped by who made them."""
-    grouped: dict[str, list[AnnotationError]] = {}
-    for error in errors:
-        grouped.setdefault(error.annotator, []).append(error)
-    return grouped
-
-
 def report(rows: Sequence[Annotation], errors: Mapping[str, Sequence[AnnotationError]], class_names: Sequence[str]) -> list[str]:
     """Return the lines of the report: people, agreement, errors by person and class, calibrations."""
     lines = []
@@ -98,7 +90,8 @@ def export_sizes(arguments: argparse.Namespace, pictures: Pictures, class_names:
     rows, damaged = read_annotations(arguments.annotations)
     for line in damaged:
         print(f"note: set aside, {line}")
-    errors = by_annotator(annotation_errors(rows, exact_sizes(pictures, rows), names))
+    of_all = annotation_errors(rows, exact_sizes(pictures, rows), names)
+    errors = {name: [one for one in of_all if one.annotator == name] for name in dict.fromkeys(one.annotator for one in of_all)}
     calibrations = {name: summarise(own, class_names).calibration for name, own in errors.items()}
     if arguments.calibrate and not any(fit != Calibration() for fit in calibrations.values()):
         raise ValueError("--calibrate: needs ten answers of an annotator on pictures whose masks are known; give --masks")

@@ -75,14 +75,8 @@ class Told:
 class Live:
     """Trains in the background, and hands out what the network predicts; see `pipeline.annotate.session.Predictions`.
 
-    All methods may be called from several threads, and none waits for the training.
-
-    Args:
-        pictures: source of pictures.
-        class_names: foreground classes.
-        store: file of sizes.
-        strokes: file of strokes.
-        automatic: train by itself, whenever a picture is done and nothing is being trained.
+    All methods may be called from several threads, and none waits for the training. With `automatic` it trains by itself,
+    whenever a picture is done and nothing is being trained.
     """
 
     def __init__(

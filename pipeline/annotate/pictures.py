@@ -210,11 +210,6 @@ def _pictures_in(folder: Path) -> tuple[dict[str, Path], dict[str, list[str]]]:
 def render(content: bytes, name: str, longest_px: int = LONGEST_SIDE_PX) -> bytes:
     """Return a picture as the network sees it (`decode_photo`), as JPEG.
 
-    Args:
-        content: file in any format that Pillow reads.
-        name: stands in errors.
-        longest_px: larger pictures are scaled down until no side is longer.
-
     Raises:
         DatasetError: it is not an image, or a damaged one.
     """

@@ -8,7 +8,7 @@ from typing import Any, Literal
 from flask import Blueprint, Response, abort, jsonify, make_response, render_template, request
 from PIL import Image
 
-from pipeline.annotate.app import Given, Skipped, kept_by_browser, served
+from pipeline.annotate.app import Given, Skipped, answer, kept_by_browser, served
 from pipeline.annotate.pictures import render
 from pipeline.annotate.scribbles import ScribbleSession
 from pipeline.annotate.session import check_annotator
@@ -112,32 +112,28 @@ def picture() -> Any:
 @scribble_page.post("/api/scribbles/draw")
 def store_stroke() -> Any:
     """Store a stroke."""
-    given = Drawn.model_validate_json(request.get_data())
-    current = session(given.annotator)
+    current, given = answer(Drawn, session)
     return _changed(current, given.image, current.draw(given.image, given.stroke, given.seconds))
 
 
 @scribble_page.post("/api/scribbles/erase")
 def erase() -> Any:
     """Take strokes away."""
-    given = Rubbed.model_validate_json(request.get_data())
-    current = session(given.annotator)
+    current, given = answer(Rubbed, session)
     return _changed(current, given.image, current.erase(given.image, given.strokes, given.seconds))
 
 
 @scribble_page.post("/api/scribbles/act")
 def act() -> Any:
     """Undo, redo or skip."""
-    given = Turned.model_validate_json(request.get_data())
-    current = session(given.annotator)
+    current, given = answer(Turned, session)
     return _changed(current, given.image, current.act(given.image, given.do, given.seconds))
 
 
 @scribble_page.post("/api/scribbles/train")
 def train() -> Any:
     """Begin to train on all that is given."""
-    given = Wanted.model_validate_json(request.get_data())
-    current = session(given.annotator)
+    current, given = answer(Wanted, session)
     current.train(given.image)
     return jsonify(_around(current, given.image))
 
@@ -145,8 +141,7 @@ def train() -> Any:
 @scribble_page.post("/api/scribbles/stop")
 def stop() -> Any:
     """Stop training."""
-    given = Wanted.model_validate_json(request.get_data())
-    current = session(given.annotator)
+    current, given = answer(Wanted, session)
     current.stop_training()
     return jsonify(_around(current, given.image))
 

@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Literal
 
 from pipeline.annotate.session import Predictions, Project, Queue
 from pipeline.datasets.pictures import upright_size
 from pipeline.datasets.raw_files import DatasetError
 from pipeline.targets.annotations import BACKGROUND, fingerprint
-from pipeline.targets.strokes import Draw, Drawing, Erase, Stroke, Turn
+from pipeline.targets.strokes import Action, Draw, Drawing, Erase, Stroke, Turn
 
 
 class ScribbleSession(Queue[Drawing]):
-    """One annotator who draws. What can be undone stands in the file, so a session holds nothing and may be made anew each time.
-
-    Args:
-        project: what is annotated; it must have a file of strokes.
-        annotator: a name that passed `check_annotator`.
-    """
+    """One annotator who draws. What can be undone stands in the file, so a session holds nothing and may be made anew."""
 
     def __init__(self, project: Project, annotator: str) -> None:
         if project.strokes is None:
@@ -83,16 +79,16 @@ class ScribbleSession(Queue[Drawing]):
 
     def erase(self, image_id: str, strokes: tuple[str, ...], seconds: float) -> dict[str, object]:
         """Take strokes away, in one step; those that are gone already stay gone."""
-        common = self._common(image_id, seconds)
-        with self._strokes.transaction():
-            self._strokes.append([Erase(strokes=strokes, timestamp=self._strokes.timestamp(), **common)])
-            return _state(self._strokes.answer(self.annotator, image_id))
+        return self._append(Erase, image_id, seconds, strokes=strokes)
 
     def act(self, image_id: str, do: Literal["undo", "redo", "skip"], seconds: float) -> dict[str, object]:
         """Take back the last thing done on a picture, whoever served the page then; do it again; or put the picture off."""
+        return self._append(Turn, image_id, seconds, do=do)
+
+    def _append(self, kind: Callable[..., Action], image_id: str, seconds: float, **what: object) -> dict[str, object]:
         common = self._common(image_id, seconds)
         with self._strokes.transaction():
-            self._strokes.append([Turn(do=do, timestamp=self._strokes.timestamp(), **common)])
+            self._strokes.append([kind(timestamp=self._strokes.timestamp(), **common, **what)])
             return _state(self._strokes.answer(self.annotator, image_id))
 
     def train(self, image_id: str) -> None:

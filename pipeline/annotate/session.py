@@ -167,12 +167,7 @@ class Queue(Generic[State]):
 
 
 class Session(Queue[Answer]):
-    """One annotator who gives sizes. All methods may be called from several threads.
-
-    Args:
-        project: what is annotated.
-        annotator: a name that passed `check_annotator`.
-    """
+    """One annotator who gives sizes. All methods may be called from several threads."""
 
     def __init__(self, project: Project, annotator: str) -> None:
         super().__init__(project, annotator, project.store)

@@ -72,12 +72,7 @@ class Shelf:
 
 
 class Trainer:
-    """A network and what it has seen.
-
-    Args:
-        pictures: source of pictures.
-        class_names: C names, background first.
-        folder: for weights and features.
+    """A network and what it has seen; the background is the first of `class_names`, and `folder` is for weights and features.
 
     Attributes:
         trained: whether there is anything to predict with.

@@ -10,18 +10,18 @@ interfere little; on a GPU they are wall-clock times of finished work.
 
 from __future__ import annotations
 
-import statistics
-import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import torch
 from PIL import Image
 from torch import Tensor
 
+from pipeline.bench.clock import in_turn
 from pipeline.command import command_parser
 from pipeline.crf.dense import DenseKernel, bilateral_features
 from pipeline.crf.nystrom import GOLDEN_RATIO, exponent_factors, gaussian
@@ -106,59 +106,47 @@ def accuracy(filtered: Tensor, exact: Tensor) -> Row:
 
 def measure(pictures: Tensor, probs: Tensor, repeats: int) -> list[Row]:
     """Return one row for each method: milliseconds with and without building the kernel, and errors."""
-    count = min(COMPARED_PIXELS, probs[0, 0].numel())
-    pixels = torch.arange(count, device=pictures.device) * (probs[0, 0].numel() // count)
+    device, pixel_count = pictures.device, probs[0, 0].numel()
+    count = min(COMPARED_PIXELS, pixel_count)
+    pixels = torch.arange(count, device=device) * (pixel_count // count)
     exact = exact_rows(pictures, probs, pixels)
-    times: dict[str, list[tuple[float, float]]] = {name: [] for name in methods()}
-    errors: dict[str, Row] = {}
-    for _ in range(repeats):
-        for name, (build, class_by_class) in methods().items():
-            start = _clock(pictures.device)
-            kernel = build(pictures)
-            built = _clock(pictures.device)
-            value_and_gradient(kernel, probs, class_by_class)
-            times[name].append((built - start, _clock(pictures.device) - built))
-            if name not in errors:
-                errors[name] = accuracy(kernel.filter(probs).flatten(2)[..., pixels], exact)
+    kernels: dict[str, DenseKernel] = {}
+    cases: dict[tuple[str, str], Callable[[], object]] = {}
+    for name, (build, class_by_class) in methods().items():
+        cases[name, "build"] = partial(lambda name, build: kernels.update({name: build(pictures)}), name, build)
+        cases[name, "use"] = partial(lambda name, alone: value_and_gradient(kernels[name], probs, alone), name, class_by_class)
+    best_ms = {case: 1000 * min(times) for case, times in in_turn(cases, repeats, device, warm_up=0).items()}
+    peer_ms = best_ms[PEER, "build"] + best_ms[PEER, "use"]
     rows = []
-    for name, pairs in times.items():
-        build_ms, use_ms = (1000 * min(column) for column in zip(*pairs, strict=True))
-        rows.append({"method": name, "total_ms": build_ms + use_ms, "reused_ms": use_ms, **errors[name]})
-    for row in rows:
-        row["speedup"] = rows[0]["total_ms"] / row["total_ms"]
-        row["reused_speedup"] = rows[0]["total_ms"] / row["reused_ms"]
+    for name, kernel in kernels.items():
+        total_ms, reused_ms = best_ms[name, "build"] + best_ms[name, "use"], best_ms[name, "use"]
+        errors = accuracy(kernel.filter(probs).flatten(2)[..., pixels], exact)
+        row = {"method": name, "total_ms": total_ms, "reused_ms": reused_ms, **errors}
+        rows.append({**row, "speedup": peer_ms / total_ms, "reused_speedup": peer_ms / reused_ms})
     return rows
 
 
 def summary(rows: list[Row]) -> str:
-    """Return a table of the medians over pictures, and of the largest error."""
-    head = ("total ms", "speed-up", "reused ms", "speed-up", "error", "worst", "scaled", "worst", "scale")
-    lines = [f"{'median over pictures':27s}" + "".join(f"{name:>11s}" for name in head)]
-    for method in methods():
-        own = [row for row in rows if row["method"] == method]
-        middle = {key: statistics.median(row[key] for row in own) for key in own[0] if isinstance(own[0][key], float)}
-        worst, worst_scaled = (max(row[key] for row in own) for key in ("error", "scaled_error"))
-        numbers = [f"{middle[key]:.1f}" for key in ("total_ms", "speedup", "reused_ms", "reused_speedup")]
-        numbers += [f"{number:.2%}" for number in (middle["error"], worst, middle["scaled_error"], worst_scaled)]
-        lines.append(f"{method:27s}" + "".join(f"{number:>11s}" for number in [*numbers, f"{middle['scale']:.3f}"]))
-    lines.append("")
-    lattice = [row["scaled_error"] for row in rows if row["method"] == "lattice"]
-    for method in methods():
-        if method.startswith("nystrom"):
-            ratios = [
-                row["error"] / other for row, other in zip((r for r in rows if r["method"] == method), lattice, strict=True)
-            ]
-            lines.append(
-                f"{method}: error / best-scaled error of the lattice: {statistics.median(ratios):.2f}, worst {max(ratios):.2f}"
-            )
-    return "\n".join(lines)
-
-
-def _clock(device: torch.device) -> float:
-    if device.type != "cpu":
-        torch.accelerator.synchronize()
-        return time.perf_counter()
-    return time.process_time() if torch.get_num_threads() == 1 else time.perf_counter()
+    """Return a table of the medians over pictures, of the largest errors, and of errors relative to those of the lattice."""
+    frame = pd.DataFrame(rows)
+    lattice = frame.loc[frame["method"] == "lattice", "scaled_error"].to_numpy()
+    frame["to_lattice"] = frame.groupby("method")["error"].transform(lambda errors: errors.to_numpy() / lattice)
+    found = frame.groupby("method", sort=False).agg(
+        **{
+            "total ms": ("total_ms", "median"),
+            "speed-up": ("speedup", "median"),
+            "reused ms": ("reused_ms", "median"),
+            "reused speed-up": ("reused_speedup", "median"),
+            "error": ("error", "median"),
+            "worst": ("error", "max"),
+            "scaled": ("scaled_error", "median"),
+            "worst scaled": ("scaled_error", "max"),
+            "scale": ("scale", "median"),
+            "error / lattice's scaled": ("to_lattice", "median"),
+            "worst / lattice's scaled": ("to_lattice", "max"),
+        }
+    )
+    return found.to_string(float_format="{:.4g}".format)
 
 
 def main() -> None:

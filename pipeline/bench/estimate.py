@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import torch
+from pydantic import TypeAdapter
 
 from pipeline import paths
 from pipeline.bench.steps import REFERENCE, read_params, resolved, solver_label
@@ -71,6 +72,9 @@ class Measured(NamedTuple):
         return self.batch * self.size_px**2
 
 
+MEASURED = TypeAdapter(Measured)
+
+
 class Cost(NamedTuple):
     """What one run takes.
 
@@ -108,12 +112,9 @@ def read_steps(files: Iterable[Path]) -> list[Measured]:
                 raise ValueError(f"{path}: is no table of pipeline.bench.steps, it has no column {', '.join(missing)}")
             lines = [line for line in reader if (line["compiled"], line["fused"]) == ("False", "False") and line["step_ms"]]
         for line in lines:
-            numbers = (float(line["step_ms"]), float(line["ratio"]), float(line["memory_mb"]) if line["memory_mb"] else None)
-            scale = (int(line["batch"]), int(line["size_px"]))
-            named = (line["network"], line["kind"])
-            how = (line["precision"], line["device"])
-            kept = line.get("kept_features") == "True"  # older tables have no such column
-            rows.append(Measured(line["objective"], line["solver"], *numbers, *named, *scale, *how, kept_features=kept))
+            line["memory_mb"] = line["memory_mb"] or None
+            # Older tables have no column kept_features.
+            rows.append(MEASURED.validate_python({name: line[name] for name in Measured._fields if name in line}))
     return rows
 
 
@@ -147,10 +148,7 @@ def pairs(texts: Sequence[str], option: str) -> dict[str, float]:
 def num_images(params: Params, run: Run, counts: Mapping[str, float]) -> tuple[int, bool]:
     """Return the training images of a run, and whether that is only an upper bound.
 
-    Args:
-        params: settings.
-        run: the run.
-        counts: known numbers by data set, or by the classes of a subset joined by "+".
+    `counts` has known numbers by data set, or by the classes of a subset joined by "+".
 
     Raises:
         ValueError: nothing says how many pictures the data set has.

@@ -11,8 +11,8 @@ from __future__ import annotations
 
 import statistics
 import tempfile
-import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -21,6 +21,7 @@ import timm
 import torch
 from numpy.typing import NDArray
 
+from pipeline.bench.clock import in_turn
 from pipeline.bench.steps import make_batch
 from pipeline.command import command_parser
 from pipeline.errors import clear_errors
@@ -71,21 +72,16 @@ def training_steps(settings: dict[str, Any], batch: Batch, folder: Path) -> dict
             write_features(path, network.eval(), pictures, size_px=size_px)
             kept = KeptFeatures(path, network, size_px)
         network.train()
-
-        def step(
-            network: SegmentationNetwork = network,
-            optimizer: torch.optim.Optimizer = optimizer,
-            kept: KeptFeatures | None = kept,
-            name: str = name,
-        ) -> None:
-            shown = dict(batch)
-            if kept is not None:
-                rows = [kept.read(str(number), mirrored=False) for number in range(len(batch["image"]))]
-                shown["features"] = [torch.stack(maps) for maps in zip(*rows)]
-            take_step(network, network, Objective({"masks": 1.0}), optimizer, shown, "float32", torch.device("cpu"), 0, name)
-
-        steps[name] = step
+        steps[name] = partial(_step, network, optimizer, batch, kept)
     return steps
+
+
+def _step(network: SegmentationNetwork, optimizer: torch.optim.Optimizer, batch: Batch, kept: KeptFeatures | None) -> None:
+    shown = dict(batch)
+    if kept is not None:
+        rows = [kept.read(str(number), mirrored=False) for number in range(len(batch["image"]))]
+        shown["features"] = [torch.stack(maps) for maps in zip(*rows)]
+    take_step(network, network, Objective({"masks": 1.0}), optimizer, shown, "float32", torch.device("cpu"), 0, "bench")
 
 
 def forwards(settings: dict[str, Any], batch: Batch) -> dict[str, Callable[[], object]]:
@@ -98,23 +94,11 @@ def forwards(settings: dict[str, Any], batch: Batch) -> dict[str, Callable[[], o
     return {"features": lambda: network.features(images), f"timm {TIMM}": lambda: plain(images)}
 
 
-def seconds(cases: dict[str, Callable[[], object]], repeats: int) -> dict[str, float]:
-    """Return the median processor time of each case, all timed in turn after a first round that does not count."""
-    times: dict[str, list[float]] = {name: [] for name in cases}
-    for turn in range(repeats + 1):
-        for name, work in cases.items():
-            begun = time.process_time()
-            work()
-            if turn:
-                times[name].append(time.process_time() - begun)
-    return {name: statistics.median(values) for name, values in times.items()}
-
-
-def table(found: dict[str, float], images: int) -> str:
-    """Return lines of images per second and ratio to the last case."""
-    *_, last = found
-    lines = [f"{name:<28}{images / value:>10.1f} img/s{found[last] / value:>8.2f}x" for name, value in found.items()]
-    return "\n".join(lines)
+def table(taken: dict[str, list[float]], images: int) -> str:
+    """Return lines of images per second in the median, and the ratio to the last case."""
+    found = {name: statistics.median(times) for name, times in taken.items()}
+    *_, last = found.values()
+    return "\n".join(f"{name:<28}{images / value:>10.1f} img/s{last / value:>8.2f}x" for name, value in found.items())
 
 
 def main() -> None:
@@ -131,9 +115,9 @@ def main() -> None:
         torch.set_num_threads(1)
         batch = make_batch(arguments.batch, arguments.size_px, 3)
         with tempfile.TemporaryDirectory() as folder:
-            print(table(seconds(training_steps(own.model_dump(), batch, Path(folder)), arguments.repeats), arguments.batch))
+            print(table(in_turn(training_steps(own.model_dump(), batch, Path(folder)), arguments.repeats), arguments.batch))
         with torch.inference_mode():
-            print(table(seconds(forwards(own.model_dump(), batch), arguments.repeats), arguments.batch))
+            print(table(in_turn(forwards(own.model_dump(), batch), arguments.repeats), arguments.batch))
 
 
 if __name__ == "__main__":

@@ -47,7 +47,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from pipeline import parallel, paths
-from pipeline.bench import dense_crf, gpu_tables, pack, solver, steps
+from pipeline.bench import clock, dense_crf, gpu_tables, pack, solver, steps
 from pipeline.command import command_parser
 from pipeline.crf.dense import DenseKernel, dense_crf_loss
 from pipeline.errors import clear_errors
@@ -254,19 +254,7 @@ def run_tests(call: Call) -> None:
 
 def timed(device: torch.device, work: Callable[[], Any], repeats: int) -> float:
     """Return the median of the seconds that `work` takes, after two turns to warm up."""
-    taken = []
-    for _ in range(repeats + 2):
-        _wait(device)
-        start = time.perf_counter()
-        work()
-        _wait(device)
-        taken.append(time.perf_counter() - start)
-    return statistics.median(taken[2:])
-
-
-def _wait(device: torch.device) -> None:
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
+    return statistics.median(clock.in_turn({"": work}, repeats, device, warm_up=2)[""])
 
 
 def precisions(device: torch.device) -> Sequence[str]:
@@ -319,10 +307,8 @@ def time_solvers(call: Call) -> None:
             taken = 1000 * timed(device, method, size.repeats)
             call.bar(f"{energy}, {name}", taken, "ms", at_most, **about, energy=f"{ratio:.3f}")
         call.bar(f"{energy}, 200 steps in closed form", 1000 * timed(device, gradient, 1), "ms", **about)
-        start = time.perf_counter()
-        solver.autograd_steps(one, relaxation, size.autograd_steps)
-        _wait(device)
-        taken = (time.perf_counter() - start) * solver.PAPER_STEPS / size.autograd_steps
+        taken = clock.seconds(partial(solver.autograd_steps, one, relaxation, size.autograd_steps), device)
+        taken *= solver.PAPER_STEPS / size.autograd_steps
         call.bar(f"{energy}, published 200 steps, autograd", 1000 * taken, "ms", **about)
 
 
@@ -419,11 +405,6 @@ def pairs_of(params: Params, size: Size) -> dict[Shape, list[str]]:
         if run.objective not in found.setdefault(shape, []):
             found[shape].append(run.objective)
     return found
-
-
-def name_of(shape: Shape) -> str:
-    """Return the name of an item."""
-    return f"pairs-{shape.network}-{shape.pictures}x{shape.side_px}x{shape.classes}"
 
 
 def try_pairs(shape: Shape, names: Sequence[str], call: Call) -> None:
@@ -527,7 +508,9 @@ def items_of(call: Call) -> list[Item]:
     found += [Item("b", f"network-{name}", 45, partial(time_network, name)) for name in NETWORKS]
     found += [Item("b", "loader", 45, time_loader)]
     pairs = pairs_of(steps.read_params(call.size.profile), call.size)
-    found += [Item("c", name_of(shape), 100, partial(try_pairs, shape, names)) for shape, names in pairs.items()]
+    for shape, objectives in pairs.items():
+        name = f"pairs-{shape.network}-{shape.pictures}x{shape.side_px}x{shape.classes}"
+        found.append(Item("c", name, 100, partial(try_pairs, shape, objectives)))
     if call.project is not None:
         planned = chains(load_params(call.project / paths.PARAMS, call.project / paths.EXPERIMENTS))
         if call.device == "cpu":

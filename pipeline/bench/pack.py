@@ -146,15 +146,12 @@ def photos_of(source: Voc, split: str, classes: Sequence[str], longest_px: int) 
         photo = photo.resize(size, Image.Resampling.LANCZOS)
         file = io.BytesIO()
         photo.save(file, "JPEG", quality=QUALITY, optimize=True)
-        scale = (size[0] / labels.shape[1], size[1] / labels.shape[0])
+        wide, high = size[0] / labels.shape[1], size[1] / labels.shape[0]
         clicks = source.read_clicks(image_id)
-        moved = None if clicks is None else tuple(_scaled(click, scale) for click in clicks)
-        yield Scene(image_id, np.asarray(photo), mask, clicks=moved), file.getvalue()
-
-
-def _scaled(click: Scribble, scale: tuple[float, float]) -> Scribble:
-    points = tuple((round(x * scale[0], 2), round(y * scale[1], 2)) for x, y in click.points)
-    return Scribble(click.class_index, points)
+        if clicks is not None:
+            places = ([(round(x * wide, 2), round(y * high, 2)) for x, y in click.points] for click in clicks)
+            clicks = [Scribble(click.class_index, tuple(points)) for click, points in zip(clicks, places)]
+        yield Scene(image_id, np.asarray(photo), mask, clicks=None if clicks is None else tuple(clicks)), file.getvalue()
 
 
 def reduce_photos(source: Voc, folder: Path, classes: Sequence[str], longest_px: int, room: int) -> None:

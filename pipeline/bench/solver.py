@@ -12,18 +12,19 @@ inside the masks. Times are those of this process on one CPU core, best of `--re
 from __future__ import annotations
 
 import importlib.util
-import statistics
-import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import pandas as pd
 import torch
 from PIL import Image
 from torch import Tensor
 from torch.nn.functional import interpolate
 
+from pipeline.bench.clock import in_turn
 from pipeline.command import command_parser
 from pipeline.conventions import VOID, one_hot
 from pipeline.crf.affinity import contrast_affinity
@@ -134,14 +135,11 @@ def autograd_steps(picture: Picture, relaxation: str, steps: int) -> Tensor:
 
 def best_times(methods: Mapping[str, Callable[[], Any]], repeats: int) -> tuple[dict[str, float], dict[str, Any]]:
     """Return the least CPU seconds of each method, the methods taking turns, and what each returned last."""
-    seconds = dict.fromkeys(methods, float("inf"))
-    results = {}
-    for _ in range(repeats):
-        for name, method in methods.items():
-            start = time.process_time()
-            results[name] = method()
-            seconds[name] = min(seconds[name], time.process_time() - start)
-    return seconds, results
+    results: dict[str, Any] = {}
+    keeping = {
+        name: partial(lambda name, method: results.update({name: method()}), name, method) for name, method in methods.items()
+    }
+    return {name: min(times) for name, times in in_turn(keeping, repeats, warm_up=0).items()}, results
 
 
 def soft_rows(picture: Picture, relaxation: str, repeats: int, timed_steps: int) -> list[Row]:
@@ -260,18 +258,16 @@ def rows_of(
 
 
 def table(rows: list[Row]) -> str:
-    """Return medians over pictures, and the worst energy, as text."""
-    lines = [f"{'energy':<20}{'solver':<28}{'seconds':>9}{'speed':>8}{'energy':>9}{'worst':>8}{'soft Jaccard':>14}"]
-    for energy, solver in dict.fromkeys((row["energy"], row["solver"]) for row in rows):
-        group = [row for row in rows if (row["energy"], row["solver"]) == (energy, solver)]
-        seconds, speed, ratio = (
-            statistics.median(row[key] for row in group) for key in ("seconds", "speed_ratio", "energy_ratio")
-        )
-        worst = max(row["energy_ratio"] for row in group)
-        overlaps = [row["soft_jaccard"] for row in group if row["soft_jaccard"] is not None]
-        overlap = f"{min(overlaps):.4f}" if overlaps else ""
-        lines.append(f"{energy:<20}{solver:<28}{seconds:>9.3f}{speed:>7.1f}x{ratio:>9.3f}{worst:>8.3f}{overlap:>14}")
-    return "\n".join(lines)
+    """Return medians over pictures, and the worst energy and agreement, as text."""
+    by_solver = pd.DataFrame(rows).astype({"soft_jaccard": float}).groupby(["energy", "solver"], sort=False)
+    found = by_solver.agg(
+        seconds=("seconds", "median"),
+        speed_ratio=("speed_ratio", "median"),
+        energy_ratio=("energy_ratio", "median"),
+        worst=("energy_ratio", "max"),
+        soft_jaccard=("soft_jaccard", "min"),
+    )
+    return found.reset_index().to_string(index=False, float_format="{:.3f}".format, na_rep="")
 
 
 def main() -> None:

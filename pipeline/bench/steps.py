@@ -22,9 +22,8 @@ from __future__ import annotations
 
 import copy
 import statistics
-import time
 import weakref
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -38,6 +37,7 @@ from torch.utils._pytree import tree_leaves, tree_map_only
 from tqdm import tqdm
 
 from pipeline import paths
+from pipeline.bench import clock
 from pipeline.command import command_parser
 from pipeline.conventions import VOID
 from pipeline.datasets.synthetic import make_scenes
@@ -375,7 +375,7 @@ def measure(cases: Sequence[Case], repeats: int) -> list[Row]:
                 loss_alone = partial(_loss_alone, case, predictions[id(case.trainee)], _on_device(case.trainee))
                 until_s = TURN_S
                 while until_s >= 0:
-                    timed = [_seconds(case.trainee.device, work) for work in (reference, one_step, loss_alone)]
+                    timed = [clock.seconds(work, case.trainee.device) for work in (reference, one_step, loss_alone)]
                     for times, seconds in zip((beside[index], steps[index], alone[index]), timed):
                         times.append(seconds)
                     until_s -= sum(timed)
@@ -437,19 +437,6 @@ def _loss_alone(case: Case, logits: Tensor, batch: Batch) -> None:
     logits.grad = None
 
 
-def _seconds(device: torch.device, work: Callable[[], None]) -> float:
-    """Return how long `work` takes: processor time on a CPU, which other processes hardly disturb."""
-    if device.type == "cpu":
-        start = time.process_time()
-        work()
-        return time.process_time() - start
-    torch.cuda.synchronize(device)
-    start = time.perf_counter()
-    work()
-    torch.cuda.synchronize(device)
-    return time.perf_counter() - start
-
-
 def markdown(rows: Sequence[Row]) -> str:
     """Return the table for people, one block per network."""
     lines = []
@@ -485,14 +472,7 @@ def bench(
 ) -> Iterator[Row]:
     """Yield the rows of all objectives, one network after the other; a network that none of them fits is not built.
 
-    Args:
-        params: settings.
-        names: keys of `objectives`.
-        networks: keys of `networks`: one for segmentation, one for classification, in any order.
-        batch: see `make_batch`.
-        device: where to compute.
-        repeats: timed turns.
-        how: further arguments of `make_trainee`.
+    `networks` has keys for segmentation and for classification, in any order; `how` goes to `make_trainee`.
     """
     for network in networks:
         classifies = lookup(params.networks, network, "networks").kind in CLASSIFIERS

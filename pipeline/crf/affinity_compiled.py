@@ -23,10 +23,12 @@ def contrast_exponents(
         exponents: (B, E, H, W) float32, overwritten.
     """
     batch, count, height, width = exponents.shape
+    # e^-inf = 0: an edge that is not visited below has no weight.
     exponents[:] = -np.inf
     for b in range(batch):
         for e in range(count):
             dy, dx = displacements[e]
+            # Columns, and then rows, whose other end lies inside the image; none where the edge is longer than it.
             left, right = max(0, -dx), min(width, width - dx)
             for y in range(max(0, -dy), min(height, height - dy)):
                 if left < right:
@@ -42,6 +44,7 @@ def _follow_row(near: Rows, far: Rows, shown: np.ndarray, seen: np.ndarray, scal
     red, green, blue = near
     far_red, far_green, far_blue = far
     for i in range(len(row)):  # without a branch, so that the compiler makes vector instructions of it
+        # Each colour is scaled before the difference is taken, as torch does: so the last digits agree.
         r = scale * red[i] - scale * far_red[i]
         g = scale * green[i] - scale * far_green[i]
         b = scale * blue[i] - scale * far_blue[i]

@@ -75,6 +75,7 @@ def find_vertices(
             later += scaled
         elevated[0] = later
 
+        # The nearest point of whole coordinates, and how far off it is.
         total = 0
         for axis in range(axes):
             rounded = np.rint(elevated[axis])
@@ -82,6 +83,7 @@ def find_vertices(
             offset[axis] = elevated[axis] - rounded
             total += corner[axis]
             rank[axis] = axis
+        # The rank of an axis is how many offsets are larger than its own; of equal ones the later axis comes behind.
         for low in range(axes):
             for high in range(low + 1, axes):
                 behind = 1 if offset[low] < offset[high] else 0
@@ -102,6 +104,7 @@ def find_vertices(
         for axis in range(axes):
             name += axes * corner[axis] * constants[axis]
         for k in range(axes):
+            # Barycentric: differences of offsets next to each other in order; the corner has what they leave of 1.
             if k == 0:
                 weight = 1 + ordered[axes - 1] - ordered[0]
             else:

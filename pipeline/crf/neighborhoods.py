@@ -84,6 +84,7 @@ def edge_windows(offset: Offset, height: int, width: int) -> tuple[Window, Windo
     ([[7, 8]], [[8, 9]])
     """
     dy, dx = offset
+    # First pixels have their partner (y + dy, x + dx) inside: for dy > 0 all but the last dy rows, else all but the first.
     first: Window = (..., _overlap(-dy, height), _overlap(-dx, width))
     second: Window = (..., _overlap(dy, height), _overlap(dx, width))
     return first, second
@@ -109,6 +110,7 @@ def neighbor(tensor: Tensor, offset: Offset) -> Tensor:
     [[8, 9, 0]]
     """
     first, second = edge_windows(offset, tensor.shape[-2], tensor.shape[-1])
+    # What has no partner keeps the zero: an edge out of the image then has no weight wherever it is multiplied.
     moved = torch.zeros_like(tensor)
     moved[first] = tensor[second]
     return moved

@@ -31,6 +31,7 @@ def pairwise_energy(labels: Tensor, affinity: Tensor, offsets: Offsets, relaxati
     """
     batch, _, height, width = _check(labels, affinity, offsets)
     energy = labels.new_zeros(batch)
+    # All edges of one displacement at once: views of the picture against itself, moved.
     for edge, offset in enumerate(offsets):
         first, second = edge_windows(offset, height, width)
         energy = energy + (affinity[:, edge][first] * relaxation(labels[first], labels[second])).sum((1, 2))

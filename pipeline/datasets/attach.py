@@ -109,12 +109,7 @@ class AttachedImages:
         draw: Callable[[Sequence[Scribble], tuple[int, int], tuple[int, int]], NDArray[np.uint8]],
         ids: Iterable[str] | None = None,
     ) -> Iterator[tuple[str, NDArray[np.uint8], NDArray[np.uint8]]]:
-        """Yield id, picture (H, W, 3) and seeds (H, W) of images at their own size, strokes drawn by `draw`.
-
-        Args:
-            draw: as `pipeline.targets.scribbles.rasterize`.
-            ids: which images; None for all.
-        """
+        """Yield id, picture (H, W, 3) and seeds (H, W) of images at their own size, strokes drawn by `draw` as by `rasterize`."""
         for image_id in self.archive.ids if ids is None else ids:
             picture = self.archive.image(image_id)
             size = (picture.shape[1], picture.shape[0])

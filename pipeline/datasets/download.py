@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import os
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -52,6 +52,11 @@ ARCHIVES: dict[str, Archive] = {
 }
 """Checksums as public code states them: VOC and SBD in torchvision, COCO in TensorFlow Datasets, ADE20K in GluonCV. `voc_masks`,
 the ready-made SegmentationClassAug, serves when SBD's own server does not answer."""
+FOLDERS = {
+    "coco": {"train2014": "coco_train", "val2014": "coco_val", "annotations": "coco_annotations"},
+    "ade20k": {"ADEChallengeData2016": "ade20k"},
+}
+"""Kind of data set to its folders, and the archives that hold each, alone: 20 GB and 1 GB."""
 
 
 def download_voc(root: Path, archives: Path, sources: Mapping[str, Archive] = ARCHIVES) -> None:
@@ -62,13 +67,7 @@ def download_voc(root: Path, archives: Path, sources: Mapping[str, Archive] = AR
     and scribbles are generated from masks later. So are the test photos where `archives` holds `VOC_TEST`, put there by hand.
     Does nothing if VOCdevkit is there.
 
-    Args:
-        root: folder to make; it holds VOCdevkit afterwards.
-        archives: folder that keeps the downloaded files; files put there by hand are used.
-        sources: `voc`, `sbd`, `voc_scribbles` and `voc_masks`.
-
-    Raises:
-        DatasetError: no connection, a wrong checksum, or an archive of another form. Nothing half-made is left.
+    Arguments and errors are those of `download`.
     """
     final = root / "VOCdevkit"
     if final.exists():
@@ -92,60 +91,31 @@ def download_voc(root: Path, archives: Path, sources: Mapping[str, Archive] = AR
             os.replace(work / RASTER_FOLDER, work / final.name / RASTER_FOLDER)
 
 
-def download_coco(root: Path, archives: Path, sources: Mapping[str, Archive] = ARCHIVES) -> None:
-    """Make `root`/{train2014, val2014, annotations} from COCO 2014 (20 GB). Does nothing if they are there.
+def download(kind: str, folder: Path, archives: Path, sources: Mapping[str, Archive] = ARCHIVES) -> None:
+    """Make the raw layout of a data set in `folder` from its published archives, as far as it is not there.
 
     Args:
-        root: folder to make.
-        archives: folder that keeps the downloaded files; files put there by hand are used.
-        sources: `coco_train`, `coco_val` and `coco_annotations`.
-
-    Raises:
-        DatasetError: no connection, a wrong checksum, or an archive of another form. Nothing half-made is left.
-    """
-    parts = {"train2014": "coco_train", "val2014": "coco_val", "annotations": "coco_annotations"}
-    missing = {folder: source for folder, source in parts.items() if not (root / folder).exists()}
-    files = {folder: fetch(sources[source], archives) for folder, source in missing.items()}
-    for folder, file in files.items():
-        _extract(file, root / folder)
-
-
-def download_ade20k(root: Path, archives: Path, sources: Mapping[str, Archive] = ARCHIVES) -> None:
-    """Make `root`/ADEChallengeData2016 (1 GB). Does nothing if it is there.
-
-    Args:
-        root: folder to make.
-        archives: folder that keeps the downloaded files; files put there by hand are used.
-        sources: `ade20k`.
-
-    Raises:
-        DatasetError: no connection, a wrong checksum, or an archive of another form. Nothing half-made is left.
-    """
-    if not (root / "ADEChallengeData2016").exists():
-        _extract(fetch(sources["ade20k"], archives), root / "ADEChallengeData2016")
-
-
-DOWNLOADS: dict[str, Callable[[Path, Path], None]] = {"voc": download_voc, "coco": download_coco, "ade20k": download_ade20k}
-"""(root, archives) -> None by the key `kind` of params.yaml."""
-
-
-def download(kind: str, folder: Path, archives: Path | None = None) -> None:
-    """Make the raw layout of a data set in `folder` from its published archives.
-
-    Args:
-        kind: key of `DOWNLOADS`.
+        kind: "voc" or a key of `FOLDERS`.
         folder: where the layout goes.
-        archives: where downloaded files are kept; None: `.archives` beside `folder`.
+        archives: folder that keeps the downloaded files; files put there by hand are used.
+        sources: published files by name.
 
     Raises:
-        DatasetError: the set cannot be downloaded without an account (says how to get it), or one of the reasons of its
-            function.
+        DatasetError: the set cannot be downloaded without an account (says how to get it), no connection, a wrong checksum, or an
+            archive of another form. Nothing half-made is left.
     """
-    if kind not in DOWNLOADS:
-        known = ", ".join(DOWNLOADS)
+    if kind == "voc":
+        return download_voc(folder, archives, sources)
+    if kind not in FOLDERS:
+        known = ", ".join(("voc", *FOLDERS))
         how = DATASETS[kind].obtain if kind in DATASETS else "no such data set"
         raise DatasetError(f"{folder}: '{kind}' cannot be downloaded, only {known}. How to get it: {how}")
-    DOWNLOADS[kind](folder, archives or folder.parent / ".archives")
+    missing = {name: source for name, source in FOLDERS[kind].items() if not (folder / name).exists()}
+    files = {name: fetch(sources[source], archives) for name, source in missing.items()}
+    for name, file in files.items():
+        with assembled(folder / name) as work:
+            unpack(file, work)
+            require(work / name, f"{file} holds no {name}; delete it and run again")
 
 
 def read_sbd_mask(path: Path) -> np.ndarray:
@@ -183,13 +153,6 @@ def _fetch_scribbles(archives: Path, sources: Mapping[str, Archive]) -> Path | N
     except DatasetError as error:
         LOG.warning("%s. Going on without the published scribbles: they will be generated from masks", error)
         return None
-
-
-def _extract(file: Path, final: Path) -> None:
-    """Extract an archive that holds a folder of the name of `final`, and put that in its place."""
-    with assembled(final) as work:
-        unpack(file, work)
-        require(work / final.name, f"{file} holds no {final.name}; delete it and run again")
 
 
 def _add_sbd(base: Path, sbd: Path) -> None:

@@ -50,17 +50,15 @@ class Archive(NamedTuple):
     Attributes:
         url: http or https.
         checksum: "md5:...", "sha1:..." or "sha256:..."; the first 8 digits or more suffice; None: none is published.
-        name: file name here; None: the last part of the address.
     """
 
     url: str
     checksum: str | None = None
-    name: str | None = None
 
     @property
     def file_name(self) -> str:
-        """Name of the file here."""
-        return self.name or unquote(PurePosixPath(urlsplit(self.url).path).name)
+        """Name of the file here: the last part of the address."""
+        return unquote(PurePosixPath(urlsplit(self.url).path).name)
 
 
 class _Retry(Exception):

@@ -7,12 +7,11 @@ python -m pipeline.datasets.inventory KIND PATH      images, classes and pixels 
 from __future__ import annotations
 
 import inspect
-import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+from tqdm import tqdm
 
 from pipeline.command import command_parser
 from pipeline.conventions import VOID
@@ -20,10 +19,10 @@ from pipeline.datasets.base import RawDataset
 from pipeline.datasets.raw_files import DatasetError
 from pipeline.datasets.registry import DATASETS
 from pipeline.errors import clear_errors
-from pipeline.files import write_atomically
+from pipeline.files import replace_block
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "data.md"
-BEGIN, END = "<!-- inventory: begin, written by pipeline.datasets.inventory -->", "<!-- inventory: end -->"
+MARK = "inventory"
 
 
 class Counts(NamedTuple):
@@ -44,20 +43,15 @@ class Counts(NamedTuple):
     images_with_void: int
 
 
-def count_split(dataset: RawDataset, split: str, progress: Callable[[int], None] | None = None) -> Counts:
+def count_split(dataset: RawDataset, split: str) -> Counts:
     """Return the counts of one split, read from its files.
-
-    Args:
-        dataset: reader.
-        split: one of its splits.
-        progress: called with the number of images read so far.
 
     Raises:
         DatasetError: a broken or missing file.
     """
     pixels, images = np.zeros(256, np.int64), np.zeros(256, np.int64)
     ids = dataset.ids(split)
-    for number, image_id in enumerate(ids, start=1):
+    for image_id in tqdm(ids, desc=split, unit="img", disable=None, leave=False):
         dataset.read_image(image_id)
         if dataset.task == "classification":
             images[dataset.read_class(image_id)] += 1
@@ -67,8 +61,6 @@ def count_split(dataset: RawDataset, split: str, progress: Callable[[int], None]
             found = np.bincount(labels.ravel(), minlength=256)
             pixels += found
             images += found > 0
-        if progress is not None:
-            progress(number)
     count = len(dataset.class_names)
     return Counts(len(ids), images[:count], pixels[:count], int(pixels[VOID]), int(images[VOID]))
 
@@ -115,25 +107,7 @@ def datasheets() -> str:
         ]
         parts = [f"### `{kind}`: {reader.title}", inspect.cleandoc(reader.__doc__ or ""), "\n".join(facts)]
         sections.append("\n\n".join([*parts, f"```\n{reader.layout.strip()}\n```\n"]))
-    return markdown_table(rows) + "\n" + "\n".join(sections)
-
-
-def page_with(text: str, generated: str) -> str:
-    """Return the page `text` with its generated part replaced.
-
-    Raises:
-        ValueError: the marks are not there.
-    """
-    before, found, rest = text.partition(BEGIN)
-    _, ended, after = rest.partition(END)
-    if not (found and ended):
-        raise ValueError(f"expected the marks {BEGIN} and {END}, got a page without; restore them")
-    return f"{before}{BEGIN}\n\n{generated}\n{END}{after}"
-
-
-def _show_progress(count: int) -> None:
-    if count % 100 == 0 and sys.stderr.isatty():
-        print(f"\r{count} images", end="", file=sys.stderr)
+    return (markdown_table(rows) + "\n" + "\n".join(sections)).strip()
 
 
 def main() -> None:
@@ -144,14 +118,14 @@ def main() -> None:
     parser.add_argument("--write", action="store_true", help="rewrite docs/data.md")
     arguments = parser.parse_args()
     if arguments.write:
-        write_atomically(PAGE, page_with(PAGE.read_text(encoding="utf-8"), datasheets()).encode())
+        replace_block(PAGE, MARK, datasheets())
     elif arguments.kind is None or arguments.path is None:
         parser.error("give KIND and PATH, or --write")
     else:
         with clear_errors(DatasetError):
             dataset = DATASETS[arguments.kind](arguments.path)
             dataset.verify()
-            print(counts_table(dataset, {split: count_split(dataset, split, _show_progress) for split in dataset.splits}))
+            print(counts_table(dataset, {split: count_split(dataset, split) for split in dataset.splits}))
             print(dataset.account())
 
 

@@ -38,10 +38,6 @@ def is_system_file(name: str) -> bool:
 def file_id(name: str, where: str) -> str:
     """Return the id in a file name or a line of a list, its accents composed: macOS takes letters and accents apart.
 
-    Args:
-        name: file name without suffix, or text of a line.
-        where: stands in errors.
-
     Raises:
         DatasetError: no name that a file may have everywhere: empty, not UTF-8, with a control character or a slash.
     """

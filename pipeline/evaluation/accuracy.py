@@ -34,14 +34,8 @@ def accuracy(
 ) -> float:
     """Return the share of images whose highest logit is that of their class, in [0, 1].
 
-    Processes that train together divide the images among them.
-
-    Args:
-        network: maps (B, 3, S, S) to (B, C); put into evaluation mode by the caller.
-        images: pictures and classes.
-        resize_px: S.
-        device: where the network is.
-        batch_size: pictures per forward pass.
+    `network` is in evaluation mode and maps (B, 3, S, S), S = `resize_px`, to (B, C). Processes that train together divide the
+    images among them.
     """
     right = 0
     share = images.ids[parallel.rank() :: parallel.world_size()]

@@ -85,12 +85,7 @@ def score(
 ) -> Score:
     """Score `network` on every image of a split; processes that train together divide the images among them.
 
-    Args:
-        network: put into evaluation mode by the caller.
-        images: pictures and masks.
-        resize_px: see `predict_logits`.
-        device: where the network is.
-        batch_size: pictures per forward pass where all are resized to one size.
+    `network` is in evaluation mode; `resize_px` is that of `predict_logits`.
     """
     num_classes = images.num_classes
     total = np.zeros((num_classes, num_classes), dtype=np.int64)

@@ -69,13 +69,7 @@ class Report:
 
 
 def next_batch(waiting: Mapping[str, Task], busy: Set[str], lane: Lane) -> list[Task]:
-    """Return stages for one worker of a lane whose needs are done.
-
-    Args:
-        waiting: stages not yet started, in the order of the graph.
-        busy: addresses of the stages that run now.
-        lane: whose worker is free.
-    """
+    """Return stages for one worker of a lane whose needs are done."""
     # What needs a failed stage is not here any more: `leave_out` has taken it away.
     ready = [
         task
@@ -99,11 +93,8 @@ def leave_out(waiting: dict[str, Task], report: Report) -> None:
 def run_all(tasks: Sequence[Task], lanes: Sequence[Lane]) -> Report:
     """Run stages, each after what it needs, as many at a time as the lanes allow.
 
-    What depends on a failed stage is left out; everything else is finished. Ctrl-C ends it and keeps what is finished.
-
-    Args:
-        tasks: stages, needs first.
-        lanes: the workers; each stage is taken by exactly one lane.
+    In `tasks` needs stand first. What depends on a failed stage is left out; everything else is finished. Ctrl-C ends it and
+    keeps what is finished.
 
     Raises:
         ValueError: a stage is taken by no lane or by several.

@@ -9,11 +9,7 @@ from pipeline.networks.encoders import ENCODERS
 
 
 class ResNet18Classifier(Classifier):
-    """torchvision's ResNet-18 from random weights with a linear classifier of its own.
-
-    Args:
-        num_classes: K.
-    """
+    """torchvision's ResNet-18 from random weights with a linear classifier of its own."""
 
     def __init__(self, num_classes: int) -> None:
         super().__init__()

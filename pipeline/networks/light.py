@@ -19,12 +19,7 @@ USED = (3, 4, 5)
 
 
 class LightNetwork(SegmentationNetwork):
-    """An encoder of `ENCODERS` and the light head.
-
-    Args:
-        num_classes: C.
-        encoder: key of `ENCODERS`.
-    """
+    """An encoder of `ENCODERS` and the light head."""
 
     def __init__(self, num_classes: int, *, encoder: str) -> None:
         super().__init__()

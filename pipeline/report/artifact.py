@@ -60,8 +60,8 @@ class Artifact:
         shows: what is drawn or tabulated, in this project's words.
         paper: what the paper says about it.
         look_for: what to look for in ours.
-        compute: its numbers, one row per point, as `dvc plots` and the page show them; ValueError where a run or a value is
-            missing, or runs differ in what they must share.
+        compute: its numbers, one row per point, as `dvc plots` and the page show them; ValueError where a run, a value
+            or a picture is missing, or runs differ in what they must share.
         draw: its figure, from these numbers; None if it has none.
         tabulate: its table; None if it has none.
         runs: runs behind it. Their results are read, and no others.

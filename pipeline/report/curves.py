@@ -25,12 +25,7 @@ REALISED = "second line: realised, of the objects"
 def draw_curve(axes: Axes, curve: pd.DataFrame, x: str, look: LineStyle, **options: Any) -> None:
     """Draw one series of ours with a band of one standard deviation over seeds, where there are several.
 
-    Args:
-        axes: to draw on.
-        curve: rows with the columns `x`, ours_percent and ours_std_percent, in order of `x`.
-        x: column of the horizontal axis.
-        look: colour, marker and line of the method; a broken line has hollow markers.
-        options: passed to `Axes.plot`, for example label.
+    `curve` has the columns `x`, ours_percent and ours_std_percent, in order of `x`. A broken line has hollow markers.
     """
     fill = look.color if look.line == "-" else "white"
     style = {"color": look.color, "marker": look.marker, "markerfacecolor": fill, "clip_on": False, **options}
@@ -116,14 +111,7 @@ def _failed(frame: pd.DataFrame) -> pd.Series:
 
 
 def draw_published(axes: Axes, points: pd.DataFrame, x: str, look: LineStyle) -> None:
-    """Draw the numbers a paper printed as large hollow markers in the colour of their method.
-
-    Args:
-        axes: to draw on.
-        points: rows with the columns `x` and published_percent; those without a number are left out.
-        x: column of the horizontal axis.
-        look: colour and marker of the method.
-    """
+    """Draw the numbers a paper printed as large hollow markers in the colour of their method."""
     printed = points[points["published_percent"].notna()]
     if printed.empty:
         return  # an empty line that is not clipped would lie in the figure's corner and push the axes away from it
@@ -151,11 +139,7 @@ def published_handle(marker: str = "o") -> Line2D:
 def draw_dots(axes: Axes, frame: pd.DataFrame, labels: Sequence[str], colors: Sequence[str]) -> None:
     """Draw a table as dots, a line per row from above: published hollow, ours filled with one standard deviation.
 
-    Args:
-        axes: to draw on.
-        frame: rows with the columns published_percent, ours_percent and ours_std_percent; NaN where there is no number.
-        labels: a name per row.
-        colors: a colour per row.
+    `frame` has the columns published_percent, ours_percent and ours_std_percent, NaN where there is no number.
     """
     columns = [frame[f"{name}_percent"].astype(float).tolist() for name in ("published", "ours", "ours_std")]
     struck = _failed(frame).tolist()
@@ -291,3 +275,40 @@ class Dots:
         axes.set_xlabel(self.x_label)
         dots_legend(figure, self.title(frame) if self.title else None)
         return figure
+
+
+def draw_cost(axes: Axes, row: Mapping[Any, Any], look: LineStyle, *, edge: str, size: float) -> None:
+    """Draw accuracy over seconds of annotation per image: printed hollow, ours filled; on the axis if there is neither.
+
+    Args:
+        axes: to draw on, with `cost_axis`.
+        row: seconds_voc, seconds_ours and the columns of `COMPARISON`; NaN where there is no number.
+        look: of the kind of annotation.
+        edge: colour of the hollow marker.
+        size: of the hollow marker.
+    """
+    if pd.notna(row["published_percent"]):
+        style: dict[str, Any] = {"markersize": size, "markerfacecolor": "none", "markeredgecolor": edge}
+        axes.plot(row["seconds_voc"], row["published_percent"], look.marker, **style)
+    if pd.notna(row["ours_percent"]):
+        spread = row["ours_std_percent"] if pd.notna(row["ours_std_percent"]) else None
+        place = (row["seconds_ours"], row["ours_percent"])
+        axes.errorbar(*place, yerr=spread, fmt=look.marker, color=look.color, markersize=5, capsize=2)
+        if row["failed"]:
+            strike(axes, [place[0]], [place[1]])
+    elif pd.isna(row["published_percent"]):
+        on_axis: dict[str, Any] = {"transform": axes.get_xaxis_transform(), "clip_on": False, "markerfacecolor": "none"}
+        axes.plot(row["seconds_voc"], 0, look.marker, color=look.color, **on_axis)
+
+
+def cost_axis(axes: Axes, frame: pd.DataFrame, ticks: Sequence[int], label: str) -> None:
+    """Make the horizontal axis one of seconds, logarithmic: of at least one decade, which has enough ticks to be read."""
+    seconds = frame[["seconds_voc", "seconds_ours"]].to_numpy()
+    low, high = float(seconds.min()), float(seconds.max())
+    axes.set_xscale("log")
+    axes.set_xticks(ticks, list(map(str, ticks)))
+    axes.minorticks_off()
+    axes.set_xlim(low / 1.3, max(high, 10 * low) * 1.3)
+    axes.margins(y=0.1)
+    axes.set_xlabel(label)
+    axes.set_ylabel(MIOU_LABEL)

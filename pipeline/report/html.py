@@ -17,17 +17,18 @@ from dataclasses import dataclass
 from os.path import relpath
 from pathlib import Path
 from statistics import fmean, stdev
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 from PIL import Image
+from ruamel.yaml import YAML
 
 from pipeline.files import read_json
 from pipeline.report.artifact import Artifact
 from pipeline.report.artifacts import IDS, load
-from pipeline.report.runs import generated_seeds
+from pipeline.report.style import scale_text
 
 PHOTO_BYTES_PER_PIXEL = 0.4
 """A picture that needs more than this without loss is a photo or has noise."""
@@ -90,16 +91,8 @@ class Run:
 
     id: str
     """"family/run"."""
-    profile: str
-    device: str
-    seeds: tuple[int, ...]
-    network: str
-    supervision: str
-    objective: str
-    generated: str
-    """Kind of its seeds, if they were generated from masks."""
-    failed: bool
-    """Its loss says that a training failed."""
+    fields: Mapping[str, Any]
+    """All that its metrics file says of it."""
     score: str
     """Metric on validation images in percent, with the standard deviation of several seeds."""
     metrics: str
@@ -108,8 +101,11 @@ class Run:
     """Address of the training curves of its family."""
     results: str
     """Address of the results of its family."""
-    fields: Mapping[str, object]
-    """All that its metrics file says of it."""
+
+    @property
+    def seeds(self) -> list[int]:
+        """Seeds of its repetitions."""
+        return [repetition["seed"] for repetition in self.fields["repetitions"]]
 
 
 @dataclass(frozen=True)
@@ -178,12 +174,6 @@ class Entry:
 def read_run(path: Path, page: Path, results: Path, curves: Path) -> Run:
     """Return a run from its metrics file.
 
-    Args:
-        path: `reports/metrics/FAMILY/RUN.json`, written by the stage `evaluate`.
-        page: where the page will be, for relative addresses.
-        results: `results.csv` of its family.
-        curves: `curves.csv` of its family.
-
     Raises:
         ValueError: the file lacks a field.
     """
@@ -193,20 +183,10 @@ def read_run(path: Path, page: Path, results: Path, curves: Path) -> Run:
     if missing or not record["repetitions"]:
         raise ValueError(f"{path}: expected the fields {list(needed)} and at least one repetition, got none of {missing}")
     return Run(
-        id=f"{record['family']}/{record['run']}",
-        profile=str(record["profile"]),
-        device=str(record["device"]),
-        seeds=tuple(repetition["seed"] for repetition in record["repetitions"]),
-        network=str(record["network"]),
-        supervision=str(record["supervision"]),
-        objective=str(record["objective"]),
-        generated=(record.get("seed_kind") or "scribbles") if record["seeds_generated"] else "",
-        failed=any(of_seed.get("failed", False) for of_seed in record["repetitions"]),
-        score=_score([repetition.get("val", {}) for repetition in record["repetitions"]]),
-        metrics=_address(path, page),
-        curves=_address(curves, page),
-        results=_address(results, page),
-        fields=record,
+        f"{record['family']}/{record['run']}",
+        record,
+        _score([repetition.get("val", {}) for repetition in record["repetitions"]]),
+        *(_address(file, page) for file in (path, curves, results)),
     )
 
 
@@ -227,30 +207,18 @@ def scale_of(runs: Sequence[Run]) -> str:
     """Return at which scale, on what devices and with which seeds runs were trained; that there are none, if so."""
     if not runs:
         return "computed from formulas or annotations, no training"
-    profiles = sorted({run.profile for run in runs})
-    seeds = sorted({seed for run in runs for seed in run.seeds})
-    parts = [f"{' and '.join(profiles)} scale", ", ".join(sorted({run.device for run in runs}))]
-    parts.append(f"seed{'s' * (len(seeds) > 1)} {', '.join(map(str, seeds))}")
-    if any(run.generated for run in runs):
-        parts.append(generated_seeds(run.generated for run in runs if run.generated))
-    text = ", ".join(parts) + ("" if profiles == ["paper"] else " - not comparable with published numbers")
-    failed = [run.id for run in runs if run.failed]
-    return f"{text}; training failed by its loss: {', '.join(failed)}" if failed else text
+    shown = ("profile", "device", "family", "run", "seeds_generated", "seed_kind")
+    rows = [
+        {**{name: run.fields.get(name) for name in shown}, "seed": repetition["seed"], "failed": repetition.get("failed", False)}
+        for run in runs
+        for repetition in run.fields["repetitions"]
+    ]
+    return scale_text(pd.DataFrame(rows))
 
 
 def read_markdown(text: str, profile: str) -> Table:
-    """Return a table that `report.tables.write_table` wrote as Markdown.
-
-    Args:
-        text: content of the `.md`.
-        profile: scale of our numbers, for the heads of their columns.
-
-    Raises:
-        ValueError: the text does not begin with a table.
-    """
+    """Return a table that `report.tables.write_table` wrote as Markdown."""
     lines = text.splitlines()
-    if len(lines) < 2 or not lines[0].startswith("| ") or not lines[1].startswith("| -"):
-        raise ValueError(f"expected a table with a head and a rule, got {lines[:2]}")
     body = [line for line in lines[2:] if line.startswith("|")]
     names, rules = _split(lines[0]), _split(lines[1])
     texts = [_split(line) for line in body]
@@ -280,13 +248,7 @@ def _scale(column: str, profile: str) -> str:
 
 
 def read_plotted(text: str, profile: str, *, beside: bool = False) -> Table:
-    """Return plotted numbers as a table; columns without any value are left out.
-
-    Args:
-        text: CSV that `report.tables.write_points` wrote.
-        profile: scale of our numbers, for the heads of their columns.
-        beside: only the rows where the paper prints a number.
-    """
+    """Return plotted numbers as a table without empty columns; with `beside`, only rows where the paper prints a number."""
     rows = list(csv.DictReader(text.splitlines()))
     names = list(rows[0]) if rows else []
     if beside:
@@ -334,15 +296,10 @@ def inline_svg(text: str, prefix: str, label: str, glyphs: dict[str, str]) -> Ma
         glyphs: outlines of letters by id, which the page must hold once; those of this figure are added.
 
     Raises:
-        ValueError: there is no svg element, or a letter has another outline than in an earlier figure.
+        ValueError: a letter has another outline than in an earlier figure.
     """
-    found = re.search(r"<svg\b([^>]*)>(.*)</svg>", text, re.DOTALL)
-    if found is None:
-        raise ValueError(f"figure {prefix}: expected an svg element, got {text[:40]!r}")
-    attributes, body = found.groups()
-    view = re.search(r'viewBox="([^"]+)"', attributes)
-    if view is None:
-        raise ValueError(f"figure {prefix}: expected a viewBox, got {attributes!r}")
+    ((attributes, body),) = re.findall(r"<svg\b([^>]*)>(.*)</svg>", text, re.DOTALL)
+    (view,) = re.findall(r'viewBox="([^"]+)"', attributes)
     # A style element would hold for the whole page; its two properties are inherited from the root as well.
     body = re.sub(r"<metadata>.*?</metadata>|<style\b.*?</style>|<!--.*?-->", "", body, flags=re.DOTALL)
     pictures = [pack_picture(base64.b64decode(data)) for data in PICTURE.findall(body)]
@@ -358,10 +315,8 @@ def inline_svg(text: str, prefix: str, label: str, glyphs: dict[str, str]) -> Ma
     body = re.sub(r"url\(#", f"url(#{prefix}-", body)
     packed = iter(pictures)
     body = re.sub(r'href="data:\s*"', lambda _: f'href="{next(packed)}"', body)
-    width, height = view[1].split()[2:]
-    root = (
-        f'<svg role="img" aria-label="{Markup.escape(label)}" viewBox="{Markup.escape(view[1])}" width="{Markup.escape(width)}pt"'
-    )
+    width, height = view.split()[2:]
+    root = f'<svg role="img" aria-label="{Markup.escape(label)}" viewBox="{Markup.escape(view)}" width="{Markup.escape(width)}pt"'
     style = f'height="{Markup.escape(height)}pt" style="stroke-linejoin:round;stroke-linecap:butt"'
     return Markup(f"{root} {style}>{body.strip()}</svg>")
 
@@ -428,7 +383,7 @@ def make_entry(
     """Return one artifact as it stands on the page; `claims` are by first letter of the artifacts that they are about."""
     artifact = load(key)
     behind = [run for run in runs if any(where.matches(run.fields) for where in (*artifact.runs, *artifact.made_from))]
-    profile = " and ".join(sorted({run.profile for run in behind})) or "this project's"
+    profile = " and ".join(sorted({run.fields["profile"] for run in behind})) or "this project's"
     markdown = files.table.with_name(files.table.name + ".md")
     table = read_markdown(markdown.read_text(), profile) if markdown.is_file() else None
     plotted = files.plotted.read_text() if files.plotted.is_file() else ""
@@ -467,25 +422,13 @@ def count_verdicts(claims: Iterable[Mapping[str, str]]) -> dict[str, int]:
 
 
 def run_lines(settings: str) -> dict[str, int]:
-    """Return the line of each run in params.yaml, counted from 1.
-
-    Args:
-        settings: content of params.yaml, in which `runs` is a block of families and those are blocks of runs.
+    """Return the line of each run in the content of params.yaml, with all `runs` by family, counted from 1.
 
     >>> run_lines("seed: 0\\nruns:\\n  seeds: # first\\n    pce: {dataset: voc}\\nfigures:\\n  seeds:\\n    a: 1\\n")
     {'seeds/pce': 4}
     """
-    lines: dict[str, int] = {}
-    inside, family = False, ""
-    for number, line in enumerate(settings.splitlines(), start=1):
-        if line[:1].strip() and not line.startswith("#"):
-            inside = line.startswith("runs:")
-        elif inside and (found := re.match(r"( {2}| {4})([\w.-]+):", line)):
-            if len(found[1]) == 2:
-                family = found[2]
-            else:
-                lines[f"{family}/{found[2]}"] = number
-    return lines
+    families = (YAML().load(settings) or {}).get("runs", {})
+    return {f"{family}/{name}": runs.lc.key(name)[0] + 1 for family, runs in families.items() for name in runs}
 
 
 def report_page(
@@ -497,23 +440,7 @@ def report_page(
     settings_file: Path,
     record: Path,
 ) -> str:
-    """Return the whole page.
-
-    Args:
-        files: the files of each artifact, by id, in any order.
-        page: where the page will be, for relative addresses.
-        runs: all runs, in the order they shall be listed.
-        published: from `load_published`.
-        settings: content of params.yaml.
-        settings_file: its path.
-        record: folder of the record on real data, which need not be there.
-
-    Raises:
-        ValueError: `files` names an artifact that does not exist, or a file is malformed.
-    """
-    unknown = sorted(set(files) - set(IDS))
-    if unknown:
-        raise ValueError(f"expected artifacts of {list(IDS)}, got {unknown}")
+    """Return the whole page, runs in the given order; addresses are relative to `page`, and `record` need not be there."""
     claims = {
         letter: read_claims(files[name].table.with_name(files[name].table.name + ".csv")) if name in files else []
         for name, letter in CLAIMS.items()
@@ -521,8 +448,9 @@ def report_page(
     glyphs: dict[str, str] = {}
     evidence = read_evidence(record, page, glyphs)
     entries = [make_entry(name, files[name], page, runs, claims, published, glyphs) for name in IDS if name in files]
+    claims_first = sorted(entries, key=lambda entry: entry.id not in CLAIMS)
     groups = [
-        (letter, heading, source, sorted((entry for entry in entries if entry.id[0] == letter), key=_claims_first))
+        (letter, heading, source, [entry for entry in claims_first if entry.id[0] == letter])
         for letter, (heading, source) in GROUPS.items()
     ]
     environment = Environment(
@@ -535,7 +463,7 @@ def report_page(
         entries=entries,
         runs=runs,
         scale=scale_of(runs),
-        comparable={run.profile for run in runs} == {"paper"},
+        comparable={run.fields["profile"] for run in runs} == {"paper"},
         counts={GROUPS[letter][0].split()[0]: count_verdicts(of_paper) for letter, of_paper in claims.items() if of_paper},
         claims_of={GROUPS[letter][0].split()[0]: name for name, letter in CLAIMS.items()},
         settings=list(enumerate(settings.splitlines(), start=1)),
@@ -545,7 +473,3 @@ def report_page(
         style=Markup((PAGE / "page.css").read_text()),
         script=Markup((PAGE / "page.js").read_text()),
     )
-
-
-def _claims_first(entry: Entry) -> bool:
-    return entry.id not in CLAIMS

@@ -55,12 +55,7 @@ def blend(image: np.ndarray, labels: np.ndarray, palette: Palette, alpha: float 
 
     Returns:
         (H, W, 3) uint8.
-
-    Raises:
-        ValueError: photo and labels are not equally large.
     """
-    if image.shape[:2] != labels.shape:
-        raise ValueError(f"labels: expected shape {image.shape[:2]} as the image has, got {labels.shape}")
     tinted = (1 - alpha) * image + alpha * label_colors(labels, palette)
     return np.where((labels == VOID)[..., None], image, np.round(tinted)).astype(np.uint8)
 
@@ -79,12 +74,7 @@ def soft_colors(pseudo_labels: np.ndarray, palette: Palette) -> np.ndarray:
 
     Returns:
         (H, W, 3) uint8.
-
-    Raises:
-        ValueError: the palette does not have C colours.
     """
-    if len(pseudo_labels) != len(palette):
-        raise ValueError(f"palette: expected {len(pseudo_labels)} colours, got {len(palette)}")
     mixed = np.einsum("khw,kc->hwc", pseudo_labels.astype(np.float64), np.asarray(palette, np.float64))
     return np.round(mixed).clip(0, 255).astype(np.uint8)
 
@@ -127,16 +117,9 @@ def panel_grid(
         titles: one per column, above the first row.
         row_names: one per row, on the left; None for no names.
         panel_width_in: width of a panel in inches.
-
-    Raises:
-        ValueError: no row, or a row with another number of panels than there are titles.
     """
     from matplotlib.figure import Figure
 
-    wrong = [len(row) for row in rows if len(row) != len(titles)]
-    if not rows or wrong or (row_names is not None and len(row_names) != len(rows)):
-        lengths = [len(row) for row in rows]
-        raise ValueError(f"rows: expected rows of {len(titles)} panels, each with a name, got rows of {lengths}")
     # Every row is as high as its highest panel needs at the common width.
     ratios = [max((panel.shape[0] / panel.shape[1] for panel in row if panel is not None), default=0.75) for row in rows]
     size = (panel_width_in * len(titles), panel_width_in * sum(ratios) + 0.3)
@@ -144,7 +127,7 @@ def panel_grid(
     figure.get_layout_engine().set(w_pad=0.02, h_pad=0.02, wspace=0.01, hspace=0.01)  # type: ignore[union-attr,call-arg]
     axes = figure.subplots(len(rows), len(titles), squeeze=False, gridspec_kw={"height_ratios": ratios})
     for row_index, (row, row_axes) in enumerate(zip(rows, axes)):
-        for panel, axis in zip(row, row_axes):
+        for panel, axis in zip(row, row_axes, strict=True):
             axis.set_xticks([])
             axis.set_yticks([])
             axis.set_frame_on(False)

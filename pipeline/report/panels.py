@@ -20,9 +20,9 @@ from pipeline import paths
 from pipeline.conventions import VOID
 from pipeline.metrics.overlap import overlap_counts
 from pipeline.report.artifact import Artifact
-from pipeline.report.overlay import VOID_COLOR, legible, panel_grid, tint_objects
+from pipeline.report.overlay import VOID_COLOR, legible, panel_grid, show, tint_objects
 from pipeline.report.runs import Where
-from pipeline.report.style import BLACK, TEXT_WIDTH_IN
+from pipeline.report.style import BLACK, TEXT_WIDTH_IN, new_figure
 
 SCALE = ("profile", "device", "seed")
 
@@ -65,57 +65,57 @@ def archive_scale(arrays: Mapping[str, np.ndarray]) -> pd.DataFrame:
     return pd.DataFrame({name: [arrays[name].item()] for name in SCALE})
 
 
+def check_shapes(artifact: str, arrays: Mapping[str, np.ndarray], shapes: Mapping[str, str]) -> None:
+    """Raise ValueError unless all arrays are there, and their shapes fit together.
+
+    Args:
+        artifact: id, for the message.
+        arrays: an opened archive.
+        shapes: array to its axes, such as "N C H W": equal names are equal lengths, at least 1, and numbers stand for themselves.
+    """
+    lengths: dict[str, int] = {}
+    for name, axes in shapes.items():
+        if name not in arrays:
+            raise ValueError(f"{artifact}: expected the array {name!r} among the panels, got {sorted(arrays)[:12]}")
+        shape, wanted = arrays[name].shape, [int(axis) if axis.isdigit() else lengths.get(axis, axis) for axis in axes.split()]
+        if len(shape) != len(wanted) or any(have != want for have, want in zip(shape, wanted) if isinstance(want, int)):
+            raise ValueError(f"{artifact}: expected {name} of shape ({', '.join(map(str, wanted))}), got {shape}")
+        if 0 in shape:
+            raise ValueError(f"{artifact}: expected at least one picture, got {name} of shape {shape}")
+        lengths |= dict(zip(axes.split(), shape))
+
+
 def load_panels(name: str, runs: Collection[str]) -> Panels:
     """Return the panels of some runs from models/panels/`name`.npz, as `read_panels` does."""
     return read_panels(load_archive(name), name, runs)
 
 
 def read_panels(arrays: Mapping[str, np.ndarray], artifact: str, runs: Collection[str]) -> Panels:
-    """Return the panels of some runs, checked.
-
-    Args:
-        arrays: an opened archive, see the module's docstring.
-        artifact: id, for the message.
-        runs: "family/run" of the predictions to show.
+    """Return the panels of some runs ("family/run") from an opened archive, checked.
 
     Raises:
-        ValueError: an array or a run is missing, shapes do not fit together, or a class has no name or colour.
+        ValueError: an array or a run is missing, or shapes do not fit together.
     """
-
-    def array(name: str) -> np.ndarray:
-        if name not in arrays:
-            raise ValueError(f"{artifact}: expected the array {name!r} among the panels, got {sorted(arrays)[:12]}")
-        return arrays[name]
-
-    ids, class_names, stored = (array(name).tolist() for name in ("ids", "class_names", "runs"))
-    palette = [(int(red), int(green), int(blue)) for red, green, blue in array("palette")]
-    missing = [run for run in runs if run not in stored]
-    if missing:
+    known = ("ids", "class_names", "palette", "runs", "failed", *SCALE)
+    check_shapes(artifact, arrays, dict(zip(known, ("N", "C", "C 3", "R", "R", *[""] * len(SCALE)))))
+    ids, class_names, stored = (arrays[name].tolist() for name in ("ids", "class_names", "runs"))
+    if missing := [run for run in runs if run not in stored]:
         raise ValueError(f"{artifact}: expected predictions of {list(runs)}, missing {missing}")
-    if not ids or len(palette) != len(class_names):
-        raise ValueError(
-            f"{artifact}: expected images and a colour per class, got {len(ids)} images, {len(palette)} colours, {class_names}"
-        )
-    images = [array(f"image_{index}") for index in range(len(ids))]
-    labels = [array(f"labels_{index}") for index in range(len(ids))]
-    predictions = {run: [array(f"prediction_{stored.index(run)}_{index}") for index in range(len(ids))] for run in runs}
-    for index, image in enumerate(images):
-        for name, picture in [("labels", labels[index]), *((run, of_run[index]) for run, of_run in predictions.items())]:
-            if image.shape != (*picture.shape, 3):
-                raise ValueError(
-                    f"{artifact}: image {ids[index]}: expected {name} of shape {image.shape[:2]}, got {picture.shape}"
-                )
-            highest = int(np.where(picture == VOID, 0, picture).max(initial=0))
-            if highest >= len(class_names):
-                raise ValueError(
-                    f"{artifact}: image {ids[index]}: {name} has class {highest}, expected {len(class_names)} classes"
-                )
-    for name in SCALE:
-        array(name)
+    numbers, places = range(len(ids)), {run: stored.index(run) for run in runs}
+    for index in numbers:
+        flat = (f"labels_{index}", *(f"prediction_{place}_{index}" for place in places.values()))
+        check_shapes(artifact, arrays, {f"image_{index}": "H W 3", **dict.fromkeys(flat, "H W")})
     named = pd.DataFrame([run.split("/") for run in runs], columns=["family", "run"])
-    failed = [bool(array("failed")[stored.index(run)]) for run in runs]
-    scale = archive_scale(arrays).merge(named.assign(failed=failed), how="cross")
-    return Panels(ids, class_names, palette, images, labels, predictions, scale)
+    failed = [bool(arrays["failed"][place]) for place in places.values()]
+    return Panels(
+        ids,
+        class_names,
+        palette=list(map(tuple, arrays["palette"].tolist())),
+        images=[arrays[f"image_{index}"] for index in numbers],
+        labels=[arrays[f"labels_{index}"] for index in numbers],
+        predictions={run: [arrays[f"prediction_{place}_{index}"] for index in numbers] for run, place in places.items()},
+        scale=archive_scale(arrays).merge(named.assign(failed=failed), how="cross"),
+    )
 
 
 def score_panels(panels: Panels, runs: Mapping[str, Where]) -> pd.DataFrame:
@@ -160,12 +160,8 @@ def draw_panels(panels: Panels, runs: Mapping[str, Where]) -> Figure:
 def compared(id: str, runs: Mapping[str, Where], **told: Any) -> Artifact:
     """Return an artifact that shows predictions of runs on the same images: image, a column per run, ground truth.
 
-    Its numbers are those of `score_panels`; its stage is made from models/panels/`id`.npz.
-
-    Args:
-        id: of the artifact.
-        runs: title of a column to the run.
-        told: title, shows, paper, look_for and perhaps places.
+    Its numbers are those of `score_panels`; its stage is made from models/panels/`id`.npz. `runs`
+    has the title of each column, and `told` what else an artifact says.
     """
 
     def panels() -> Panels:
@@ -182,6 +178,28 @@ def compared(id: str, runs: Mapping[str, Where], **told: Any) -> Artifact:
     )
 
 
+def draw_rows(
+    rows: Sequence[Sequence[np.ndarray | None]], titles: Sequence[str], width_in: float, head_in: float, **look: Any
+) -> tuple[Figure, np.ndarray]:
+    """Return a figure with a row of pictures (H, W, 3) per sample, side by side, and its axes; None leaves a place empty.
+
+    Args:
+        rows: the first picture of each has the shape of all.
+        titles: of the columns.
+        width_in: in inches.
+        head_in: height of what stands above the pictures.
+        look: of the titles.
+    """
+    ratios = [first.shape[0] / first.shape[1] for first, *_ in rows if first is not None]
+    figure = new_figure(width_in, head_in + width_in / len(titles) * sum(ratios), tight=True)
+    grid = figure.subplots(len(rows), len(titles), squeeze=False, gridspec_kw={"height_ratios": ratios})
+    for axes, picture in zip(grid.flat, (picture for row in rows for picture in row), strict=True):
+        show(axes, picture)
+    for axes, title in zip(grid[0], titles, strict=True):
+        axes.set_title(title, **look)
+    return figure, grid
+
+
 def object_handles(panels: Panels) -> list[Patch]:
     """Return a legend entry for every class but the background that appears in the ground truth or a prediction."""
     shown = [*panels.labels, *(picture for of_run in panels.predictions.values() for picture in of_run)]
@@ -190,12 +208,7 @@ def object_handles(panels: Panels) -> list[Patch]:
 
 
 def used_handles(arrays: Mapping[str, np.ndarray], labels: Iterable[np.ndarray]) -> list[Patch]:
-    """Return a legend entry for every class that appears in `labels`, and for void.
-
-    Args:
-        arrays: an archive with palette (C, 3) uint8 and class_names (C,).
-        labels: (H, W) class index or VOID.
-    """
+    """Return a legend entry for every class of an archive that appears in `labels`, and for void."""
     return _handles(labels, [hex_color(color) for color in arrays["palette"]], arrays["class_names"].tolist())
 
 

@@ -81,10 +81,7 @@ def table_rows(
 ) -> pd.DataFrame:
     """Return the rows of a table, averaged over seeds.
 
-    Args:
-        runs: of the artifact.
-        rows: series to its run; None for a row that others reported.
-        printed: series to the printed number in percent, NaN where there is none.
+    `rows` leads from series to run, None for one that others reported; `printed` to the number in percent, or NaN.
 
     Returns:
         One row per series: series, run (its name, empty for None) and the columns of `COMPARISON`.

@@ -27,9 +27,6 @@ LEGEND = f"published: * {REPRODUCED}"
 def load_published(path: Path) -> pd.DataFrame:
     """Return the published numbers, checked.
 
-    Args:
-        path: CSV file with the columns of `COLUMNS`.
-
     Returns:
         One line per number; `value` is float64 in the printed unit (71.05 percent stays 71.05), all else is text.
 
@@ -60,12 +57,6 @@ def published_origin(frame: pd.DataFrame, artifact: str, row: str, column: str) 
 
 def published_value(frame: pd.DataFrame, artifact: str, row: str, column: str) -> float | None:
     """Return one published number in its printed unit, or None where the paper prints none.
-
-    Args:
-        frame: from `load_published`.
-        artifact: id, such as `b-tab3`.
-        row: row of the table, such as `P_BL`.
-        column: column of the table, such as `0.3`.
 
     Raises:
         ValueError: no such artifact exists, so the question is a spelling mistake.

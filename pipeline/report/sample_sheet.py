@@ -45,12 +45,7 @@ def draw_samples(
         scribbles: strokes per image, or None to leave the column out.
         sizes: size targets (C,) per image, shown beside the exact sizes where they differ, or None.
         count: number of samples, at least 1, spread evenly over the split; fewer if the split is smaller.
-
-    Raises:
-        ValueError: count below 1.
     """
-    if count < 1:
-        raise ValueError(f"count: expected at least 1, got {count}")
     ids = sample_ids(archive, count)
     titles = ["image", "mask", *(["scribbles"] if scribbles is not None else []), "class sizes"]
     ratios = [height / width for width, height in map(archive.size, ids)]
@@ -79,18 +74,11 @@ def draw_samples(
 
 
 def draw_classified(archive: PreparedArchive, count: int) -> Figure:
-    """Return a figure with pictures of a classification set, the class above each.
-
-    Args:
-        archive: prepared split.
-        count: number of pictures, at least 1, spread evenly over the split; fewer if the split is smaller.
+    """Return a figure with `count` pictures of a classification set, or as many as there are, the class above each.
 
     Raises:
-        ValueError: count below 1.
         DatasetError: a segmentation set.
     """
-    if count < 1:
-        raise ValueError(f"count: expected at least 1, got {count}")
     ids = sample_ids(archive, count)
     rows = -(-len(ids) // COLUMNS)
     figure = Figure(figsize=(0.6 * PANEL_WIDTH_IN * COLUMNS, 0.75 * PANEL_WIDTH_IN * rows), layout="constrained")

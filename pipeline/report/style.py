@@ -142,24 +142,14 @@ _NO_METADATA: dict[str, dict[str, None]] = {".svg": {"Date": None, "Creator": No
 def new_figure(width_in: float, height_in: float, *, tight: bool = False) -> Figure:
     """Return an empty figure of that size in inches, laid out so that labels and legends never overlap the axes.
 
-    Args:
-        width_in: width in inches.
-        height_in: height in inches.
-        tight: leave hardly any room between the axes, for pictures side by side.
+    `tight` leaves hardly any room between the axes, for pictures side by side.
     """
     layout = ConstrainedLayoutEngine(w_pad=0.01, h_pad=0.01, wspace=0.0, hspace=0.0) if tight else ConstrainedLayoutEngine()
     return Figure(figsize=(width_in, height_in), layout=layout)
 
 
 def save_figure(figure: Figure, stem: Path, suffixes: Collection[str] = (".svg", ".png"), dpi: int = PNG_DPI) -> None:
-    """Write `stem`.svg and `stem`.png, without dates, versions or random ids.
-
-    Args:
-        figure: drawn in this style.
-        stem: path without suffix, for example `reports/figures/a-fig3`; its folder is made when needed.
-        suffixes: which of the two formats to write.
-        dpi: resolution of the PNG.
-    """
+    """Write `stem`.svg and `stem`.png, without dates, versions or random ids."""
     with journal_style():
         for suffix in suffixes:
             content = io.BytesIO()
@@ -170,15 +160,9 @@ def save_figure(figure: Figure, stem: Path, suffixes: Collection[str] = (".svg",
 def scale_text(results: pd.DataFrame) -> str:
     """Return at which scale, on what device and with which seeds `results` were trained.
 
-    Args:
-        results: rows of runs with the columns profile, device and seed.
-
     >>> scale_text(pd.DataFrame({"profile": ["embedded"], "device": ["cpu"], "seed": [0]}))
     'embedded scale, cpu, seed 0 - not comparable with published numbers'
     """
-    missing = [column for column in ("profile", "device", "seed") if column not in results.columns]
-    if missing or results.empty:
-        raise ValueError(f"scale note: expected rows with the columns profile, device and seed, got {list(results.columns)}")
     profiles = sorted(set(results["profile"].astype(str)))
     devices = ", ".join(sorted(set(results["device"].astype(str))))
     seeds = sorted(set(results["seed"].astype(int)))

@@ -65,13 +65,7 @@ def write_table(
         compared: which rows these are sought among; None: all.
         decimals: digits after the point in `.md` and `.tex`, for floats.
         note: text below the table in the `.md`, a comment in the `.tex`.
-
-    Raises:
-        ValueError: a named column is not in `frame`, or `decimals` is negative.
     """
-    unknown = sorted({*highest, *lowest} - set(frame.columns))
-    if unknown or decimals < 0:
-        raise ValueError(f"{stem}: expected columns of {list(frame.columns)} and decimals >= 0, got {unknown} and {decimals}")
     write_atomically(stem.with_name(stem.name + ".csv"), _csv(frame).encode())
     rounded = _shown(frame, highest, lowest, [True] * len(frame) if compared is None else compared, decimals)
     write_atomically(stem.with_name(stem.name + ".md"), _markdown(rounded, note).encode())

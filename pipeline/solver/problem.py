@@ -136,6 +136,7 @@ class Problem:
             dtype: of the result; None for that of `log_probs`.
         """
         affinity, offsets = self.edges
+        # With both labels fixed, w P(y_i, y_j) is a number, and for logarithmic P and different seeds an infinite one.
         kept = without_seed_edges(affinity.detach().to(dtype or self.log_probs.dtype), self.seeds, offsets)
         return kept.mul_(self.pairwise_weight)
 

@@ -72,7 +72,7 @@ def main() -> None:
             elif spec.source == "download":
                 from pipeline.datasets.download import download
 
-                download(spec.kind, folder)
+                download(spec.kind, folder, folder.parent / ".archives")
             else:
                 root = with_home(Path(spec.source)).absolute()
             dataset = DATASETS[spec.kind](folder / root)

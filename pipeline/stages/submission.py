@@ -1,6 +1,6 @@
 """Stage `submission@FAMILY-RUN`: predictions of a run on the PASCAL VOC test photos, as the evaluation server takes them.
 
-`python -m pipeline.stages.submission FAMILY/RUN` writes models/submissions/FAMILY-RUN/results.tgz and checks it. reports/dvc.yaml
+`python -m pipeline.stages.submission FAMILY/RUN` writes models/submissions/FAMILY-RUN/results.tgz. reports/dvc.yaml
 does so for the runs of [SIZE] Table 2, with `--optional`: nothing else needs the archive, so missing photos stop nothing there.
 The test photos have no public masks: the archive is uploaded by hand, and the score returned goes into
 reports/voc_test_scores.csv. The photos are those of ImageSets/Segmentation/test.txt in the raw data set of the run.
@@ -22,8 +22,8 @@ from pipeline.datasets.pictures import picture_size, read_photo
 from pipeline.datasets.raw_files import DatasetError, read_list, require
 from pipeline.datasets.registry import open_raw
 from pipeline.datasets.voc import CLASS_NAMES, Voc
+from pipeline.datasets.voc_submission import write_submission
 from pipeline.errors import clear_errors
-from pipeline.evaluation.voc_submission import write_submission
 from pipeline.files import write_atomically
 from pipeline.params import load_params
 from pipeline.predict import Predictor, Which, choose_device, load_trained

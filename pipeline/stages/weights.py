@@ -35,12 +35,6 @@ DOWNLOADS = paths.SCRATCH / "downloads"
 def write_weights(spec: NetworkParams, folder: Path, seed: int, *, downloads: Path = DOWNLOADS) -> dict[str, Any]:
     """Write encoder.safetensors into `folder` if the network has pre-trained weights.
 
-    Args:
-        spec: the network as in params.yaml.
-        folder: existing folder.
-        seed: of random weights.
-        downloads: folder of published files.
-
     Returns:
         The note: `encoder`, `weights`, and of a file `file`, `sha256` and `tensors`.
 

@@ -30,14 +30,7 @@ def soften(label: int, num_classes: int, eta: float) -> np.ndarray:
 
 
 def write_class_labels(path: Path, ids: Sequence[str], labels: np.ndarray, eta: float, class_names: Sequence[str]) -> None:
-    """Write class labels as CSV: header image_id, class, eta, then a line per image.
-
-    Args:
-        path: file to write.
-        ids: N image ids.
-        labels: (N,) integers, indices of `class_names`.
-        eta: share of labels that are replaced at random, which softens every label alike.
-        class_names: K names.
+    """Write class labels, (N,) indices of `class_names`, as CSV: header image_id, class, eta (of all), then a line per image.
 
     Raises:
         ValueError: the lengths do not match.

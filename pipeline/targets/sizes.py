@@ -72,13 +72,7 @@ def mean_size_targets(sizes: np.ndarray) -> np.ndarray:
 
 
 def write_size_targets(path: Path, ids: Sequence[str], sizes: np.ndarray, class_names: Sequence[str]) -> None:
-    """Write size targets as CSV: header image_id and the class names, then one line per image, empty where none is given.
-
-    Args:
-        path: file to write.
-        ids: N image ids.
-        sizes: (N, C) >= 0, rows sum to 1, or to 0 for an image without a size target.
-        class_names: C names.
+    """Write size targets (N, C) as CSV: header image_id and the class names, then a line per image, empty where a row is 0.
 
     Raises:
         ValueError: the lengths do not match.

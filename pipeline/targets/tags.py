@@ -11,13 +11,7 @@ from pipeline.files import read_table, write_csv
 
 
 def write_tags(path: Path, ids: Sequence[str], tags: np.ndarray, class_names: Sequence[str]) -> None:
-    """Write tags as CSV: header image_id and the class names, then a line of 0 and 1 per image.
-
-    Args:
-        path: file to write.
-        ids: N image ids.
-        tags: (N, C) bool.
-        class_names: C names.
+    """Write tags, (N, C) bool, as CSV: header image_id and the class names, then a line of 0 and 1 per image.
 
     Raises:
         ValueError: the lengths do not match.

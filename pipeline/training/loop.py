@@ -242,16 +242,7 @@ def take_step(
 ) -> dict[str, float]:
     """Do one optimisation step and return the named values of the loss.
 
-    Args:
-        network: whose gradients are checked.
-        forward: `network`, or what shares its gradients with other processes.
-        objective: total loss and its named parts.
-        optimizer: of `network`.
-        batch: anywhere.
-        precision: "float32" or "bf16"; the latter is used on a GPU only.
-        device: where the network is.
-        step: number of the step, for messages.
-        label: name of the run, for messages.
+    `forward` is `network`, or what shares its gradients with other processes; "bf16" is used on a GPU only.
 
     Raises:
         TrainingError: the loss or its gradient is not finite, or the GPU ran out of memory: the message says how many of the

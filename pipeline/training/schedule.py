@@ -31,13 +31,7 @@ def make_optimizer(
 ) -> Optimizer:
     """Return an optimiser over the backbone at `learning_rate` and the head at `head_lr_factor` times that rate.
 
-    Args:
-        network: whose parameters are optimised.
-        optimizer: key of `OPTIMIZERS`.
-        learning_rate: of the backbone.
-        head_lr_factor: rate of the head relative to it.
-        momentum: see `OPTIMIZERS`.
-        weight_decay: an L2 penalty in SGD, decoupled in AdamW.
+    `weight_decay` is an L2 penalty in SGD and decoupled in AdamW.
 
     Raises:
         ValueError: unknown optimiser.
@@ -74,13 +68,7 @@ lr * (1 + cos(pi step / total)) / 2; one_cycle, from lr / 25 up to lr in the fir
 
 
 def make_scheduler(optimizer: Optimizer, schedule: str, *, total_steps: int, power: float) -> LRScheduler:
-    """Return a schedule of the learning rates, advanced once per step.
-
-    Args:
-        optimizer: whose rates are scheduled; they are the highest.
-        schedule: key of `SCHEDULES`.
-        total_steps: steps of the whole run.
-        power: exponent of the polynomial.
+    """Return a schedule of the learning rates, which are the highest now, advanced once per step; `power` is for the polynomial.
 
     Raises:
         ValueError: unknown schedule.

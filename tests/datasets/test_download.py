@@ -13,7 +13,7 @@ from scipy.io import savemat
 
 from pipeline.conventions import VOID
 from pipeline.datasets import fetch as fetching
-from pipeline.datasets.download import ARCHIVES, DOWNLOADS, VOC_TEST, download, download_ade20k, download_coco, download_voc
+from pipeline.datasets.download import ARCHIVES, FOLDERS, VOC_TEST, download, download_voc
 from pipeline.datasets.fetch import Archive
 from pipeline.datasets.pictures import write_mask
 from pipeline.datasets.raw_files import DatasetError
@@ -210,9 +210,9 @@ def test_archive_of_another_form_leaves_nothing(sources, tmp_path):
     assert list((tmp_path / "voc").iterdir()) == []
 
 
-@pytest.mark.parametrize(("kind", "make"), [("coco", download_coco), ("ade20k", download_ade20k)])
-def test_other_sets_verify(kind, make, sources, tmp_path):
-    make(tmp_path / kind, tmp_path / "archives", sources)
+@pytest.mark.parametrize("kind", FOLDERS)
+def test_other_sets_verify(kind, sources, tmp_path):
+    download(kind, tmp_path / kind, tmp_path / "archives", sources)
     dataset = DATASETS[kind](tmp_path / kind)
     dataset.verify()
     assert len(dataset.ids("val")) == 3
@@ -221,17 +221,17 @@ def test_other_sets_verify(kind, make, sources, tmp_path):
 def test_coco_fetches_only_what_is_missing(sources, tmp_path):
     (tmp_path / "coco/train2014").mkdir(parents=True)
     (tmp_path / "coco/annotations").mkdir()
-    download_coco(tmp_path / "coco", tmp_path / "archives", {**dict.fromkeys(ARCHIVES, GONE), "coco_val": sources["coco_val"]})
+    download("coco", tmp_path / "coco", tmp_path / "archives", {**dict.fromkeys(ARCHIVES, GONE), "coco_val": sources["coco_val"]})
     assert (tmp_path / "coco/val2014").is_dir()
 
 
-@pytest.mark.parametrize("kind", sorted(set(DATASETS) - set(DOWNLOADS)))
+@pytest.mark.parametrize("kind", sorted(set(DATASETS) - {"voc", *FOLDERS}))
 def test_sets_behind_a_login_say_how_to_get_them(kind, tmp_path):
     with pytest.raises(DatasetError, match=rf"'{kind}' cannot be downloaded, only voc, coco, ade20k\. How to get it: ") as caught:
-        download(kind, tmp_path)
+        download(kind, tmp_path, tmp_path)
     assert DATASETS[kind].obtain in str(caught.value)
 
 
 def test_unknown_kind_is_refused(tmp_path):
     with pytest.raises(DatasetError, match=r"'imagenet' cannot be downloaded.* no such data set"):
-        download("imagenet", tmp_path)
+        download("imagenet", tmp_path, tmp_path)

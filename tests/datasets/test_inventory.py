@@ -5,22 +5,22 @@ import sys
 from pathlib import Path
 
 import numpy as np
-import pytest
 
 from pipeline.conventions import VOID
-from pipeline.datasets.inventory import BEGIN, END, PAGE, count_split, counts_table, datasheets, page_with
+from pipeline.datasets.inventory import MARK, PAGE, count_split, counts_table, datasheets
 from pipeline.datasets.natural_scene import NaturalScene
 from pipeline.datasets.registry import DATASETS
 from pipeline.datasets.synthetic import make_scenes
 from pipeline.datasets.synthetic_places import make_natural_scenes
 from pipeline.datasets.voc import Voc
+from pipeline.files import split_block
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
 
 def test_page_holds_what_the_readers_say():
     text = PAGE.read_text(encoding="utf-8")
-    assert text == page_with(text, datasheets()), "run `python -m pipeline.datasets.inventory --write`"
+    assert split_block(text, MARK, PAGE)[1] == datasheets(), "run `python -m pipeline.datasets.inventory --write`"
 
 
 def test_every_kind_has_a_line_and_a_section():
@@ -29,15 +29,6 @@ def test_every_kind_has_a_line_and_a_section():
         assert f"| `{kind}` | {reader.title} |" in text
         assert f"### `{kind}`: {reader.title}" in text
         assert reader.layout.strip() in text
-
-
-def test_generated_part_is_replaced_and_the_rest_stays():
-    assert page_with(f"a\n{BEGIN}\nold\n{END}\nb\n", "new\n") == f"a\n{BEGIN}\n\nnew\n\n{END}\nb\n"
-
-
-def test_page_without_marks_is_refused():
-    with pytest.raises(ValueError, match="expected the marks"):
-        page_with("text", "new")
 
 
 def test_counts_are_those_of_the_masks(tmp_path):

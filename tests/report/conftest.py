@@ -135,10 +135,10 @@ def solutions():
     """The quadratic case, and one without a known optimum, in which 12 fast steps end below the reference."""
     rows = []
     for image, jaccard, energy in (("a", 0.99, 10.1), ("b", 0.95, 10.3)):
-        quadratic = {"relaxation": "q", "image_id": image, "reference_energy": 10.0}
+        quadratic = {"cross_entropy": "quadratic", "relaxation": "q", "image_id": image, "reference_energy": 10.0}
         rows.append({**quadratic, "solver": "gradient", "steps": 200, "soft_jaccard": jaccard, "energy": energy, "seconds": 2.0})
         rows.append({**quadratic, "solver": "random_walker", "steps": 0, "soft_jaccard": 1.0, "energy": 10.0, "seconds": 1.0})
-        divergence = {"relaxation": "cd", "image_id": image, "reference_energy": -20.0}
+        divergence = {"cross_entropy": "cce", "relaxation": "cd", "image_id": image, "reference_energy": -20.0}
         rows.append({**divergence, "solver": "gradient", "steps": 200, "energy": -19.0, "seconds": 2.0})
         rows.append({**divergence, "solver": "fast", "steps": 12, "energy": -20.2, "seconds": 0.5})
-    return pd.DataFrame(rows).assign(profile="embedded", device="cpu", seed=0)
+    return pd.DataFrame(rows).assign(converged=True, profile="embedded", device="cpu", seed=0)

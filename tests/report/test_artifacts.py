@@ -95,7 +95,7 @@ TABLES = {
     "a-claims": "claim, paper, where, published, ours, difference, n, comparisons, verdict, corrected",
     "b-appb1": "energy, solver, images, soft Jaccard (%) published, soft Jaccard (%) ours, soft Jaccard (%) ours std,"
     " soft Jaccard difference, soft Jaccard (%) worst image, energy gap (%) mean, energy gap (%) worst image,"
-    " milliseconds per image",
+    " milliseconds per image, converged (%)",
     "b-appb2": "pseudo-labels (steps of the paper), steps of ours, mIoU *, change published, change ours,"
     " change ours std, step, times plain cross-entropy, time, ratio published, time, ratio ours",
     "b-claims": "claim, paper, where, published, ours, difference, n, comparisons, verdict, corrected",

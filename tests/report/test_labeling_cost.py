@@ -30,9 +30,3 @@ def test_tags_cost_the_same_however_many_classes_are_present():
 
 def test_every_time_has_a_source():
     assert all(kind.source for kind in LABEL_KINDS.values())
-
-
-@pytest.mark.parametrize("statistics", [(20, 21.0, 2.8), (20, -1.0, 2.8), (20, 1.5, -1.0), (20, float("nan"), None)])
-def test_impossible_statistics_are_refused(statistics):
-    with pytest.raises(ValueError, match="statistics: expected"):
-        labeling_seconds(LabelStatistics(*statistics))

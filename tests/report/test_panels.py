@@ -36,19 +36,13 @@ def test_a_missing_array_is_named(arrays):
 
 def test_shapes_must_fit_the_picture(arrays):
     arrays["prediction_1_0"] = arrays["prediction_1_0"][:, :7]
-    with pytest.raises(ValueError, match=r"f/b of shape \(4, 8\)"):
-        read_panels(arrays, "a-fig2", RUNS)
-
-
-def test_a_class_needs_a_name(arrays):
-    arrays["labels_0"] = np.full_like(arrays["labels_0"], 3)
-    with pytest.raises(ValueError, match="class 3"):
+    with pytest.raises(ValueError, match=r"prediction_1_0 of shape \(4, 8\)"):
         read_panels(arrays, "a-fig2", RUNS)
 
 
 def test_a_class_needs_a_colour(arrays):
     arrays["palette"] = arrays["palette"][:2]
-    with pytest.raises(ValueError, match="2 colours"):
+    with pytest.raises(ValueError, match=r"palette of shape \(3, 3\)"):
         read_panels(arrays, "a-fig2", RUNS)
 
 

@@ -49,11 +49,6 @@ def test_figure_can_be_drawn(archive, tmp_path):
     assert (tmp_path / "a.png").stat().st_size > 1000
 
 
-def test_no_sample_is_refused(archive):
-    with pytest.raises(ValueError, match="expected at least 1, got 0"):
-        draw_samples(archive, None, None, 0)
-
-
 def prepared(kind, class_indices, root, count=12):
     scenes = {
         split: SCENES[kind](number, seed=0, class_indices=class_indices, size_px=(32, 24), split=split)

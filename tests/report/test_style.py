@@ -62,11 +62,6 @@ def test_paper_scale_names_its_seeds_only():
     assert scale_text(rows) == "paper scale, cuda, seeds 0, 1"
 
 
-def test_no_runs_have_no_scale():
-    with pytest.raises(ValueError, match="expected rows"):
-        scale_text(runs().iloc[:0])
-
-
 def test_the_note_is_part_of_the_figure():
     figure = drawing()
     note_below(figure, scale_text(runs()))

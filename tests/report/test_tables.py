@@ -64,11 +64,6 @@ def test_the_note_stands_below_the_table(tmp_path):
     assert markdown(tmp_path, pd.DataFrame({"m": [1]}), note="small").endswith("| 1 |\n\nsmall\n")
 
 
-def test_an_unknown_column_is_a_mistake(tmp_path):
-    with pytest.raises(ValueError, match="mIou"):
-        write_table(pd.DataFrame({"mIoU": [1.0]}), tmp_path / "table", highest=["mIou"])
-
-
 def test_points_have_six_significant_digits_and_no_negative_zero(tmp_path):
     write_points(pd.DataFrame({"series": ["a", "b", "c"], "y": [1 / 3, -0.0, NAN]}), tmp_path / "deep" / "points.csv")
     assert (tmp_path / "deep" / "points.csv").read_text() == "series,y\na,0.333333\nb,0\nc,\n"

@@ -113,10 +113,6 @@ class TestNotWorse:
     def test_only_being_worse_by_the_margin_speaks_against_it(self, mean, expected):
         assert verdict(not_worse("a", "b", margin=2), a=above(BASE, mean), b=BASE) == expected
 
-    def test_bad_margin_is_refused(self):
-        with pytest.raises(ValueError, match="margin: expected"):
-            not_worse("a", "b", margin=0)
-
 
 class TestHolm:
     def test_agrees_with_the_definition(self):
@@ -152,11 +148,6 @@ class TestEquivalent:
     def test_verdict_turns_where_a_bound_crosses_the_margin(self, mean, expected):
         assert verdict(equivalent("a", "b", margin=2), a=above(BASE, mean), b=BASE) == expected
 
-    @pytest.mark.parametrize("margin", [0, -1, float("nan")])
-    def test_bad_margin_is_refused(self, margin):
-        with pytest.raises(ValueError, match="margin: expected"):
-            equivalent("a", "b", margin=margin)
-
 
 class TestOrdering:
     def test_holds_if_every_step_does(self):
@@ -180,10 +171,6 @@ class TestOrdering:
     def test_shows_its_weakest_step(self):
         runs = {"a": above(above(BASE, 3), 1), "b": above(BASE, 3), "c": BASE}
         assert judge(ordering("a", "b", "c")(runs)).difference.mean == pytest.approx(1)
-
-    def test_one_run_is_refused(self):
-        with pytest.raises(ValueError, match="at least two runs"):
-            ordering("a")
 
 
 class TestTrend:
@@ -214,8 +201,3 @@ class TestRatio:
     def test_verdict_turns_around_the_ratio(self, mean, expected):
         runs = {"full": BASE, "weak": above([0.9 * value for value in BASE], mean)}
         assert judge(ratio_at_least("weak", "full", 0.9)(runs)).verdict == expected
-
-    @pytest.mark.parametrize("ratio", [0, -1, float("nan")])
-    def test_bad_ratio_is_refused(self, ratio):
-        with pytest.raises(ValueError, match="ratio: expected"):
-            ratio_at_least("a", "b", ratio)

@@ -7,7 +7,7 @@ its annotators is tested on annotations of people only, and its comparison with 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import pandas as pd
 
@@ -62,14 +62,9 @@ def _errors() -> pd.DataFrame | None:
     return errors.assign(error=errors["relative_error"].astype(float).abs())
 
 
-def _below(limit: float) -> Sequence[float] | None:
+def _share(fits: Callable[[pd.Series], pd.Series]) -> Sequence[float] | None:
     errors = _errors()
-    return None if errors is None else (errors["error"] < limit).astype(float).tolist()
-
-
-def _in_tail() -> Sequence[float] | None:
-    errors = _errors()
-    return None if errors is None else (errors["error"] > TAIL * errors["error"].mean()).astype(float).tolist()
+    return None if errors is None else fits(errors["error"]).astype(float).tolist()
 
 
 def _twice_as_accurate() -> Sequence[float] | None:
@@ -301,14 +296,17 @@ CLAIMS = PaperClaims(
             "most errors of annotated sizes are below 10 %",
             "section 3.4",
             "greater",
-            (Measured("share of errors below 10 %", lambda: _below(0.1)), Fixed("half of them", 0.5)),
+            (Measured("share of errors below 10 %", lambda: _share(lambda of: of < 0.1)), Fixed("half of them", 0.5)),
         ),
         Claim(
             "size-annotators-tail",
             "annotators' errors have heavy tails: more of them are beyond three times the mean than of Normal errors",
             "section 3.4",
             "greater",
-            (Measured("share of errors beyond three times the mean", _in_tail), Fixed("of Normal errors", 0.0167)),
+            (
+                Measured("share of errors beyond three times the mean", lambda: _share(lambda of: of > TAIL * of.mean())),
+                Fixed("of Normal errors", 0.0167),
+            ),
         ),
         Claim(
             "size-annotators-grid",

@@ -8,7 +8,7 @@ mark on the axis of seconds alone. Above stands what each kind looks like on one
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -20,11 +20,11 @@ from pipeline import paths
 from pipeline.datasets.base import Scene
 from pipeline.datasets.synthetic import make_coco_scenes
 from pipeline.report.artifact import Artifact, Data
-from pipeline.report.curves import dots_handles, strike
+from pipeline.report.curves import cost_axis, dots_handles, draw_cost
 from pipeline.report.labeling_cost import LABEL_KINDS, VOC_STATISTICS, LabelStatistics, labeling_seconds, read_statistics
 from pipeline.report.overlay import show, tint_objects
 from pipeline.report.panels import hex_color
-from pipeline.report.points import MIOU_LABEL, TRAINED, number_columns, sources, table_rows
+from pipeline.report.points import TRAINED, number_columns, sources, table_rows
 from pipeline.report.runs import COMPARISON, Where, wheres
 from pipeline.report.style import METHOD_STYLE, TEXT_WIDTH_IN, new_figure
 
@@ -64,10 +64,6 @@ def compute(data: Data) -> pd.DataFrame:
         One row per kind: series (name), kind, run (empty where not trained), seconds_voc and seconds_ours (per image, by the rule
         with the statistics of PASCAL VOC and of our data set), the columns of `COMPARISON`, source (of the accuracy) and
         seconds_source (of the time per item).
-
-    Raises:
-        ValueError: a run or a value is missing, the runs differ in profile, data set or network, or the statistics are not
-            those of any data set.
     """
     by_rule, here = labeling_seconds(VOC_STATISTICS), labeling_seconds(read_statistics())
     kinds = list(KINDS.values())
@@ -107,29 +103,12 @@ def draw(frame: pd.DataFrame, _: Data) -> Figure:
     handles = []
     for row in frame.to_dict("records"):
         look = METHOD_STYLE[KINDS[str(row["series"])].style]
-        if pd.notna(row["published_percent"]):
-            style: dict[str, Any] = {"markersize": 8, "markerfacecolor": "none", "markeredgecolor": look.color}
-            axes.plot(row["seconds_voc"], row["published_percent"], look.marker, **style)
-        if pd.notna(row["ours_percent"]):
-            spread = row["ours_std_percent"] if pd.notna(row["ours_std_percent"]) else None
-            axes.errorbar(
-                row["seconds_ours"], row["ours_percent"], yerr=spread, fmt=look.marker, color=look.color, markersize=5, capsize=2
-            )
-            if row["failed"]:
-                strike(axes, [row["seconds_ours"]], [row["ours_percent"]])
+        draw_cost(axes, row, look, edge=look.color, size=8)
         seconds = f"{row['series']}, {row['seconds_voc']:.0f} s"
         if pd.isna(row["published_percent"]) and pd.isna(row["ours_percent"]):
             seconds += f"\n(accuracy {row['source']})"
-            on_axis: dict[str, Any] = {"transform": axes.get_xaxis_transform(), "clip_on": False, "markerfacecolor": "none"}
-            axes.plot(row["seconds_voc"], 0, look.marker, color=look.color, **on_axis)
         handles += axes.plot([], [], look.marker, color=look.color, label=seconds)
-    axes.set_xscale("log")
-    axes.set_xticks([5, 10, 20, 50, 100, 200, 500], ["5", "10", "20", "50", "100", "200", "500"])
-    axes.minorticks_off()
-    axes.set_xlim(*_limits(frame))
-    axes.margins(y=0.1)
-    axes.set_xlabel("labelling time per image (s)")
-    axes.set_ylabel(MIOU_LABEL)
+    cost_axis(axes, frame, (5, 10, 20, 50, 100, 200, 500), "labelling time per image (s)")
     figure.legend(handles=[*handles, *dots_handles()], loc="outside upper center", ncols=4)
     return figure
 
@@ -173,13 +152,6 @@ def _masked(scene: Scene) -> np.ndarray:
 
 def _hex(class_index: int) -> str:
     return hex_color(EXAMPLE[class_index][1])
-
-
-def _limits(frame: pd.DataFrame) -> tuple[float, float]:
-    """Return the ends of the axis: all seconds with a margin, and at least one decade, which has enough ticks to be read."""
-    seconds = frame[["seconds_voc", "seconds_ours"]].to_numpy()
-    low, high = float(seconds.min()), float(seconds.max())
-    return low / 1.3, max(high, 10 * low) * 1.3
 
 
 ARTIFACT = Artifact(

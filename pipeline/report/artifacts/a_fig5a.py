@@ -36,9 +36,6 @@ def compute(data: Data) -> pd.DataFrame:
         One row per bin: series (class, or Normal noise with its sigma), error_percent (left end of the bin; the last bin is
         open), share_percent (of the annotated sizes of the class), annotations (how many in the class; 0 for Normal noise) and
         source (empty for Normal noise).
-
-    Raises:
-        ValueError: as `annotation_errors`, or the published sigma is missing.
     """
     from scipy.special import ndtr  # Phi, the Normal distribution function
 

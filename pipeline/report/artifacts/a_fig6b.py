@@ -40,9 +40,6 @@ def compute(_: Data) -> pd.DataFrame:
     Returns:
         One row per run and slice: series, run, image_id, DSC_percent (100 where the ventricle is neither there nor predicted),
         true_positive_px, false_positive_px and false_negative_px.
-
-    Raises:
-        ValueError: arrays or runs are missing or do not fit together.
     """
     panels = _panels()
     rows = []

@@ -37,11 +37,7 @@ def _sets() -> dict[str, Panels]:
 
 
 def compute(_: Data) -> pd.DataFrame:
-    """Return how well each prediction fits its ground truth, see `panels.score_panels`, with the data set as first column.
-
-    Raises:
-        ValueError: arrays or runs are missing or do not fit together.
-    """
+    """Return how well each prediction fits its ground truth, see `panels.score_panels`, with the data set as first column."""
     frames = []
     for dataset, panels in _sets().items():
         frame = score_panels(panels, RUNS[dataset])

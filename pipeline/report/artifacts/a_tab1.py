@@ -31,9 +31,6 @@ def compute(data: Data) -> pd.DataFrame:
         One row per supervision and class of which anything was trained: series (class), supervision, run, the columns of
         `COMPARISON`; and for annotated sizes, else NaN: mre_published_percent, mre_percent, seconds_published,
         seconds_ours (per image), annotation (who annotated: "simulated" or "annotated").
-
-    Raises:
-        ValueError: nothing was trained, a run of a class or a value is missing, or the runs differ in profile or network.
     """
     runs = data.runs
     trained = [name for name in CLASSES if runs.has(ONE_CLASS.but(classes=name))] or CLASSES

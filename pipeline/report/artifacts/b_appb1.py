@@ -17,55 +17,51 @@ from matplotlib.figure import Figure
 from pipeline import paths
 from pipeline.report.artifact import Artifact, Data
 from pipeline.report.points import in_symbols
-from pipeline.report.runs import NAN, Where, is_true, require_columns
-from pipeline.report.style import BLACK, BLUE, COLUMN_WIDTH_IN, TEXT_WIDTH_IN, VERMILION, new_figure
+from pipeline.report.runs import NAN, Where, require_columns
+from pipeline.report.style import BLACK, BLUE, TEXT_WIDTH_IN, VERMILION, new_figure
 
 ID = "b-appb1"
 QUADRATIC = "H_Q+P_Q"
 """The case whose optimum is known."""
-_NEEDED = ("solver", "steps", "image_id", "soft_jaccard", "energy", "reference_energy")
-_OPTIONAL = {"relaxation": "q", "cross_entropy": None, "seconds": float("nan"), "converged": None}
-"""Columns that need not be there, and what stands for them."""
+_NEEDED = (
+    *("solver", "steps", "image_id", "cross_entropy", "relaxation"),
+    *("soft_jaccard", "energy", "reference_energy", "converged", "seconds"),
+)
 
 
 def compute(_: Data) -> pd.DataFrame:
     """Return agreement with the reference of every solver on every image.
 
-    The file has one row per solver, case and image: solver, steps (0 for a solver without steps), image_id, soft_jaccard
-    (fraction; empty where no optimum is known), energy, reference_energy (or energy_optimum: of the optimum, else the
-    lowest known); and if there, relaxation (without it all rows are the quadratic case), cross_entropy (without it relaxation q
-    is the quadratic case, the others are with H_CCE), seconds and converged.
+    The file has one row per solver, case and image: solver, steps (0 for a solver without steps), image_id, cross_entropy,
+    relaxation, soft_jaccard (fraction; empty where no optimum is known), energy, reference_energy (of the optimum, else the
+    lowest known), converged and seconds.
 
     Returns:
         One row per solver, case and image: case (`QUADRATIC`, "H_CCE+P_CD" ...), series ("gradient, 200 steps"), solver, steps,
         image_id, soft_jaccard_percent, energy_gap_percent (energy above the reference, relative to its magnitude; empty for a
-        reference of 0), seconds and converged (True, False or empty).
+        reference of 0), seconds and converged.
 
     Raises:
         ValueError: a column is missing, there is no row, or a solver lacks an image that another one solved in the same case.
     """
-    solutions = _solutions().rename(columns={"energy_optimum": "reference_energy"})
+    solutions = _solutions()
     require_columns(solutions, ID, _NEEDED)
     if solutions.empty:
         raise ValueError(f"{ID}: expected solutions of at least one solver, got none")
-    absent = {column: value for column, value in _OPTIONAL.items() if column not in solutions.columns}
-    solutions = solutions.assign(**absent)
-    steps = solutions["steps"].fillna(0).astype(int)
-    reference = solutions["reference_energy"].astype(float)
-    gap = (solutions["energy"].astype(float) - reference) / reference.abs().where(reference != 0)
-    converged = solutions["converged"]
+    reference = solutions["reference_energy"]
+    names = zip(solutions["cross_entropy"], solutions["relaxation"])
     columns = {
-        "case": [_case(name, relaxation) for name, relaxation in zip(solutions["cross_entropy"], solutions["relaxation"])],
-        "series": [_name(solver, count) for solver, count in zip(solutions["solver"], steps)],
+        "case": [f"H_{'Q' if first == 'quadratic' else first.upper()}+P_{second.upper()}" for first, second in names],
+        "series": [_name(solver, count) for solver, count in zip(solutions["solver"], solutions["steps"])],
         "solver": solutions["solver"],
-        "steps": steps,
+        "steps": solutions["steps"],
         "image_id": solutions["image_id"].astype(str),
-        "soft_jaccard_percent": 100 * solutions["soft_jaccard"].astype(float),
-        "energy_gap_percent": 100 * gap,
-        "seconds": solutions["seconds"].astype(float),
-        "converged": is_true(converged).astype(object).where(converged.notna(), None),
+        "soft_jaccard_percent": 100 * solutions["soft_jaccard"],
+        "energy_gap_percent": 100 * (solutions["energy"] - reference) / reference.abs().where(reference != 0),
+        "seconds": solutions["seconds"],
+        "converged": solutions["converged"],
     }
-    frame = pd.DataFrame(columns).reset_index(drop=True)
+    frame = pd.DataFrame(columns)
     for case, of_case in frame.groupby("case", sort=False):
         images = set(of_case["image_id"])
         for name, rows in of_case.groupby("series", sort=False):
@@ -82,12 +78,6 @@ def _solutions() -> pd.DataFrame:
     return pd.read_csv(paths.solver_check("seeds"))
 
 
-def _case(cross_entropy: object, relaxation: object) -> str:
-    known = cross_entropy if isinstance(cross_entropy, str) else "quadratic" if relaxation == "q" else "cce"
-    symbol = "H_Q" if known == "quadratic" else f"H_{known.upper()}"
-    return f"{symbol}+P_{str(relaxation).upper()}"
-
-
 def _name(solver: str, steps: int) -> str:
     name = solver.replace("_", " ")
     return f"{name}, {steps} steps" if steps else name
@@ -97,15 +87,14 @@ def tabulate(frame: pd.DataFrame, data: Data) -> pd.DataFrame:
     """Return one line per solver and case.
 
     Returns:
-        solver, images, soft Jaccard in percent (published, ours as mean with standard deviation over images, difference, worst
-        image), energy gap in percent (mean, worst) and converged, the share of images in percent; a column energy in front if
-        there are several cases, and milliseconds per image if they were taken.
+        energy (case), solver, images, soft Jaccard in percent (published, ours as mean with standard deviation over images,
+        difference, worst image), energy gap in percent (mean, worst), milliseconds per image and converged, the share of images
+        in percent.
     """
     lines = []
     for (case, name), rows in frame.groupby(["case", "series"], sort=False):
         number = _printed(data, case, name)
         mean = rows["soft_jaccard_percent"].mean()
-        converged = rows["converged"].dropna().astype(float)
         lines.append(
             {
                 "energy": case,
@@ -119,13 +108,10 @@ def tabulate(frame: pd.DataFrame, data: Data) -> pd.DataFrame:
                 "energy gap (%) mean": rows["energy_gap_percent"].mean(),
                 "energy gap (%) worst image": rows["energy_gap_percent"].max(),
                 "milliseconds per image": 1000 * rows["seconds"].mean(),
-                "converged (%)": 100 * converged.mean(),
+                "converged (%)": 100 * rows["converged"].mean(),
             }
         )
-    table = pd.DataFrame(lines)
-    unused = ["energy"] if table["energy"].nunique() == 1 else []
-    unused += [name for name in ("milliseconds per image", "converged (%)") if table[name].isna().all()]
-    return table.drop(columns=unused)
+    return pd.DataFrame(lines)
 
 
 def _printed(data: Data, case: object, name: object) -> float:
@@ -142,8 +128,8 @@ def draw(frame: pd.DataFrame, data: Data) -> Figure:
     names = [list(dict.fromkeys(frame.loc[frame["case"] == case, "series"])) for case in cases]
     others = list(range(1, len(cases)))
     rows = [[0, 0], *([index, others[-1] if index == others[-1] else index + 1] for index in others[::2])]
-    heights = [(0.6 if len(cases) > 1 else 0) + 0.25 * max(len(names[index]) for index in row) for row in rows]
-    figure = new_figure(TEXT_WIDTH_IN if others else COLUMN_WIDTH_IN, 0.8 + sum(heights))
+    heights = [0.6 + 0.25 * max(len(names[index]) for index in row) for row in rows]
+    figure = new_figure(TEXT_WIDTH_IN, 0.8 + sum(heights))
     placed = figure.subplot_mosaic(rows, height_ratios=heights)  # type: ignore[arg-type]  # numbers serve as names
     panels = [placed[index] for index in range(len(cases))]
     for axes, case in zip(panels, cases, strict=True):
@@ -152,8 +138,7 @@ def draw(frame: pd.DataFrame, data: Data) -> Figure:
             axes, frame[frame["case"] == case], "soft_jaccard_percent" if quadratic else "energy_gap_percent", axes is panels[0]
         )
         axes.set_xlabel("soft Jaccard (%)" if quadratic else "energy above the lowest known (%)")
-        if len(cases) > 1:
-            axes.set_title(in_symbols(case))
+        axes.set_title(in_symbols(case))
     printed = [_printed(data, cases[0], name) for name in names[0]]
     for number in sorted({value for value in printed if not isnan(value)}):
         panels[0].axvline(number, color=BLACK, linestyle="--", linewidth=1, label=f"published mean ({number:g} %)")

@@ -6,7 +6,7 @@ pseudo-labels: the nearest one follows edges of the image more closely.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
 
 import numpy as np
 import pandas as pd
@@ -15,40 +15,32 @@ from matplotlib.figure import Figure
 from pipeline import paths
 from pipeline.conventions import VOID
 from pipeline.report.artifact import Artifact, Data
-from pipeline.report.overlay import blend, label_colors, show, soft_colors
-from pipeline.report.panels import archive_scale, load_archive, used_handles
+from pipeline.report.overlay import blend, label_colors, soft_colors
+from pipeline.report.panels import archive_scale, check_shapes, draw_rows, load_archive, used_handles
 from pipeline.report.runs import Where
-from pipeline.report.style import COLUMN_WIDTH_IN, new_figure
+from pipeline.report.style import COLUMN_WIDTH_IN
 
 ID = "b-fig5"
 SOFT = {"network": r"prediction $\sigma$", "nearest": "nearest", "dense": "dense"}
 """Soft labels of every picture, and the titles of their columns."""
-_PLAIN = ("image", "seeds", "labels")
 
 
-def check_panels(panels: Mapping[str, np.ndarray]) -> None:
-    """Raise ValueError unless every picture has all its arrays, of the same size.
+def _load() -> dict[str, np.ndarray]:
+    """Return the archive: ids (N,), class_names (C,), palette (C, 3) and for each i of the N pictures
 
-    Args:
-        panels: ids (N,) and class_names (C,) text; palette (C, 3) uint8; and for i in 0..N-1: image_i (H, W, 3) uint8; seeds_i
-            and labels_i (H, W) uint8 with VOID where none; network_i, nearest_i and dense_i (C, H, W), float16 in [0, 1].
-            Pictures may differ in size.
+        image_i (H, W, 3), seeds_i and labels_i (H, W) uint8, `VOID` where none; network_i, nearest_i, dense_i (C, H, W) float16
+
+    Raises:
+        ValueError: arrays are missing or do not fit together.
     """
-    for name in ("ids", "palette", "class_names"):
-        if name not in panels:
-            raise ValueError(f"{ID}: expected an array {name}, got {sorted(panels)}")
-    classes = len(panels["palette"])
-    if not len(panels["ids"]):
-        raise ValueError(f"{ID}: expected at least one picture, got no ids")
-    for index in range(len(panels["ids"])):
-        missing = [f"{name}_{index}" for name in (*_PLAIN, *SOFT) if f"{name}_{index}" not in panels]
-        if missing:
-            raise ValueError(f"{ID}: expected the arrays {missing}, got {sorted(panels)}")
-        height, width = panels[f"labels_{index}"].shape
-        wanted = {"image": (height, width, 3), "seeds": (height, width), **dict.fromkeys(SOFT, (classes, height, width))}
-        for name, shape in wanted.items():
-            if panels[f"{name}_{index}"].shape != shape:
-                raise ValueError(f"{ID}: expected {name}_{index} of shape {shape}, got {panels[f'{name}_{index}'].shape}")
+    panels = load_archive(ID)
+    shapes = {"ids": "N", "class_names": "C", "palette": "C 3"}
+    for index in range(len(panels.get("ids", ()))):
+        size = f"H{index} W{index}"
+        shapes |= {f"image_{index}": f"{size} 3", f"seeds_{index}": size, f"labels_{index}": size}
+        shapes |= {f"{name}_{index}": f"C {size}" for name in SOFT}
+    check_shapes(ID, panels, shapes)
+    return panels
 
 
 def compute(_: Data) -> pd.DataFrame:
@@ -57,12 +49,8 @@ def compute(_: Data) -> pd.DataFrame:
     Returns:
         One row per kind of label and picture: series (network, nearest or dense), image (its id), mean_entropy_bits and
         correct_percent, the mean probability of the true class.
-
-    Raises:
-        ValueError: arrays are missing or do not fit together.
     """
-    panels = load_archive(ID)
-    check_panels(panels)
+    panels = _load()
     rows = []
     for name in SOFT:
         for index, image_id in enumerate(panels["ids"].tolist()):
@@ -83,28 +71,22 @@ def compute(_: Data) -> pd.DataFrame:
 
 def draw(_: pd.DataFrame, __: Data) -> Figure:
     """Return the panels: a row per picture; image, scribbles, ground truth, prediction, nearest and dense pseudo-labels."""
-    panels = load_archive(ID)
-    check_panels(panels)
-    palette = [(int(red), int(green), int(blue)) for red, green, blue in panels["palette"]]
-    count, titles = len(panels["ids"]), ["image", "scribbles", "truth", *SOFT.values()]
-    ratios = [panels[f"labels_{index}"].shape[0] / panels[f"labels_{index}"].shape[1] for index in range(count)]
-    pictures_in = COLUMN_WIDTH_IN / len(titles) * sum(ratios)
-    legend = used_handles(panels, [panels[f"labels_{index}"] for index in range(count)])
-    lines = -(-len(legend) // 5)
-    figure = new_figure(COLUMN_WIDTH_IN, 0.35 + 0.16 * lines + pictures_in, tight=True)
-    grid = figure.subplots(count, len(titles), squeeze=False, gridspec_kw={"height_ratios": ratios})
-    for index in range(count):
-        image = panels[f"image_{index}"]
-        pictures = [
-            image,
-            blend(image, panels[f"seeds_{index}"], palette, alpha=1.0),
+    panels = _load()
+    palette, places = panels["palette"].tolist(), range(len(panels["ids"]))
+    rows = [
+        [
+            panels[f"image_{index}"],
+            blend(panels[f"image_{index}"], panels[f"seeds_{index}"], palette, alpha=1.0),
             label_colors(panels[f"labels_{index}"], palette),
-            *(soft_colors(panels[f"{name}_{index}"].astype(np.float32), palette) for name in SOFT),
+            *(soft_colors(panels[f"{name}_{index}"], palette) for name in SOFT),
         ]
-        for axes, picture in zip(grid[index], pictures, strict=True):
-            show(axes, picture)
-    for axes, title in zip(grid[0], titles, strict=True):
-        axes.set_title(title, fontsize=6.5, pad=3)
+        for index in places
+    ]
+    legend = used_handles(panels, [panels[f"labels_{index}"] for index in places])
+    head_in = 0.35 + 0.16 * math.ceil(len(legend) / 5)
+    figure, _grid = draw_rows(
+        rows, ["image", "scribbles", "truth", *SOFT.values()], COLUMN_WIDTH_IN, head_in, fontsize=6.5, pad=3
+    )
     figure.legend(handles=legend, loc="outside upper center", ncols=5, handlelength=1.0)
     return figure
 

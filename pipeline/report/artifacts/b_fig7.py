@@ -7,8 +7,6 @@ boundaries, the logarithmic ones with the smoothest transition.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
@@ -16,10 +14,10 @@ from matplotlib.figure import Figure
 from pipeline import paths
 from pipeline.conventions import VOID
 from pipeline.report.artifact import Artifact, Data
-from pipeline.report.overlay import blend, label_colors, show, soft_colors
-from pipeline.report.panels import archive_scale, load_archive, used_handles
+from pipeline.report.overlay import blend, label_colors, soft_colors
+from pipeline.report.panels import archive_scale, check_shapes, draw_rows, load_archive, used_handles
 from pipeline.report.runs import Where
-from pipeline.report.style import RELAXATION_STYLE, TEXT_WIDTH_IN, new_figure
+from pipeline.report.style import RELAXATION_STYLE, TEXT_WIDTH_IN
 
 ID = "b-fig7"
 ORDER = ("bl", "q", "nq", "cce", "lq", "cd")
@@ -37,25 +35,15 @@ _SHAPES = {
 }
 
 
-def check_panels(panels: Mapping[str, np.ndarray]) -> None:
-    """Raise ValueError unless all arrays are there, their shapes fit together and every relaxation has its pseudo-labels.
+def _load() -> dict[str, np.ndarray]:
+    """Return the archive with the arrays of `_SHAPES`.
 
-    Args:
-        panels: image (N, H, W, 3) uint8; seeds and labels (N, H, W) uint8 with VOID where none; probs (N, C, H, W);
-            pseudo_labels (R, N, C, H, W), float16 in [0, 1]; relaxation (R,) names; palette (C, 3) uint8; class_names (C,).
+    Raises:
+        ValueError: arrays are missing or do not fit together.
     """
-    lengths: dict[str, int] = {}
-    for name, letters in _SHAPES.items():
-        if name not in panels:
-            raise ValueError(f"{ID}: expected the arrays {list(_SHAPES)}, got {sorted(panels)}")
-        shape, axes = panels[name].shape, letters.split()
-        wanted = tuple(int(axis) if axis.isdigit() else lengths.get(axis) for axis in axes)
-        if len(shape) != len(axes) or any(want not in (None, have) for want, have in zip(wanted, shape, strict=True)):
-            raise ValueError(f"{ID}: expected {name} of shape ({letters}) with {lengths}, got {shape}")
-        lengths |= {axis: have for axis, have in zip(axes, shape, strict=True) if not axis.isdigit()}
-    missing = [key for key in ORDER if key not in panels["relaxation"].tolist()]
-    if missing:
-        raise ValueError(f"{ID}: expected pseudo-labels of all of {list(ORDER)}, missing {missing}")
+    panels = load_archive(ID)
+    check_shapes(ID, panels, _SHAPES)
+    return panels
 
 
 def compute(_: Data) -> pd.DataFrame:
@@ -64,12 +52,8 @@ def compute(_: Data) -> pd.DataFrame:
     Returns:
         One row per relaxation and image: series (P_BL ...), image (index), mean_entropy_bits and decided_percent, the share of
         pixels whose largest entry is above `DECIDED`.
-
-    Raises:
-        ValueError: arrays are missing or do not fit together.
     """
-    panels = load_archive(ID)
-    check_panels(panels)
+    panels = _load()
     rows = []
     for key in ORDER:
         pseudo_labels = panels["pseudo_labels"][panels["relaxation"].tolist().index(key)].astype(np.float64)
@@ -84,29 +68,21 @@ def compute(_: Data) -> pd.DataFrame:
 
 def draw(_: pd.DataFrame, __: Data) -> Figure:
     """Return the panels: a row per image; image, scribbles, ground truth, prediction, then the six relaxations."""
-    panels = load_archive(ID)
-    check_panels(panels)
-    palette = [(int(red), int(green), int(blue)) for red, green, blue in panels["palette"]]
-    count, height, width = panels["labels"].shape
-    columns = 4 + len(ORDER)
-    pictures_in = count * TEXT_WIDTH_IN / columns * height / width
-    figure = new_figure(TEXT_WIDTH_IN, 0.4 + pictures_in, tight=True)
-    grid = figure.subplots(count, columns, squeeze=False)
+    panels = _load()
+    palette = panels["palette"].tolist()
     places = [panels["relaxation"].tolist().index(key) for key in ORDER]
-    for row in range(count):
-        image, seeds = panels["image"][row], panels["seeds"][row]
-        pictures = [
+    rows = [
+        [
             image,
-            blend(image, seeds, palette, alpha=1.0),
+            blend(image, panels["seeds"][row], palette, alpha=1.0),
             label_colors(panels["labels"][row], palette),
-            soft_colors(panels["probs"][row].astype(np.float32), palette),
-            *(soft_colors(panels["pseudo_labels"][place, row].astype(np.float32), palette) for place in places),
+            soft_colors(panels["probs"][row], palette),
+            *(soft_colors(panels["pseudo_labels"][place, row], palette) for place in places),
         ]
-        for axes, picture in zip(grid[row], pictures, strict=True):
-            show(axes, picture)
+        for row, image in enumerate(panels["image"])
+    ]
     titles = ["image", "scribbles", "truth", r"prediction $\sigma$", *(RELAXATION_STYLE[key].label for key in ORDER)]
-    for axes, title in zip(grid[0], titles, strict=True):
-        axes.set_title(title, fontsize=7)
+    figure, _grid = draw_rows(rows, titles, TEXT_WIDTH_IN, 0.4, fontsize=7)
     handles = used_handles(panels, panels["labels"])
     figure.legend(handles=handles, loc="outside upper center", ncols=8, handlelength=1.0)
     return figure

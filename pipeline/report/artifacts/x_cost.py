@@ -19,7 +19,7 @@ from matplotlib.lines import Line2D
 
 from pipeline import paths
 from pipeline.report.artifact import Artifact, Data
-from pipeline.report.curves import strike
+from pipeline.report.curves import cost_axis, draw_cost
 from pipeline.report.labeling_cost import (
     LABEL_KINDS,
     SECONDS_PER_TAG,
@@ -29,7 +29,7 @@ from pipeline.report.labeling_cost import (
     labeling_seconds,
     read_statistics,
 )
-from pipeline.report.points import MIOU_LABEL, TRAINED, number_columns, sources, table_rows
+from pipeline.report.points import TRAINED, number_columns, sources, table_rows
 from pipeline.report.runs import COMPARISON, NAN, Where, wheres
 from pipeline.report.style import BLACK, GREY, METHOD_STYLE, TEXT_WIDTH_IN, new_figure
 
@@ -81,9 +81,6 @@ def compute(data: Data) -> pd.DataFrame:
     Returns:
         One row per type: series, run (empty where not trained), seconds_voc and seconds_ours (per image, by the rule with the
         statistics of PASCAL VOC and of our data set), the columns of `COMPARISON` and source (`TRAINED`, `CITED`, `NONE`).
-
-    Raises:
-        ValueError: a run or a value is missing, the runs differ in profile, data set or network, or statistics are impossible.
     """
 
     def printed(series: str) -> float:
@@ -142,25 +139,9 @@ def draw(frame: pd.DataFrame, _: Data) -> Figure:
     axes = figure.add_subplot()
     shown = frame[frame[["published_percent", "ours_percent"]].notna().any(axis=1)]
     for row in shown.to_dict("records"):
-        look, trained = METHOD_STYLE[SUPERVISIONS[str(row["series"])].style], row["source"] == TRAINED
-        if pd.notna(row["published_percent"]):
-            edge = look.color if trained else GREY
-            place = (row["seconds_voc"], row["published_percent"])
-            axes.plot(*place, look.marker, markersize=7, markerfacecolor="none", markeredgecolor=edge)
-        if trained:
-            spread = row["ours_std_percent"] if pd.notna(row["ours_std_percent"]) else None
-            place = (row["seconds_ours"], row["ours_percent"])
-            axes.errorbar(*place, yerr=spread, fmt=look.marker, color=look.color, markersize=5, capsize=2)
-            if row["failed"]:
-                strike(axes, [place[0]], [place[1]])
-    seconds = shown[["seconds_voc", "seconds_ours"]].to_numpy()
-    axes.set_xscale("log")
-    axes.set_xticks([10, 20, 50, 100, 200, 500], ["10", "20", "50", "100", "200", "500"])
-    axes.minorticks_off()
-    axes.set_xlim(float(seconds.min()) / 1.3, float(seconds.max()) * 1.3)
-    axes.margins(y=0.1)
-    axes.set_xlabel("annotation time per image (s)")
-    axes.set_ylabel(MIOU_LABEL)
+        look = METHOD_STYLE[SUPERVISIONS[str(row["series"])].style]
+        draw_cost(axes, row, look, edge=look.color if row["source"] == TRAINED else GREY, size=7)
+    cost_axis(axes, shown, (10, 20, 50, 100, 200, 500), "annotation time per image (s)")
     figure.legend(handles=_legend(shown), loc="outside right center")
     return figure
 

@@ -9,10 +9,10 @@ from matplotlib.figure import Figure
 
 from pipeline import paths
 from pipeline.report.artifact import Artifact, Data
-from pipeline.report.overlay import blend, label_colors, show, soft_colors
-from pipeline.report.panels import archive_scale, load_archive
+from pipeline.report.overlay import blend, label_colors, soft_colors
+from pipeline.report.panels import archive_scale, draw_rows, load_archive
 from pipeline.report.runs import Where
-from pipeline.report.style import BLACK, BLUE, GREEN, ORANGE, PURPLE, RELAXATION_STYLE, TEXT_WIDTH_IN, VERMILION, new_figure
+from pipeline.report.style import BLACK, BLUE, GREEN, ORANGE, PURPLE, RELAXATION_STYLE, TEXT_WIDTH_IN, VERMILION
 from pipeline.targets.corruption import perturb, sigma_from_mre
 from pipeline.targets.sizes import class_sizes
 
@@ -50,29 +50,20 @@ def draw(frame: pd.DataFrame, _: Data) -> Figure:
     palette = [(int(255 * red), int(255 * green), int(255 * blue)) for red, green, blue in map(to_rgb, looks)]
     names = panels["class_names"].tolist()
     places = [panels["relaxation"].tolist().index(key) for key in RELAXATIONS]
-    shown = range(min(PICTURES, len(panels["image"])))
-    height, width = panels["labels"].shape[1:]
-    columns = 4 + len(RELAXATIONS)
-    figure = new_figure(TEXT_WIDTH_IN, 0.25 + len(shown) * TEXT_WIDTH_IN / columns * height / width, tight=True)
-    grid = figure.subplots(len(shown), columns, squeeze=False)
-    for row in shown:
-        image, seeds = panels["image"][row], panels["seeds"][row]
-        predicted = panels["probs"][row].argmax(0).astype(np.uint8)
-        soft = [soft_colors(panels["pseudo_labels"][place, row].astype(np.float32), palette) for place in places]
-        drawn = blend(image, seeds, [(0, 0, 0), *palette[1:]], alpha=1.0)
-        pictures = [image, None, drawn, *soft, label_colors(predicted, palette)]
-        for axes, picture in zip(grid[row], pictures, strict=True):
-            show(axes, picture)
+    rows: list[list[np.ndarray | None]] = []
+    for row, image in enumerate(panels["image"][:PICTURES]):
+        drawn = blend(image, panels["seeds"][row], [(0, 0, 0), *palette[1:]], alpha=1.0)
+        soft = [soft_colors(panels["pseudo_labels"][place, row], palette) for place in places]
+        rows.append([image, None, drawn, *soft, label_colors(panels["probs"][row].argmax(0).astype(np.uint8), palette)])
+    titles = ["photo", "size target", "scribbles", *(f"pseudo-labels, {RELAXATION_STYLE[key].label}" for key in RELAXATIONS)]
+    figure, grid = draw_rows(rows, [*titles, "network after stage 1"], TEXT_WIDTH_IN, 0.25, fontsize=7)
+    for row, bars in enumerate(grid[:, 1]):
         sizes = frame[frame["image"] == row]
-        bars = grid[row][1]
         colors = [looks[names.index(name)] for name in sizes["series"]]
         bars.barh(range(len(sizes)), sizes["given_percent"], color=colors, edgecolor=BLACK, linewidth=0.5, height=0.6)
         for place, (name, share) in enumerate(zip(sizes["series"], sizes["given_percent"])):
             bars.text(0, place - 0.36, f"{name}, {share:.0f} %", fontsize=6, va="bottom")
         bars.set(xlim=(0, 100), ylim=(len(sizes) - 0.4, -0.9))
-    titles = ["photo", "size target", "scribbles", *(f"pseudo-labels, {RELAXATION_STYLE[key].label}" for key in RELAXATIONS)]
-    for axes, title in zip(grid[0], [*titles, "network after stage 1"], strict=True):
-        axes.set_title(title, fontsize=7)
     return figure
 
 

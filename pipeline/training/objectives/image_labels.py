@@ -11,11 +11,7 @@ from pipeline.training.objectives import Batch, Prediction, Term, TermFunction
 
 
 def image_labels_term(cross_entropy: str) -> TermFunction:
-    """Return the batch mean of H(sigma, y); logits are (B, C), y is `class_targets` (B, C) on the simplex.
-
-    Args:
-        cross_entropy: H, a key of `CROSS_ENTROPIES`.
-    """
+    """Return the batch mean of H(sigma, y); logits are (B, C), y is `class_targets` (B, C) on the simplex."""
     distance: Callable[[Tensor, Tensor], Tensor] = CROSS_ENTROPIES[cross_entropy]
 
     def image_labels(prediction: Prediction, batch: Batch) -> Term:

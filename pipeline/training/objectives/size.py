@@ -10,11 +10,7 @@ def size_term(*, loss: str, weight: float, suppression: float) -> TermFunction:
     """Return the mean of a size loss, plus `suppression` times [SIZE] Eq. 8 where that is not zero.
 
     The mean is that over images of the batch with a size target (or tags); those without, a row of zeros, count for nothing.
-
-    Args:
-        loss: a key of `SIZE_LOSSES`.
-        weight: factor of the whole term.
-        suppression: weight of Eq. 8 relative to the size loss.
+    `suppression` is relative to the size loss, `weight` a factor of both.
     """
     size_loss = size_losses.SIZE_LOSSES[loss]
 
