@@ -8,8 +8,11 @@ tails. Where the annotations come from a model of an annotator, the title says s
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
+import seaborn as sns
 from matplotlib.figure import Figure
 
 from pipeline import paths
@@ -127,8 +130,9 @@ def draw(frame: pd.DataFrame, data: Data) -> Figure:
     for place, (name, bars) in enumerate(annotated.groupby("series", sort=False)):
         edges = [*bars["error_percent"], END_PERCENT + BIN_PERCENT]
         color = _COLORS[place % len(_COLORS)]
-        axes.stairs(bars["share_percent"], edges, color=color, linewidth=1.4, label=error_of(str(name)))
-        axes.stairs(bars["share_percent"], edges, color=color, alpha=0.12, fill=True)
+        middles, label = bars["error_percent"] + BIN_PERCENT / 2, error_of(str(name))
+        look: dict[str, Any] = {"element": "step", "color": color, "alpha": 0.12, "linewidth": 1.4, "label": label}
+        sns.histplot(x=middles, weights=bars["share_percent"], bins=edges, ax=axes, **look)
     middles, density = noise["error_percent"].iloc[:-1] + BIN_PERCENT / 2, noise["share_percent"].iloc[:-1]
     axes.plot(middles, density, "--", color=BLACK, label=noise["series"].iloc[0])
     axes.set_xlim(0, END_PERCENT + BIN_PERCENT)
