@@ -25,7 +25,7 @@ SUMMARY = Path("reports/metrics.json")
 ARTIFACTS_PIPELINE = Path("reports/dvc.yaml")
 SETTINGS = Path("data/settings")
 CODE = Path("data/code")
-"""What stages depend on besides their files; see `pipeline.stages.settings`."""
+"""What stages depend on besides their files; see `pipeline.stages.settings` and `pipeline.stages.code`."""
 SCRATCH = Path(".scratch")
 """Ignored by git and DVC: checkpoints of unfinished runs. Safe to delete when nothing is running."""
 

@@ -15,19 +15,21 @@ import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-import torch
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from pipeline import paths
 from pipeline.datasets.prepared import PreparedArchive
 from pipeline.files import read_form
 from pipeline.networks import build_network
-from pipeline.networks.base import Network
 from pipeline.params import Count, Params, Run, RunName, Seeds, Subset, Supervision, Training
 from pipeline.params import Network as NetworkParams
-from pipeline.training.checkpoint import load_state
+
+if TYPE_CHECKING:
+    import torch
+
+    from pipeline.networks.base import Network
 
 Settings = dict[str, Any]
 COPY_AGAIN = "copy it again from where the run was trained, or train the run again"
@@ -297,6 +299,8 @@ class Trained:
             OSError: there are no such weights.
             ValueError: the weights are broken, not finite, or those of another network.
         """
+        from pipeline.training.checkpoint import load_state  # here, as settings are resolved without torch
+
         network = build_network(self.record["network"], num_classes).to(device).eval()
         try:
             network.load_state_dict(load_state(weights, device, COPY_AGAIN))
