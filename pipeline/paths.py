@@ -219,3 +219,8 @@ def unfinished(family: str, run: str, repetition: int, digest: str) -> Path:
     `digest` identifies settings, code and data.
     """
     return UNFINISHED / f"{family}-{run}-{repetition}-{digest}"
+
+
+def scores(digest: str) -> Path:
+    """Return what is kept of the scores of weights; `digest` identifies them, the pictures and the code."""
+    return SCRATCH / "scores" / f"{digest}.json"
