@@ -224,3 +224,8 @@ def unfinished(family: str, run: str, repetition: int, digest: str) -> Path:
 def scores(digest: str) -> Path:
     """Return what is kept of the scores of weights; `digest` identifies them, the pictures and the code."""
     return SCRATCH / "scores" / f"{digest}.json"
+
+
+def kept_supervision(dataset: str) -> Path:
+    """Return the folder with what is kept of all supervision of a data set, a folder per digest of what it was made of."""
+    return SCRATCH / "supervision" / dataset
