@@ -1,6 +1,6 @@
 """Which files of the package a module reaches by importing, read from the source without executing it.
 
-DVC does not follow Python imports: stages depend on digests of these files, see `pipeline.executed`.
+DVC does not follow Python imports: stages depend on digests of these files, see `pipeline.stages.code`.
 """
 
 from __future__ import annotations

@@ -25,7 +25,7 @@ SUMMARY = Path("reports/metrics.json")
 ARTIFACTS_PIPELINE = Path("reports/dvc.yaml")
 SETTINGS = Path("data/settings")
 CODE = Path("data/code")
-"""What stages depend on besides their files; see `pipeline.stages.settings`."""
+"""What stages depend on besides their files; see `pipeline.stages.settings` and `pipeline.stages.code`."""
 SCRATCH = Path(".scratch")
 """Ignored by git and DVC: checkpoints of unfinished runs. Safe to delete when nothing is running."""
 
@@ -219,3 +219,13 @@ def unfinished(family: str, run: str, repetition: int, digest: str) -> Path:
     `digest` identifies settings, code and data.
     """
     return UNFINISHED / f"{family}-{run}-{repetition}-{digest}"
+
+
+def scores(digest: str) -> Path:
+    """Return what is kept of the scores of weights; `digest` identifies them, the pictures and the code."""
+    return SCRATCH / "scores" / f"{digest}.json"
+
+
+def kept_supervision(dataset: str) -> Path:
+    """Return the folder with what is kept of all supervision of a data set, a folder per digest of what it was made of."""
+    return SCRATCH / "supervision" / dataset

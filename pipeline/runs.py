@@ -9,25 +9,25 @@ Both know the size of the network's input (`resize_px`), so that nobody else dec
 
 from __future__ import annotations
 
-import hashlib
-import json
-import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-import torch
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from pipeline import paths
 from pipeline.datasets.prepared import Part, PreparedArchive
 from pipeline.files import read_form
+from pipeline.kept import digest_of
 from pipeline.networks import build_network
-from pipeline.networks.base import Network
 from pipeline.params import Count, Params, Run, RunName, Seeds, Subset, Supervision, Training
 from pipeline.params import Network as NetworkParams
-from pipeline.training.checkpoint import load_state
+
+if TYPE_CHECKING:
+    import torch
+
+    from pipeline.networks.base import Network
 
 Settings = dict[str, Any]
 COPY_AGAIN = "copy it again from where the run was trained, or train the run again"
@@ -169,26 +169,20 @@ class Job:
         return settings
 
     def files(self) -> list[Path]:
-        """Return the files the repetition depends on."""
+        """Return the files the repetition depends on, but for kept features."""
         read = [paths.code("train", self.family), paths.prepared(self.run.dataset, "train")]
         if self.training.validate_every_epochs > 0:
             read.append(paths.prepared(self.run.dataset, "val"))
         read += sorted(path for path in paths.supervision(self.variant).glob("*") if path.is_file())
-        return read + [path for path in (self.pretrained, self.features, self.start) if path is not None]
+        return read + [path for path in (self.pretrained, self.start) if path is not None]
 
     def unfinished(self) -> Path:
         """Return the scratch folder of the repetition, named after a digest of settings, code and data."""
-        digest = hashlib.sha256(json.dumps(self.identity(), sort_keys=True).encode())
-        for path in self.files():
-            if path.suffix == ".zip":  # the directory of an archive holds a checksum of every member
-                with zipfile.ZipFile(path) as archive:
-                    digest.update(repr([(info.filename, info.CRC) for info in archive.infolist()]).encode())
-            elif path == self.features:  # its header, of this length, says what it was made from
-                with path.open("rb") as file:
-                    digest.update(file.read(int.from_bytes(file.read(8), "little")))
-            else:
-                digest.update(path.read_bytes())
-        return paths.unfinished(self.family, self.name, self.repetition, digest.hexdigest()[:16])
+        made_of = self.identity()
+        if self.features is not None:  # its header, of this length, says what it was made from
+            with self.features.open("rb") as file:
+                made_of["features"] = file.read(int.from_bytes(file.read(8), "little")).hex()
+        return paths.unfinished(self.family, self.name, self.repetition, digest_of(made_of, self.files()))
 
 
 class Recorded(BaseModel):
@@ -324,6 +318,8 @@ class Trained:
             OSError: there are no such weights.
             ValueError: the weights are broken, not finite, or those of another network.
         """
+        from pipeline.training.checkpoint import load_state  # here, as settings are resolved without torch
+
         network = build_network(self.record["network"], num_classes).to(device).eval()
         try:
             network.load_state_dict(load_state(weights, device, COPY_AGAIN))

@@ -69,15 +69,25 @@ CONFUSION = """\
 SETTINGS = """\
 
   settings:
-    desc: For each stage a file with the settings and one with the code that it depends on
+    desc: For each stage a file with the settings that it depends on
     wdir: ../..
     cmd: python -m pipeline.stages.settings
     deps:
       - params.yaml
-{inputs}
+{runs}
+{package}
+    outs:
+      - data/settings
+
+  code:
+    desc: For each stage a file with digests of the code that it depends on
+    wdir: ../..
+    cmd: python -m pipeline.stages.code
+    deps:
+      - data/settings/code.json
+{package}
     outs:
       - data/code
-      - data/settings
 """
 
 SOLVED = """\
@@ -179,7 +189,7 @@ def panels_pipeline(params: Params) -> str:
     """Return the pipeline file of all runs' settings and of what is made of several runs, as far as their families are there."""
     figures = params.figures
     text = "# Written by `python -m pipeline.wiring` from `figures` in params.yaml.\nstages:"
-    text += SETTINGS.format(inputs=_lines([*map(paths.family_runs, sorted(params.runs)), *package()]))
+    text += SETTINGS.format(runs=_lines(map(paths.family_runs, sorted(params.runs))), package=_lines(package()))
     if is_there(params, figures.panel_run):
         family, name = figures.panel_run.split("/")
         run = params.run(family, name)

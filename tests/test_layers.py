@@ -10,16 +10,17 @@ import pytest
 import yaml
 
 from pipeline import import_graph, networks, paths
-from pipeline.executed import stage_code
 from pipeline.import_graph import REPOSITORY, imported_modules
 from pipeline.params import load_params
 from pipeline.report.artifacts import IDS, module_of
 from pipeline.report.artifacts.a_tab2 import RUNS, VAL
-from pipeline.stages.settings import stage_settings
+from pipeline.stages.code import stage_code
+from pipeline.stages.settings import called, stage_settings
 from pipeline.wiring import artifacts_pipeline, family_pipeline, panels_pipeline
 
 PARAMS = load_params(REPOSITORY / paths.PARAMS, REPOSITORY / paths.EXPERIMENTS)
 TRAINED = sorted(family for family in PARAMS.runs if PARAMS.left_out(family) is None)
+CALLED = {family: called(PARAMS, family) for family in PARAMS.runs}
 
 MAY_IMPORT = {
     "conventions": set(),
@@ -29,8 +30,9 @@ MAY_IMPORT = {
     "errors": set(),
     "command": set(),
     "expand": set(),
+    "kept": set(),
     "params": {"command", "files", "paths", "checks", "expand", "networks"},
-    "runs": {"files", "paths", "params", "datasets", "networks", "training"},
+    "runs": {"files", "paths", "kept", "params", "datasets", "networks", "training"},
     "parallel": set(),
     "losses": {"conventions"},
     "metrics": {"conventions"},
@@ -48,8 +50,9 @@ MAY_IMPORT = {
 
 UNSET = {"figure", "report", "submission"}
 """Stages that no setting changes but through what they read."""
+MADE_FROM = {"settings": "params.yaml", "code": "data/settings/code.json"}
+"""The stages that the files of all others come from, and what they need besides the package."""
 FREE = {
-    "executed",
     "stages",
     "launch",
     "profile",
@@ -99,19 +102,20 @@ def stages():
 
 def test_every_stage_depends_on_its_own_code_and_settings():
     """What is not written under the name that a pipeline has would keep old results."""
-    code, settings = ({str(path) for path, _ in written(PARAMS)} for written in (stage_code, stage_settings))
+    code, settings = ({str(path) for path, _ in written} for written in (stage_code(CALLED), stage_settings(PARAMS)))
     for module, deps in stages():
         name = module.removeprefix("pipeline.stages.")
-        if name == "settings":
-            assert "params.yaml" in deps
+        if name in MADE_FROM:
+            assert MADE_FROM[name] in deps
             continue
         assert sum(dep in code and dep.startswith(f"data/code/{name}") for dep in deps) == 1, (module, deps)
         assert sum(dep in settings and dep.startswith(f"data/settings/{name}") for dep in deps) == (name not in UNSET), module
         assert not [dep for dep in deps if dep.startswith("pipeline/") and dep != "pipeline/report/page"], module
 
 
-def test_all_of_the_package_is_looked_at_for_changes_of_code():
-    read = next(deps for module, deps in stages() if module == "pipeline.stages.settings")
+@pytest.mark.parametrize("stage", MADE_FROM)
+def test_all_of_the_package_is_looked_at_for_changes_of_code(stage):
+    read = next(deps for module, deps in stages() if module == f"pipeline.stages.{stage}")
     for path, _ in sources():
         assert str(path) in read or "/".join(path.parts[:2]) in read, path
 
@@ -159,7 +163,7 @@ def test_a_renamed_builder_keeps_its_file_among_the_dependencies(monkeypatch):
     monkeypatch.setattr(import_graph, "_parsed", lambda path: ast.parse(renamed) if path == place else parsed(path))
     import_graph.imported_modules.cache_clear()
     try:
-        assert "pipeline/networks/wideresnet38.py" in dict(stage_code(PARAMS))[paths.code("train", "backbones")]
+        assert "pipeline/networks/wideresnet38.py" in dict(stage_code(CALLED))[paths.code("train", "backbones")]
     finally:
         import_graph.imported_modules.cache_clear()
 
@@ -171,7 +175,7 @@ def test_a_builder_whose_imports_cannot_be_read_is_an_error(monkeypatch):
     elsewhere.__module__ = "pipeline.networks"
     monkeypatch.setitem(networks.NETWORKS, "wideresnet38", elsewhere)
     with pytest.raises(ValueError, match="expected the function elsewhere at top level"):
-        list(stage_code(PARAMS))
+        list(stage_code(CALLED))
 
 
 def test_functions_that_a_builder_calls_are_followed(tmp_path, monkeypatch):
@@ -187,20 +191,20 @@ def test_there_is_no_pipeline_of_a_family_that_is_gone():
 
 def test_editing_one_loss_leaves_the_other_families_alone():
     """Dependencies of trainings follow their objectives, not everything there is."""
-    code = dict(stage_code(PARAMS))
+    code = dict(stage_code(CALLED))
     size, scribbles = code[paths.code("train", "size_losses")], code[paths.code("train", "seeds")]
     assert "pipeline/losses/size.py" in size - scribbles
     assert not [name for name in size | scribbles if name.startswith("pipeline/solver")]
 
 
 def test_an_artifact_depends_on_its_own_drawing_code_alone():
-    code = dict(stage_code(PARAMS))
+    code = dict(stage_code(CALLED))
     for name in IDS:
         drawing = {file for file in code[paths.code("figure", name)] if Path(file).parent.name == "artifacts"}
         assert drawing - {"pipeline/report/artifacts/__init__.py"} == {f"{module_of(name).replace('.', '/')}.py"}
 
 
-@pytest.mark.parametrize("stage", ["raw", "prepare", "supervise", "statistics", "summary", "report"])
+@pytest.mark.parametrize("stage", ["raw", "prepare", "supervise", "statistics", "settings", "figure", "summary", "report"])
 def test_data_stages_start_without_torch(stage):
     code = f"import sys, pipeline.stages.{stage}; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, check=False).returncode == 0

@@ -15,7 +15,6 @@ from typing import Any, Literal, NamedTuple
 
 import matplotlib
 import pandas as pd
-import seaborn as sns
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 
@@ -92,6 +91,7 @@ CROSS_ENTROPY_STYLE: dict[str, LineStyle] = {
 }
 """Cross-entropy to its look, in the colours of Figure 3 (d) of [SSL]."""
 
+_INK = "0.15"
 _HOUSE = {
     "font.family": "DejaVu Sans",  # ships with matplotlib: the same outlines, hence the same bytes, on every machine
     "mathtext.fontset": "dejavusans",
@@ -101,15 +101,29 @@ _HOUSE = {
     "xtick.labelsize": 7.0,
     "ytick.labelsize": 7.0,
     "legend.fontsize": 7.0,
+    "legend.title_fontsize": 9.6,
     "figure.titlesize": 9.0,
     "legend.frameon": False,
     "lines.linewidth": 1.4,
     "lines.markersize": 4.0,
+    "lines.solid_capstyle": "round",
+    "patch.edgecolor": "white",
+    "patch.force_edgecolor": True,
+    "patch.linewidth": 0.8,
+    "text.color": _INK,
+    "axes.labelcolor": _INK,
+    "axes.edgecolor": _INK,
+    "xtick.color": _INK,
+    "ytick.color": _INK,
     "axes.linewidth": 0.8,
     "xtick.major.width": 0.8,
     "ytick.major.width": 0.8,
     "xtick.major.size": 3.0,
     "ytick.major.size": 3.0,
+    "xtick.minor.width": 0.8,
+    "ytick.minor.width": 0.8,
+    "xtick.minor.size": 3.2,
+    "ytick.minor.size": 3.2,
     "axes.grid": True,
     "grid.linewidth": 0.4,
     "grid.color": "#E3E3E3",
@@ -130,7 +144,7 @@ _HOUSE = {
 @contextmanager
 def journal_style() -> Iterator[None]:
     """Draw in the style of this project; as a context manager or as the decorator of a drawing function."""
-    style: dict[Any, Any] = {**matplotlib.rcParamsDefault, **sns.axes_style("ticks"), **sns.plotting_context("paper"), **_HOUSE}
+    style: dict[Any, Any] = {**matplotlib.rcParamsDefault, **_HOUSE}
     style.pop("backend", None)  # setting it would load a window system
     with matplotlib.rc_context(style):
         yield

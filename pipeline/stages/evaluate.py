@@ -2,7 +2,8 @@
 
 Writes reports/FAMILY/results.csv (a row per run and repetition), reports/FAMILY/curves.csv (a row per epoch of each) and one
 JSON per run under reports/metrics/FAMILY; families that `figures.headline` names also get reports/FAMILY/confusion.csv, the
-confusion matrices of the runs it names. Models of runs that the family no longer has are removed.
+confusion matrices of the runs it names. Models of runs that the family no longer has are removed. Scores are kept in the scratch
+folder: weights that did not change since are not scored again.
 """
 
 from __future__ import annotations
@@ -26,7 +27,8 @@ from pipeline.errors import clear_errors
 from pipeline.evaluation.accuracy import accuracy
 from pipeline.evaluation.score import score
 from pipeline.features import encoder_digest
-from pipeline.files import read_table, write_csv, write_json
+from pipeline.files import read_json, read_table, write_csv, write_json
+from pipeline.kept import digest_of
 from pipeline.networks.base import SegmentationNetwork
 from pipeline.params import Params, load_params
 from pipeline.runs import Trained
@@ -43,6 +45,7 @@ class DecodedArchive:
 
     def __init__(self, archive: PreparedArchive) -> None:
         self.maps: Memory = {}
+        self.path = archive.path
         self.ids, self.num_classes, self.class_names = archive.ids, archive.num_classes, archive.class_names
         self.task, self.has_background, self.group = archive.task, archive.has_background, archive.group
         self.image = lru_cache(maxsize=2000)(archive.image)
@@ -105,6 +108,24 @@ def score_weights(
         if groups:
             metrics["DSC_volumes"] = result.volume_dsc(groups)
     return metrics, result.confusion
+
+
+def kept_scores(
+    family: str, weights: Path, trained: Trained, images: DecodedArchive, device: torch.device
+) -> tuple[dict[str, Any], np.ndarray | None]:
+    """Return what `score_weights` does, or did when weights, record, pictures and code were the same as now."""
+    code = paths.code("evaluate", family)
+    if not code.exists():  # outside the DAG nobody says whether the code has changed
+        return score_weights(weights, trained, images, device)
+    made_of = {"device": device.type, "record": trained.record, "images": images.ids}
+    place = paths.scores(digest_of(made_of, [weights, images.path, code]))
+    if not place.exists():
+        metrics, confusion = score_weights(weights, trained, images, device)
+        known = {key: None if isinstance(value, float) and math.isnan(value) else value for key, value in metrics.items()}
+        write_json(place, {"metrics": known, "confusion": None if confusion is None else confusion.tolist()})
+    # Read back even when new: the tables must not depend on what was kept.
+    kept = read_json(place, "delete it and run again")
+    return kept["metrics"], None if kept["confusion"] is None else np.array(kept["confusion"])
 
 
 def describe(family: str, name: str, record: Mapping[str, Any], params: Params) -> dict[str, Any]:
@@ -228,7 +249,7 @@ def evaluate_run(
         detail: dict[str, Any] = {"seed": repetition, "failed": row["failed"]}
         for split in splits:
             images = open_archive(archives, trained, split)
-            result, confusion = score_weights(paths.weights(family, name, repetition), trained, images, device)
+            result, confusion = kept_scores(family, paths.weights(family, name, repetition), trained, images, device)
             row.update({f"{metric}_{split}": result[metric] for metric in METRICS if metric in result})
             detail[split] = {**_finite(result), "images": len(images.ids)}
             if split == "val":
@@ -238,7 +259,7 @@ def evaluate_run(
                 row.update({share: result.get(share, math.nan) for share in SHARES})
                 best = paths.weights(family, name, repetition, "best")
                 if best.exists():
-                    result, _ = score_weights(best, trained, images, device)
+                    result, _ = kept_scores(family, best, trained, images, device)
                     row.update({f"{metric}_val_best": result[metric] for metric in METRICS if metric in result})
         rows.append(row)
         details.append(detail)

@@ -1,8 +1,7 @@
-"""Stage `settings`: two small files for every stage, that change when, and only when, its settings or its code change.
+"""Stage `settings`: a small file for every stage, that changes when, and only when, its settings change.
 
-Stages depend on these files instead of on keys of params.yaml and on the Python files they import, each of which DVC would look
-at once for every stage. A file of settings has the values with all names resolved: a new loss weight that a run does not use
-leaves its file as it is. A file of code has a digest for each Python file, see `pipeline.executed`.
+Stages depend on these files instead of on keys of params.yaml, at each of which DVC would look once for every stage. A file has
+the values with all names resolved: a new loss weight that a run does not use leaves its file as it is.
 """
 
 from __future__ import annotations
@@ -14,8 +13,7 @@ from typing import Any
 
 from pipeline import paths
 from pipeline.errors import clear_errors
-from pipeline.executed import digests, stage_code
-from pipeline.files import write_atomically, write_json
+from pipeline.files import write_json
 from pipeline.params import Params, load_params
 from pipeline.runs import Job, objective_terms
 
@@ -43,6 +41,17 @@ def stage_settings(params: Params) -> Iterator[tuple[Path, Any]]:
     for name, panels in figures.panels.items():
         yield paths.settings("panels", name), panels.model_dump()
     yield paths.settings("summary"), figures.headline
+    yield paths.settings("code"), {family: called(params, family) for family in params.runs}
+
+
+def called(params: Params, family: str) -> dict[str, Any]:
+    """Return what the runs of a family look up in the package: terms of their objectives, kind and encoder of each network."""
+    runs = params.runs[family].values()
+    networks = {run.network: params.networks[run.network] for run in runs}
+    return {
+        "terms": sorted({term for run in runs for term in params.objectives[run.objective].terms}),
+        "networks": {name: [network.kind, network.encoder] for name, network in networks.items()},
+    }
 
 
 def supervision_settings(params: Params, dataset: str) -> dict[str, Any]:
@@ -83,12 +92,9 @@ def main() -> None:
     """Run the stage."""
     with clear_errors():
         params = load_params()
-        for folder in (paths.SETTINGS, paths.CODE):
-            shutil.rmtree(folder, ignore_errors=True)
+        shutil.rmtree(paths.SETTINGS, ignore_errors=True)
         for path, values in stage_settings(params):
             write_json(path, values)
-        for path, files in stage_code(params):
-            write_atomically(path, digests(files).encode())
 
 
 if __name__ == "__main__":

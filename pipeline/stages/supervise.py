@@ -5,13 +5,15 @@ Scribbles are the set's own, or drawn from the masks where it has none, and shor
 masks. A folder holds sizes.csv, tags.csv, labels.csv, seeds.json or seeds.zip as asked for, and summary.json with the seed and
 what was realised. Where chance has a part, every repetition of a training after the first gets a draw of its own, in a folder
 named after it: differences over repetitions then spread by the annotator's chance too. All variants are made together, because
-they share the decoded masks; a training depends on its own folder.
+they share the decoded masks; a training depends on its own folder. Each is kept in the scratch folder too, and comes from there
+the next time if nothing has changed that it is made of.
 """
 
 from __future__ import annotations
 
 import json
 import math
+import shutil
 from collections.abc import Callable, Iterator
 from functools import cache, cached_property, lru_cache
 from pathlib import Path
@@ -26,7 +28,8 @@ from pipeline.datasets.base import Scribble
 from pipeline.datasets.prepared import PreparedArchive
 from pipeline.datasets.raw_files import DatasetError
 from pipeline.errors import clear_errors
-from pipeline.files import write_csv, write_json
+from pipeline.files import atomic_folder, write_csv, write_json
+from pipeline.kept import digest_of
 from pipeline.metrics.size_error import mean_relative_error
 from pipeline.params import ClassLabels, Seeds, SizeTargets, Supervision, load_params
 from pipeline.stages.common import lookup, stage_arguments
@@ -366,6 +369,26 @@ def make_variant(truth: Truth, variant: str, spec: Supervision, sigma: float, se
     write_json(paths.supervision_summary(variant), summary)
 
 
+def kept_variant(truth: Truth, variant: str, spec: Supervision, sigma: float, seed: int) -> Path | None:
+    """Do what `make_variant` does, by a copy if the same was made before, and return the folder where it is kept."""
+    code, place = paths.code("supervise"), paths.supervision(variant)
+    if not code.exists():  # outside the DAG nobody says whether the code has changed
+        make_variant(truth, variant, spec, sigma, seed)
+        return None
+    default = sigma if spec.sizes is not None and spec.sizes.source == "exact" and spec.sizes.mre is None else None
+    files = [Path(given.file) for given in (spec.sizes, spec.seeds) if given is not None and given.file is not None]
+    made_of = {"spec": spec.model_dump(), "sigma": default, "seed": seed}
+    kept = paths.kept_supervision(spec.dataset) / digest_of(made_of, [code, truth.archive.path, *filter(Path.is_file, files)])
+    source, target = (kept, place) if kept.exists() else (place, kept)
+    if source == place:
+        make_variant(truth, variant, spec, sigma, seed)
+    with atomic_folder(target) as folder:
+        for path in source.iterdir():
+            if path.is_file():  # folders are other draws
+                shutil.copy(path, folder)
+    return kept
+
+
 def main() -> None:
     """Run the stage."""
     dataset = stage_arguments(__doc__, dataset="key of `datasets` in params.yaml").dataset
@@ -373,6 +396,7 @@ def main() -> None:
         params = load_params()
         lookup(params.datasets, dataset, "datasets")
         truths: dict[str, Truth] = {}
+        used = set()
         for name, spec in tqdm(params.supervision.items(), desc=f"supervise {dataset}", unit="variant", disable=None):
             if spec.dataset == dataset:
                 view = json.dumps(spec.view)
@@ -380,7 +404,9 @@ def main() -> None:
                     truths[view] = Truth(PreparedArchive(paths.prepared(dataset, "train"), **spec.view))
                 for repetition in range(params.repetitions if spec.random else 1):
                     place = paths.drawn(f"{dataset}/{name}", repetition)
-                    make_variant(truths[view], place, spec, params.noise.sigma, draw_seed(params.seed, repetition))
+                    used.add(kept_variant(truths[view], place, spec, params.noise.sigma, draw_seed(params.seed, repetition)))
+        for old in set(paths.kept_supervision(dataset).glob("*")) - used:
+            shutil.rmtree(old)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """The code digest: changes with behaviour, not with words."""
 
-from pipeline.executed import code_digest
+from pipeline.stages.code import code_digest
 
 SOURCE = '''"""Module."""
 

@@ -1,6 +1,9 @@
 """Confusion matrices of the headline runs, and trainings that failed."""
 
 import csv
+import math
+from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -8,9 +11,11 @@ import torch
 
 from pipeline import paths
 from pipeline.networks.small import SmallNetwork
+from pipeline.stages import evaluate
 from pipeline.stages.evaluate import (
     CONFUSION_COLUMNS,
     confusion_rows,
+    kept_scores,
     remember_features,
     repetition_failed,
     training_failed,
@@ -116,3 +121,61 @@ def test_networks_of_one_encoder_share_what_it_makes_of_a_batch(monkeypatch):
         found = [network(image) for network in (first, second, other)]
     assert asked == [first, other]
     assert all(torch.equal(one, two) for one, two in zip(found, wanted))
+
+
+@pytest.fixture
+def scored(tmp_path, monkeypatch):
+    """Return the files that a score is of, a function that asks for it, and a list that grows with every scoring."""
+    monkeypatch.chdir(tmp_path)
+    files = {"weights": Path("last.pt"), "data": Path("val.txt"), "code": paths.code("evaluate", "seeds")}
+    for path in files.values():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("before")
+    done = []
+
+    def score_weights(*_):
+        done.append(None)
+        return {"mIoU": len(done) / 3, "DSC": math.nan}, COUNTS
+
+    monkeypatch.setattr(evaluate, "score_weights", score_weights)
+
+    def ask(**record):
+        trained, images = SimpleNamespace(record=record), SimpleNamespace(path=files["data"])
+        return kept_scores("seeds", files["weights"], trained, images, torch.device("cpu"))
+
+    return files, ask, done
+
+
+def test_unchanged_weights_are_scored_once(scored):
+    _, ask, done = scored
+    (first, confusion), (second, again) = ask(), ask()
+    assert len(done) == 1
+    assert first == second == {"mIoU": 1 / 3, "DSC": None}
+    assert np.array_equal(confusion, COUNTS)
+    assert np.array_equal(again, COUNTS)
+
+
+@pytest.mark.parametrize("changed", ["weights", "data", "code"])
+def test_what_a_score_is_of_has_changed_and_it_is_made_again(scored, changed):
+    files, ask, done = scored
+    ask()
+    files[changed].write_text("behind")
+    ask()
+    assert len(done) == 2
+    files[changed].write_text("before")
+    assert ask()[0]["mIoU"] == 1 / 3
+
+
+def test_weights_of_another_record_are_scored_again(scored):
+    _, ask, done = scored
+    ask(training={"image_size_px": 64})
+    ask(training={"image_size_px": 32})
+    assert len(done) == 2
+
+
+def test_scores_are_not_kept_where_nobody_says_what_the_code_is(scored):
+    files, ask, done = scored
+    files["code"].unlink()
+    ask()
+    ask()
+    assert len(done) == 2

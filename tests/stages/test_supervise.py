@@ -16,7 +16,17 @@ from pipeline.datasets.synthetic import make_scenes
 from pipeline.datasets.voc import Voc
 from pipeline.params import Seeds, SizeTargets, Supervision, load_params
 from pipeline.runs import Job
-from pipeline.stages.supervise import Truth, annotated_sizes, draw_seed, given_sizes, make_given, make_regions, make_variant
+from pipeline.stages import supervise
+from pipeline.stages.supervise import (
+    Truth,
+    annotated_sizes,
+    draw_seed,
+    given_sizes,
+    kept_variant,
+    make_given,
+    make_regions,
+    make_variant,
+)
 from pipeline.targets.rasters import RasterArchive
 from pipeline.targets.scribbles import read_scribbles
 from pipeline.targets.strokes import HEADER
@@ -178,3 +188,54 @@ def test_sizes_are_given_where_something_says_them(mixed):
 def test_sizes_alone_must_be_there_for_every_image(mixed):
     with pytest.raises(DatasetError, match="image d has neither sizes nor a mask"):
         given_sizes(mixed, "own/own")
+
+
+@pytest.fixture
+def keep(prepared, monkeypatch):
+    """Return a function that makes a variant with kept ones, and a list of what was not found among them."""
+    paths.code("supervise").parent.mkdir(parents=True)
+    paths.code("supervise").write_text("before")
+    truth, made = Truth(PreparedArchive(prepared)), []
+    monkeypatch.setattr(supervise, "make_variant", lambda *given: made.append(given[1]) or make_variant(*given))
+
+    def ask(variant, spec, sigma=0.1, seed=0):
+        kept_variant(truth, variant, Supervision(dataset="voc", **spec), sigma, seed)
+        return {path.name: path.read_bytes() for path in paths.supervision(variant).iterdir()}
+
+    return ask, made
+
+
+@pytest.mark.parametrize("spec", [{"sizes": {"mre": 0.16}}, {"sizes": {"source": "mean"}}, {"seeds": {}, "tags": True}])
+def test_a_variant_is_made_once_whatever_the_default_noise_is(keep, spec):
+    ask, made = keep
+    first = ask("voc/one", spec)
+    assert ask("voc/one", spec, sigma=0.2) == ask("voc/two", spec, sigma=0.3) == first
+    assert made == ["voc/one"]
+
+
+@pytest.mark.parametrize(("changed", "spec"), [({"sigma": 0.2}, {"sizes": {}}), ({"seed": 1}, {"seeds": {}})])
+def test_a_variant_of_other_chance_or_noise_is_made_again(keep, changed, spec):
+    ask, made = keep
+    first = ask("voc/one", spec)
+    assert ask("voc/one", spec, **changed) != first
+    assert ask("voc/one", spec) == first
+    assert len(made) == 2
+
+
+@pytest.mark.parametrize("changed", ["code", "pictures"])
+def test_a_variant_of_other_code_or_pictures_is_made_again(keep, prepared, changed):
+    ask, made = keep
+    ask("voc/one", {"tags": True})
+    if changed == "code":
+        paths.code("supervise").write_text("behind")
+    else:
+        write_prepared(prepared, Voc(prepared.parent / "raw"), "train", classes=["bird", "cat"])
+    ask("voc/one", {"tags": True})
+    assert len(made) == 2
+
+
+def test_nothing_is_kept_where_nobody_says_what_the_code_is(keep):
+    ask, made = keep
+    paths.code("supervise").unlink()
+    assert ask("voc/one", {"tags": True}) == ask("voc/one", {"tags": True})
+    assert len(made) == 2

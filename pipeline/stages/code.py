@@ -1,22 +1,25 @@
-"""What code each stage executes, as digests that comments and layout do not change.
+"""Stage `code`: a small file for every stage, with a digest of each Python file that it executes.
 
-A stage depends on one small file, `paths.code(STAGE)`, instead of on the thirty Python files that it imports: DVC does not
-follow imports, and takes its time over every dependency. Explaining code better makes nothing stale.
+A stage depends on this file, `paths.code(STAGE)`, instead of on the thirty Python files that it imports: DVC does not follow
+imports, and takes its time over every dependency. Comments and layout do not change a digest: explaining code better makes
+nothing stale. Of params.yaml this reads only what `pipeline.stages.settings` says that each family calls.
 """
 
 from __future__ import annotations
 
 import ast
 import hashlib
-from collections.abc import Callable, Iterable, Iterator
+import shutil
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from pipeline import paths
+from pipeline.errors import clear_errors
+from pipeline.files import read_json, write_atomically
 from pipeline.import_graph import REGISTRIES, REPOSITORY, module_file, reached_files, statements
 from pipeline.networks.encoders import ENCODERS, encoder_of
-from pipeline.params import Params
 from pipeline.profile import profiles, read_profile
 from pipeline.report.artifacts import IDS, module_of
 
@@ -39,16 +42,19 @@ def networks_of_profiles() -> dict[str, list[tuple[str, str | None]]]:
     return meant
 
 
-def executed_functions(params: Params, family: str) -> dict[str, set[str]]:
-    """Return which functions of the registries the runs of a family call, by module."""
+def executed_functions(called_by: Mapping[str, Any]) -> dict[str, set[str]]:
+    """Return which functions of the registries the runs of a family call, by module.
+
+    Args:
+        called_by: terms and networks of the family, see `pipeline.stages.settings.called`.
+    """
     from pipeline.networks import CLASSIFIERS, NETWORKS
     from pipeline.training.objectives import TERMS, proposer
 
-    runs = params.runs[family].values()
-    terms = {term for run in runs for term in params.objectives[run.objective].terms}
-    networks = [network for run in runs for network in networks_of_profiles().get(run.network, [])]
+    terms, named = called_by["terms"], called_by["networks"]
+    networks = [network for name in named for network in networks_of_profiles().get(name, [])]
     # params.yaml may say what no profile says.
-    networks += [(params.networks[run.network].kind, params.networks[run.network].encoder) for run in runs]
+    networks += [(kind, encoder) for kind, encoder in named.values()]
     builders = {**NETWORKS, **CLASSIFIERS}
     called: list[Callable[..., Any]] = [TERMS[term] for term in terms]
     called += [builders[kind] for kind, _ in networks]
@@ -62,12 +68,16 @@ def executed_functions(params: Params, family: str) -> dict[str, set[str]]:
     return functions
 
 
-def stage_code(params: Params) -> Iterator[tuple[Path, set[str]]]:
-    """Yield for every stage the file of its digests, and the files of the package that it executes."""
+def stage_code(families: Mapping[str, Any]) -> Iterator[tuple[Path, set[str]]]:
+    """Yield for every stage the file of its digests, and the files of the package that it executes.
+
+    Args:
+        families: what `executed_functions` takes, by family.
+    """
     for stage in STAGES:
         yield paths.code(stage), reached_files(f"pipeline.stages.{stage}") | _read_by_name(stage)
-    for family in params.runs:
-        called = executed_functions(params, family)
+    for family, called_by in families.items():
+        called = executed_functions(called_by)
         for stage in ("train", "evaluate"):
             yield paths.code(stage, family), reached_files(f"pipeline.stages.{stage}", called)
     for name in IDS:
@@ -106,3 +116,16 @@ def code_digest(source: str) -> str:
                 part for part in body if not (isinstance(part, ast.Expr) and isinstance(part.value, ast.Constant))
             ] or [ast.Pass()]
     return hashlib.sha256(ast.unparse(tree).encode()).hexdigest()
+
+
+def main() -> None:
+    """Run the stage."""
+    with clear_errors():
+        families = read_json(paths.settings("code"), "run the stage `settings` again")
+        shutil.rmtree(paths.CODE, ignore_errors=True)
+        for path, files in stage_code(families):
+            write_atomically(path, digests(files).encode())
+
+
+if __name__ == "__main__":
+    main()
