@@ -139,8 +139,8 @@ def scored(tmp_path, monkeypatch):
 
     monkeypatch.setattr(evaluate, "score_weights", score_weights)
 
-    def ask(**record):
-        trained, images = SimpleNamespace(record=record), SimpleNamespace(path=files["data"])
+    def ask(ids=("a",), **record):
+        trained, images = SimpleNamespace(record=record), SimpleNamespace(path=files["data"], ids=ids)
         return kept_scores("seeds", files["weights"], trained, images, torch.device("cpu"))
 
     return files, ask, done
@@ -153,6 +153,13 @@ def test_unchanged_weights_are_scored_once(scored):
     assert first == second == {"mIoU": 1 / 3, "DSC": None}
     assert np.array_equal(confusion, COUNTS)
     assert np.array_equal(again, COUNTS)
+
+
+def test_another_part_of_the_same_pictures_is_scored_for_itself(scored):
+    _, ask, done = scored
+    ask(ids=("a",))
+    ask(ids=("b",))
+    assert len(done) == 2
 
 
 @pytest.mark.parametrize("changed", ["weights", "data", "code"])
