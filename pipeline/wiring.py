@@ -284,7 +284,7 @@ def write_pipelines() -> str:
             write_atomically(place, family_pipeline(params, family).encode())
     write_atomically(paths.PANELS_PIPELINE, panels_pipeline(params).encode())
     write_atomically(paths.ARTIFACTS_PIPELINE, artifacts_pipeline(params).encode())
-    return "\n".join([f"{len(params.runs) - len(missing)} families and all artifacts are wired", *missing.values()])
+    return "\n".join([f"{len(params.runs) - len(missing)} families and all artifacts are wired", *filter(None, missing.values())])
 
 
 def main() -> None:

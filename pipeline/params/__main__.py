@@ -24,9 +24,11 @@ def main() -> None:
         raise SystemExit(str(error)) from None
     if stale:
         raise SystemExit(f"{', '.join(stale)}: the pipelines are out of date with their runs; run python -m pipeline.wiring")
-    print(*left_out(params).values(), sep="\n", end="\n" if left_out(params) else "")
+    for line in filter(None, left_out(params).values()):
+        print(line)
     count = sum(len(runs) for runs in params.runs.values())
-    print(f"{paths.PARAMS} is valid: profile {params.profile}, {count} runs in {len(params.runs)} families")
+    families = sum(map(bool, params.runs.values()))
+    print(f"{paths.PARAMS} is valid: profile {params.profile}, {count} runs in {families} families")
 
 
 if __name__ == "__main__":

@@ -17,9 +17,10 @@ def declared_runs(params: Params, family: str) -> dict[str, dict[str, str]]:
 
 
 def left_out(params: Params) -> dict[str, str]:
-    """Return the families that are not trained, with the line that says why."""
+    """Return the families that are not trained, with the line that says why; an empty one where the levels ask for no runs."""
     reasons = {family: params.left_out(family) for family in params.runs}
-    return {family: f"left out: {family}, as {reason}" for family, reason in reasons.items() if reason is not None}
+    lines = {family: f"left out: {family}, as {reason}" for family, reason in reasons.items() if reason is not None}
+    return {family: line if params.runs[family] else "" for family, line in lines.items()}
 
 
 def out_of_date(params: Params) -> list[str]:
