@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from operator import itemgetter
+
 from pipeline import paths
 from pipeline.errors import clear_errors
 from pipeline.files import write_atomically
@@ -27,7 +29,7 @@ def evaluated_runs(params: Params) -> list[Run]:
 def written_out(params: Params, text: str) -> str:
     """Return params.yaml followed by the runs of all families, each on a line of its own, which the page points at."""
     lines = [text.rstrip(), "", f"runs: # of {paths.EXPERIMENTS}/*/{paths.family_runs('').name}, written out"]
-    for family, runs in params.runs.items():
+    for family, runs in filter(itemgetter(1), params.runs.items()):
         lines.append(f"  {family}:")
         for name, run in runs.items():
             fields = ", ".join(f"{key}: {value}" for key, value in run.model_dump(exclude_defaults=True).items())

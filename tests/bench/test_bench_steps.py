@@ -47,7 +47,7 @@ def test_cross_entropy_is_the_measure_on_both_networks(rows):
 
 def test_ratios_are_to_the_cross_entropy_timed_right_before(batch, monkeypatch):
     times = itertools.cycle([2.0, 3.0, 0.5])  # cross-entropy, the step, its loss alone
-    monkeypatch.setattr(steps, "_seconds", lambda device, work: next(times))
+    monkeypatch.setattr(steps.clock, "seconds", lambda work, device: next(times))
     rows = list(steps.bench(PARAMS, ["seeds"], NETWORKS, batch, CPU, 2, learn=1))
     assert [(row["ratio"], row["step_ms"], row["objective_ms"]) for row in rows] == [(1.0, 3000, 500), (1.5, 3000, 500)]
 
