@@ -9,6 +9,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from pipeline import paths
 from pipeline.conventions import VOID
 from pipeline.datasets.acdc import Acdc
 from pipeline.datasets.base import Scribble
@@ -20,6 +21,7 @@ from pipeline.datasets.synthetic import make_scenes
 from pipeline.datasets.synthetic_cardiac import make_cardiac_scenes
 from pipeline.datasets.synthetic_places import make_natural_scenes, make_street_scenes
 from pipeline.datasets.voc import Voc
+from pipeline.runs import open_view
 
 SCENES = make_scenes(12, seed=2, class_indices=[8, 12, 15], size_px=(32, 24))
 STROKES = tuple(Scribble(index, ((2.0, 3.0), (5.5, 6.25))) for index in (0, 8, 12))
@@ -129,6 +131,14 @@ class TestPartsOfTrials:
         parts = [PreparedArchive(archive.path, part=part).ids for part in ("train", "val")]
         assert all(parts)
         assert sorted(parts[0] + parts[1]) == sorted(archive.ids)
+
+    def test_a_trial_is_scored_on_training_images_that_it_does_not_see(self, raw, tmp_path, monkeypatch):
+        monkeypatch.chdir(tmp_path)
+        paths.prepared("voc", "train").parent.mkdir(parents=True)
+        write_prepared(paths.prepared("voc", "train"), raw, "train")
+        seen, scored = (open_view("voc", split, {}, {"rate_factor": 1.0}).ids for split in ("train", "val"))
+        assert {*seen, *scored} == {scene.image_id for scene in SCENES}
+        assert not {*seen} & {*scored}
 
     def test_a_part_does_not_change_when_images_are_added(self, archive, raw, tmp_path):
         write_prepared(tmp_path / "fewer.zip", raw, "train", limit=len(archive.ids) - 1)
