@@ -180,7 +180,7 @@ def trials() -> str:
             shown = {factor: f"{100 * value:.1f}" for factor, value in scored.items()}
             shown[scored.idxmax()] = f"**{shown[scored.idxmax()]}**"
             if len(shown) > 1:
-                lines.append(f"| {TRIED[method]} | {name} | {' | '.join(shown.get(factor, '') for factor in tried)} |")
+                lines.append(f"| {TRIED[str(method)]} | {name} | {' | '.join(shown.get(factor, '') for factor in tried)} |")
     return "\n".join([*lines, "", origin(SEARCH)])
 
 
