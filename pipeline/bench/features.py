@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
+import pandas as pd
 import timm
 import torch
 from numpy.typing import NDArray
@@ -26,6 +27,7 @@ from pipeline.bench.steps import make_batch
 from pipeline.command import command_parser
 from pipeline.errors import clear_errors
 from pipeline.features import KeptFeatures, write_features
+from pipeline.files import write_csv
 from pipeline.networks import build_network
 from pipeline.networks.base import SegmentationNetwork
 from pipeline.params import load_params
@@ -94,11 +96,14 @@ def forwards(settings: dict[str, Any], batch: Batch) -> dict[str, Callable[[], o
     return {"features": lambda: network.features(images), f"timm {TIMM}": lambda: plain(images)}
 
 
-def table(taken: dict[str, list[float]], images: int) -> str:
-    """Return lines of images per second in the median, and the ratio to the last case."""
+def rows(taken: dict[str, list[float]], images: int) -> list[dict[str, Any]]:
+    """Return a row per case: images per second in the median of its turns, and the ratio to the last case."""
     found = {name: statistics.median(times) for name, times in taken.items()}
     *_, last = found.values()
-    return "\n".join(f"{name:<28}{images / value:>10.1f} img/s{last / value:>8.2f}x" for name, value in found.items())
+    return [
+        {"case": name, "images_per_second": images / value, "ratio": last / value, "repeats": len(taken[name])}
+        for name, value in found.items()
+    ]
 
 
 def main() -> None:
@@ -107,6 +112,7 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=16, help="pictures of a step (default: 16)")
     parser.add_argument("--size-px", type=int, default=256, help="their side (default: 256)")
     parser.add_argument("--repeats", type=int, default=7, help="turns, of which the median counts (default: 7)")
+    parser.add_argument("--out", type=Path, default=Path("reports/bench/features.csv"))
     arguments = parser.parse_args()
     with clear_errors():
         own = load_params().own.network
@@ -115,9 +121,17 @@ def main() -> None:
         torch.set_num_threads(1)
         batch = make_batch(arguments.batch, arguments.size_px, 3)
         with tempfile.TemporaryDirectory() as folder:
-            print(table(in_turn(training_steps(own.model_dump(), batch, Path(folder)), arguments.repeats), arguments.batch))
+            found = rows(in_turn(training_steps(own.model_dump(), batch, Path(folder)), arguments.repeats), arguments.batch)
         with torch.inference_mode():
-            print(table(in_turn(forwards(own.model_dump(), batch), arguments.repeats), arguments.batch))
+            found += rows(in_turn(forwards(own.model_dump(), batch), arguments.repeats), arguments.batch)
+        setting = {
+            "batch": arguments.batch,
+            "size_px": arguments.size_px,
+            "device": "cpu, one thread",
+            "torch": torch.__version__,
+        }
+        write_csv(arguments.out, [{**row, **setting} for row in found])
+        print(pd.DataFrame(found).to_string(index=False, float_format="{:.2f}".format))
 
 
 if __name__ == "__main__":

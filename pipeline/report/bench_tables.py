@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-
 import pandas as pd
 
 from pipeline import paths
+from pipeline.report.tables import markdown
 
 BENCH = paths.RECORDED / "bench"
 _NEAREST = r"(soft|hard)-(?!exact|q-dense).*"
@@ -29,10 +28,8 @@ STEPS = {
 """Line of the table of steps to the objectives and the solver that it sums up."""
 
 
-def markdown(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Return a table; numbers stand in all columns but the first."""
-    lines = [f"| {' | '.join(header)} |", f"|---|{'---:|' * (len(header) - 1)}"]
-    return "\n".join([*lines, *(f"| {' | '.join(row)} |" for row in rows)])
+WAYS = ("head on kept features", "frozen encoder at every step", "encoder trained too")
+"""Ways to train in the order of their table."""
 
 
 def _span(values: pd.Series, digits: int) -> str:
@@ -77,6 +74,18 @@ def crf_filters() -> str:
         rows.append([str(method), *times, error, worst, scaled, f"{middle['scale']:.2f}"])
     header = ["method", "total ms", "speed-up", "reused ms", "speed-up", "error", "worst", "after the best scale", "scale"]
     return markdown(header, rows)
+
+
+def kept_features() -> str:
+    """Return pictures per second of the ways to train, and ratios to the slowest one and to the next."""
+    table = pd.read_csv(BENCH / "features.csv").iloc[: len(WAYS)]
+    speeds = table["images_per_second"].tolist()
+    following = [f"{fast / slow:.1f}" for fast, slow in zip(speeds, speeds[1:])]
+    rows = [
+        [way, f"{speed:.1f}", f"{ratio:.1f}", below]
+        for way, speed, ratio, below in zip(WAYS, speeds, table["ratio"], [*following, ""], strict=True)
+    ]
+    return markdown(["", "pictures per second", "ratio to the last", "to the one below"], rows)
 
 
 def commands() -> str:

@@ -32,7 +32,8 @@ from pipeline.report.evidence import (
 from pipeline.report.labeling_cost import VOC_STATISTICS
 from pipeline.report.points import METRIC
 from pipeline.report.published import load_published, published_value
-from pipeline.report.runs import Where
+from pipeline.report.runs import Cell, Where
+from pipeline.report.tables import markdown
 
 RECORD = paths.REAL_RECORD
 FRONT = (
@@ -125,36 +126,36 @@ def curves() -> str:
 def budget() -> str:
     """Return seconds and accuracy of each kind of supervision as a Markdown table, cheapest first."""
     runs, published = recorded_runs(RECORD), load_published(paths.PUBLISHED)
-    lines = ["| supervision | seconds per photo | mIoU, published | mIoU, here |", "|---|---|---|---|"]
+    rows = []
     for name, one in x_cost.SUPERVISIONS.items():
         row, column, artifact = one.printed or ("", "", "x-cost")
         printed = published_value(published, artifact, row, column)
-        here = ""
-        if one.run is not None and measured(runs, one.run, METRIC):
-            cell = runs.cell(one.run, METRIC)
-            here = f"{100 * cell.mean:.1f}" + ("" if pd.isna(cell.std) else f" ± {100 * cell.std:.1f}")
+        here = _spread(runs.cell(one.run, METRIC)) if one.run is not None and measured(runs, one.run, METRIC) else ""
         seconds = x_cost.seconds_per_image(one, VOC_STATISTICS)
-        lines.append(f"| {name} | {seconds:.0f} | {'' if printed is None else f'{printed:.1f}'} | {here} |")
-    return "\n".join(lines)
+        rows.append([name, f"{seconds:.0f}", "" if printed is None else f"{printed:.1f}", here])
+    return markdown(["supervision", "seconds per photo", "mIoU, published", "mIoU, here"], rows)
 
 
 def finer() -> str:
     """Return mIoU at the finer grid, and how much self-labelling gains on the control, as a Markdown table."""
     runs = recorded_runs(FINER)
     control = runs.cell(_FINER_RUNS[CONTROL], METRIC).values
-    lines = ["| supervision | mIoU, % | points above the control, by seed |", "|---|---|---|"]
+    rows = []
     for name, where in _FINER_RUNS.items():
         cell = runs.cell(where, METRIC)
         second = where.family == "potts" and name != CONTROL
         gains = [f"{100 * (value - control[seed]):+.1f}" for seed, value in cell.values.items()] if second else []
-        lines.append(f"| {name} | {100 * cell.mean:.1f} ± {100 * cell.std:.1f} | {', '.join(gains)} |")
-    return "\n".join([*lines, "", origin(FINER)])
+        rows.append([name, _spread(cell), ", ".join(gains)])
+    return f"{markdown(['supervision', 'mIoU, %', 'points above the control, by seed'], rows)}\n\n{origin(FINER)}"
+
+
+def _spread(cell: Cell) -> str:
+    return f"{100 * cell.mean:.1f}" + ("" if pd.isna(cell.std) else f" ± {100 * cell.std:.1f}")
 
 
 def rates() -> str:
     """Return mIoU, and the share of that of full masks, at the rate of the record and at those of the trials, as a table."""
-    header = ["supervision", "mIoU", "share of full masks", "mIoU, rates of trials", "share of full masks"]
-    lines = [f"| {' | '.join(header)} |", f"|{'---|' * len(header)}"]
+    rows = []
     records, full = [recorded_runs(record) for record in (RECORD, RATES)], [Where(), Where()]
     for name, where in _RATES_RUNS.items():
         cells = []
@@ -163,25 +164,26 @@ def rates() -> str:
             cell, masks = runs.cell(where, METRIC), runs.cell(full[place], METRIC).values
             share = pd.Series([100 * value / masks[seed] for seed, value in cell.values.items()])
             compared = "" if where == full[place] else f"{share.mean():.1f} ± {share.std():.1f} %"
-            cells += [f"{100 * cell.mean:.1f} ± {100 * cell.std:.1f}", compared]
-        lines.append(f"| {name} | {' | '.join(cells)} |")
-    return "\n".join([*lines, "", origin(RATES)])
+            cells += [_spread(cell), compared]
+        rows.append([name, *cells])
+    header = ["supervision", "mIoU", "share of full masks", "mIoU, rates of trials", "share of full masks"]
+    return f"{markdown(header, rows)}\n\n{origin(RATES)}"
 
 
 def trials() -> str:
     """Return mIoU on the training photos that trials were scored on, as a Markdown table; the best of each line is bold."""
-    rows = recorded_runs(SEARCH).rows
-    usual = (rows[list(FACTORS)] == 1).all(axis="columns")
-    tried = sorted({factor for column in FACTORS for factor in rows[column]})
-    lines = [f"| method | times | {' | '.join(f'{factor:g}' for factor in tried)} |", f"|{'---|' * (2 + len(tried))}"]
-    for method, of_method in rows.groupby("method", sort=False):
+    runs = recorded_runs(SEARCH).rows
+    usual = (runs[list(FACTORS)] == 1).all(axis="columns")
+    tried = sorted({factor for column in FACTORS for factor in runs[column]})
+    rows = []
+    for method, of_method in runs.groupby("method", sort=False):
         for column, name in FACTORS.items():
             scored = of_method[(of_method[column] != 1) | usual[of_method.index]].groupby(column)[METRIC].mean()
             shown = {factor: f"{100 * value:.1f}" for factor, value in scored.items()}
             shown[scored.idxmax()] = f"**{shown[scored.idxmax()]}**"
             if len(shown) > 1:
-                lines.append(f"| {TRIED[str(method)]} | {name} | {' | '.join(shown.get(factor, '') for factor in tried)} |")
-    return "\n".join([*lines, "", origin(SEARCH)])
+                rows.append([TRIED[str(method)], name, *(shown.get(factor, "") for factor in tried)])
+    return f"{markdown(['method', 'times', *(f'{factor:g}' for factor in tried)], rows)}\n\n{origin(SEARCH)}"
 
 
 def older_claims() -> str:
@@ -202,6 +204,7 @@ def blocks() -> Blocks:
     cost = Path("docs/cost.md")
     made |= {(cost, "steps"): bench_tables.steps(), (cost, "networks"): bench_tables.published_networks()}
     made |= {(cost, "commands"): bench_tables.commands(), (Path("docs/dense-crf.md"), "filters"): bench_tables.crf_filters()}
+    made[Path("docs/weights.md"), "speeds"] = bench_tables.kept_features()
     made |= {(Path("docs/evidence.md"), "trials"): trials(), (Path("docs/evidence.md"), "rates"): rates()}
     readme, page = (Path("README.md"), "results"), Path("docs/evidence.md")
     if claims.empty:
