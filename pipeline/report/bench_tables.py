@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pandas as pd
 
 from pipeline import paths
@@ -80,7 +82,7 @@ def kept_features() -> str:
     """Return pictures per second of the ways to train, and ratios to the slowest one and to the next."""
     table = pd.read_csv(BENCH / "features.csv").iloc[: len(WAYS)]
     speeds = table["images_per_second"].tolist()
-    following = [f"{fast / slow:.1f}" for fast, slow in zip(speeds, speeds[1:])]
+    following = [f"{fast / slow:.1f}" for fast, slow in pairwise(speeds)]
     rows = [
         [way, f"{speed:.1f}", f"{ratio:.1f}", below]
         for way, speed, ratio, below in zip(WAYS, speeds, table["ratio"], [*following, ""], strict=True)
