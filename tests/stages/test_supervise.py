@@ -14,7 +14,9 @@ from pipeline.datasets.prepared import PreparedArchive, write_prepared
 from pipeline.datasets.raw_files import DatasetError
 from pipeline.datasets.synthetic import make_scenes
 from pipeline.datasets.voc import Voc
+from pipeline.import_graph import REPOSITORY
 from pipeline.params import Seeds, SizeTargets, Supervision, load_params
+from pipeline.params.whole import Trial
 from pipeline.runs import Job
 from pipeline.stages import supervise
 from pipeline.stages.supervise import (
@@ -27,6 +29,7 @@ from pipeline.stages.supervise import (
     make_regions,
     make_variant,
 )
+from pipeline.stages.train import make_dataset
 from pipeline.targets.rasters import RasterArchive
 from pipeline.targets.scribbles import read_scribbles
 from pipeline.targets.strokes import HEADER
@@ -97,6 +100,18 @@ def test_a_repetition_learns_from_its_own_draw_where_there_is_one():
     params = load_params()
     places = [Job("size_noise", name, params, repetition).variant for name in ("full", "size-default") for repetition in (0, 2)]
     assert places == ["voc/voc-masks", "voc/voc-masks", "voc/voc-sizes", "voc/voc-sizes/2"]
+
+
+def test_a_trial_learns_from_its_part_of_what_was_given_for_all_images(prepared):
+    name = "size-mre08"
+    committed = load_params(REPOSITORY / paths.PARAMS, REPOSITORY / paths.EXPERIMENTS)
+    tried = committed.run("size_noise", name).model_copy(update={"trial": Trial()})
+    job = Job("size_noise", name, committed.model_copy(update={"runs": {"size_noise": {name: tried}}}))
+    make_variant(Truth(PreparedArchive(prepared)), job.variant, job.supervision, 0.1, 7)
+    part = PreparedArchive(prepared, part="train")
+    learned = make_dataset(job, part, None)
+    assert len(learned) == len(part) < len(PreparedArchive(prepared))
+    assert learned[0, 7]["size_targets"].sum() == pytest.approx(1)
 
 
 def drawn_by(tmp_path, *actions):
