@@ -3,7 +3,8 @@
 Run it where the experiment ran, with its params.yaml in place and nothing else changed since the last commit. It writes
 reports/recorded/NAME: for each family its runs, all scores and histories, the drawings of curves and tables that are asked for,
 the claims that these runs can decide, params.yaml, and provenance.json, which says from which commit, data, device and libraries
-the numbers come, and how long they took. Pictures of the data are not among them.
+the numbers come, and how long they took. Pictures of the data are not among them. Families that were recorded before under the
+same name and are not asked for stay, with the commit that they come from, and claims are decided on all.
 
 `python -m pipeline.record bench --table reports/bench/steps.csv` keeps tables of benchmarks instead, beside those already there.
 """
@@ -21,7 +22,6 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 import torch
 
 from pipeline import paths
@@ -39,6 +39,7 @@ from pipeline.report.style import scale_text
 from pipeline.report.tables import write_table
 
 LIBRARIES = ("torch", "torchvision", "segmentation-models-pytorch", "numpy", "scipy")
+PROVENANCE = "provenance.json"
 CLAIMS: dict[str, PaperClaims] = {"a-claims": a_claims.CLAIMS, "b-claims": b_claims.CLAIMS}
 
 
@@ -126,17 +127,19 @@ def record(name: str, families: list[str], artifacts: list[str]) -> Path:
     if stale:
         raise ValueError(f"{len(stale)} stages are out of date, such as {min(stale)}; `dvc repro` first")
     paths.RECORDED.mkdir(parents=True, exist_ok=True)
+    folder = paths.RECORDED / name
     with tempfile.TemporaryDirectory(dir=paths.RECORDED, prefix=f".{name}.") as scratch:
         made = Path(scratch) / name
-        fill(made, params, families, artifacts, results, commit)
-        folder = paths.RECORDED / name
+        if folder.exists():
+            shutil.copytree(folder, made)
+        fill(made, params, families, artifacts, commit)
         shutil.rmtree(folder, ignore_errors=True)
         os.replace(made, folder)
     return folder
 
 
-def fill(folder: Path, params: Params, families: list[str], artifacts: list[str], results: pd.DataFrame, commit: str) -> None:
-    """Write what is kept of families and artifacts into a new folder.
+def fill(folder: Path, params: Params, families: list[str], artifacts: list[str], commit: str) -> None:
+    """Write what is kept of families and artifacts into a folder, beside what was recorded of other families.
 
     Raises:
         OSError: a result is missing.
@@ -151,23 +154,26 @@ def fill(folder: Path, params: Params, families: list[str], artifacts: list[str]
         found.update({name: path for name, path in tables.items() if path.exists()})
         for recorded, path in found.items():
             write_atomically(folder / recorded, path.read_bytes())
+    results = load_results(sorted(folder.glob("*/results.csv")))
     for table, claims in CLAIMS.items():
         frame = claims.tested(Data(Runs(results, table), load_published(paths.PUBLISHED)), made_only=True)
         if len(frame):
             write_table(frame[TABULATED], folder / table, note=f"Ours: {scale_text(results)}. {note_on_chance(frame)}")
     write_atomically(folder / "params.yaml", public_params(params))
+    note = folder / PROVENANCE
+    before = read_json(note, "restore it with git") if note.exists() else {}
     provenance = {
-        "commit": commit,
+        "commits": {**before.get("commits", {}), **dict.fromkeys(families, commit)},
         "profile": params.profile,
-        "seeds": int(results["seed"].nunique()),
+        "seeds": {str(family): int(rows["seed"].nunique()) for family, rows in results.groupby("family")},
         "devices": sorted(results["device"].unique()),
         "processor": processor(),
-        "hours": hours_of(params, families),
-        "data": data_of(params, families),
+        "hours": {**before.get("hours", {}), **hours_of(params, families)},
+        "data": {**before.get("data", {}), **data_of(params, families)},
         "python": platform.python_version(),
         "libraries": {library: version(library) for library in LIBRARIES},
     }
-    write_json(folder / "provenance.json", provenance)
+    write_json(note, provenance)
 
 
 def record_tables(name: str, tables: list[Path]) -> Path:
@@ -178,7 +184,7 @@ def record_tables(name: str, tables: list[Path]) -> Path:
         OSError: a table is missing.
     """
     folder = paths.RECORDED / name
-    note = folder / "provenance.json"
+    note = folder / PROVENANCE
     origin = {
         "commit": committed_code(),
         "processor": processor(),

@@ -80,9 +80,31 @@ def test_scores_curves_drawings_and_settings_are_kept(repository):
 def test_provenance_says_where_the_numbers_come_from(repository):
     provenance = json.loads((record.record("acdc", ["acdc"], []) / "provenance.json").read_text())
     head = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=True).stdout.strip()
-    assert (provenance["commit"], provenance["seeds"], provenance["hours"]) == (head, 3, {"acdc": 1.0})
+    assert [provenance[key] for key in ("commits", "seeds", "hours")] == [{"acdc": head}, {"acdc": 3}, {"acdc": 1.0}]
     assert provenance["data"]["acdc"]["source"] == "a copy"
     assert provenance["processor"].endswith(torch.backends.cpu.get_cpu_capability())
+
+
+def test_families_recorded_before_stay_with_their_origin_and_are_decided_on(repository):
+    folder = record.record("real", ["acdc"], [])
+    earlier = json.loads((folder / "provenance.json").read_text())
+    results = make_results(seeds=5).query("family == 'size_noise'").assign(profile="real")
+    for path, text in (
+        (paths.results("size_noise"), results.to_csv(index=False)),
+        (paths.curves("size_noise"), "run,epoch\nfull,1\n"),
+        (paths.family_runs("size_noise"), (REPOSITORY / paths.family_runs("size_noise")).read_text()),
+        *((paths.prepared("voc", split), split) for split in ("train", "val")),
+    ):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    (repository / "pipeline/code.py").write_text("x = 2\n")
+    subprocess.run(["git", "-c", "user.name=a", "-c", "user.email=b", "commit", "-qam", "second"], check=True)
+    record.record("real", ["size_noise"], [])
+    provenance = json.loads((folder / "provenance.json").read_text())
+    assert set(provenance["commits"]) == {"acdc", "size_noise"} == set(provenance["hours"])
+    assert provenance["commits"]["acdc"] == earlier["commits"]["acdc"] != provenance["commits"]["size_noise"]
+    assert provenance["data"].keys() == {"acdc", "voc"}
+    assert pd.read_csv(folder / "a-claims.csv")["n"].pipe(set) == {3, 5}
 
 
 def test_no_folder_of_the_machine_is_named(repository):

@@ -21,8 +21,8 @@ import pandas as pd
 from pipeline.report.artifact import Data
 from pipeline.report.runs import Runs, Where
 from pipeline.report.verdicts import (
+    CONFIDENCE,
     HOLDS,
-    LEVEL,
     RULE,
     Difference,
     Step,
@@ -51,6 +51,11 @@ KINDS: dict[str, Callable[..., Test]] = {
 """How the quantities of a claim are compared."""
 OF_A_CURVE = ("climbing", "rising", "falling")
 """Kinds about the levels of one curve; all others compare quantities, at each level."""
+OF_RANKS = ("greater", "ordering", "climbing")
+"""Kinds that say that something is better than something else."""
+ACCURACIES = ("mIoU", "DSC", "accuracy")
+NEAR = 0.005
+"""Accuracies of runs nearer than half a point are level, whatever the papers say of them."""
 NOT_TESTED = "not tested here"
 """Verdict on what these results cannot test."""
 
@@ -183,6 +188,8 @@ class Claim:
 
 TABULATED = ["claim", "paper", "where", "published", "ours", "difference", "n", "comparisons", "verdict", "corrected"]
 """Columns of a table of claims."""
+CHANCES = ("p_for", "p_against", "p_level")
+"""Numbers of an `Outcome` that are corrected for the number of claims."""
 
 
 @dataclass(frozen=True)
@@ -211,7 +218,8 @@ class PaperClaims:
             quantities, as text), ours (mean and standard deviation of what is compared, as text; of several comparisons that
             which decides; why it is not tested, if so), difference (with its two-sided 95 % interval, as text),
             difference_points, low_points, high_points (NaN for one seed), from_points, to_points (between these it must lie), n
-            (seeds), comparisons (how many must hold), verdict, p_for, p_against and corrected (the verdict by Holm's method).
+            (seeds), comparisons (how many must hold), verdict, p_for, p_against, p_level and corrected (the verdict by Holm's
+            method).
 
         Raises:
             ValueError: a run, a value or a printed number is missing, or runs differ in their seeds or in profile.
@@ -219,15 +227,12 @@ class PaperClaims:
         asked = [(claim, _levels(claim, data.runs, made_only)) for claim in self.claims]
         if made_only:
             asked = [(claim, levels) for claim, levels in asked if _is_made(claim, levels, data.runs)]
-        every = [run for claim, levels in asked for part in claim.parts() for run in _runs(part, levels)]
-        data.runs.require(every, ["profile"])
+        for claim, levels in asked:
+            data.runs.require([run for part in claim.parts() for run in _runs(part, levels)], ["profile"])
         frame = pd.DataFrame([self._row(claim, levels, data) for claim, levels in asked])
         if len(frame):
-            p_for, p_against = (holm(frame[name].tolist()) for name in ("p_for", "p_against"))
-            seen = zip(frame["verdict"], frame["n"], p_for, p_against, strict=True)
-            frame["corrected"] = [
-                verdict if math.isnan(above) else verdict_of(n, above, below) for verdict, n, above, below in seen
-            ]
+            seen = zip(frame["verdict"], frame["n"], *(holm(frame[name].tolist()) for name in CHANCES), strict=True)
+            frame["corrected"] = [verdict if math.isnan(p[0]) else verdict_of(n, *p) for verdict, n, *p in seen]
         return frame
 
     def _row(self, claim: Claim, levels: Levels, data: Data) -> dict[str, object]:
@@ -242,10 +247,10 @@ class PaperClaims:
         try:
             _expect_testable(claim, levels, data)
             steps, shown = _steps(claim, levels, data)
-            found = judge(steps)
+            found = judge(steps, NEAR if claim.kind in OF_RANKS and claim.metric.startswith(ACCURACIES) else math.nan)
         except NotTested as reason:
             number = dict.fromkeys(["difference_points", "low_points", "high_points", "from_points", "to_points"], math.nan)
-            p = {"p_for": math.nan, "p_against": math.nan}
+            p = dict.fromkeys(CHANCES, math.nan)
             row.update({"ours": str(reason), "difference": "-", **number, "n": 0, "comparisons": 0, "verdict": NOT_TESTED, **p})
             return row
         except ValueError as error:
@@ -263,8 +268,7 @@ class PaperClaims:
             "n": difference.n,
             "comparisons": len(steps),
             "verdict": found.verdict,
-            "p_for": found.p_for,
-            "p_against": found.p_against,
+            **{name: getattr(found, name) for name in CHANCES},
         }
 
 
@@ -283,8 +287,9 @@ def note_on_chance(frame: pd.DataFrame) -> str:
         return f"{RULE} No claim has the seeds for a verdict."
     held = int((frame.loc[frame["p_for"].notna(), "verdict"] == HOLDS).sum())
     return (
-        f"{RULE} Of {tested} tested claims about {(1 - LEVEL) * tested:.1f} would hold by chance if none were true; {held} hold. "
-        f"The column corrected has the verdicts of Holm's method, which keeps the risk of any false one at {1 - LEVEL:.0%}."
+        f"{RULE} Of {tested} tested claims about {(1 - CONFIDENCE) * tested:.1f} would hold by chance if none were true; "
+        f"{held} hold. The column corrected has the verdicts of Holm's method, which keeps the risk of any false one at "
+        f"{1 - CONFIDENCE:.0%}."
     )
 
 

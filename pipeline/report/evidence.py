@@ -35,7 +35,7 @@ from pipeline.report.points import METRIC
 from pipeline.report.runs import COMPARISON, NAN, Runs, Where, load_results
 from pipeline.report.style import METHOD_STYLE, journal_style, save_figure
 from pipeline.report.tables import write_points
-from pipeline.report.verdicts import FAILS, HOLDS, OPEN
+from pipeline.report.verdicts import FAILS, HOLDS, LEVEL, OPEN
 
 SUMMARY = "evidence.json"
 HOW = "Differences are in points, paired over seeds, with 95 % intervals."
@@ -259,9 +259,10 @@ def recorded_claims(record: Path) -> pd.DataFrame:
 def count_sentence(claims: pd.DataFrame) -> str:
     """Return how many claims hold, in words."""
     count = Counter(claims["verdict"].str.split(" (", regex=False).str[0])
+    untested = len(claims) - sum(count[verdict] for verdict in (HOLDS, FAILS, LEVEL, OPEN))
     return (
-        f"Of {len(claims)} claims {count[HOLDS]} hold, {count[FAILS]} do not hold, {count[OPEN]} are not decided and "
-        f"{len(claims) - count[HOLDS] - count[FAILS] - count[OPEN]} not tested."
+        f"Of {len(claims)} claims {count[HOLDS]} hold, {count[FAILS]} do not hold, {count[LEVEL]} compare what is level here, "
+        f"{count[OPEN]} are not decided and {untested} not tested."
     )
 
 
@@ -271,7 +272,9 @@ def origin(record: Path) -> str:
     hours = sum(told["hours"].values())
     sets = ", ".join(kind["kind"] for kind in told["data"].values())
     devices = ", ".join(told["devices"])
-    return f"Profile {told['profile']}, {devices}, {told['seeds']} seeds, data: {sets}; {hours:.1f} hours of training."
+    fewest, most = min(told["seeds"].values()), max(told["seeds"].values())
+    seeds = f"{fewest} seed{'s' * (fewest > 1)}" if fewest == most else f"{fewest} to {most} seeds"
+    return f"Profile {told['profile']}, {devices}, {seeds}, data: {sets}; {hours:.1f} hours of training."
 
 
 def drawn_charts(record: Path) -> list[tuple[Chart, pd.DataFrame]]:

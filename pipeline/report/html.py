@@ -51,7 +51,7 @@ GROUPS = {
 """First letter of an id to the heading of its part and what stands beside it."""
 CLAIMS = {"a-claims": "a", "b-claims": "b"}
 """Artifacts that hold the claims of a paper, and the first letter of the artifacts the claims are about."""
-VERDICTS = ("holds", "does not hold", "not decided", "not tested")
+VERDICTS = ("holds", "does not hold", "level", "not decided", "not tested")
 METRICS = {"mIoU": "mIoU", "DSC": "DSC", "accuracy": "accuracy"}
 """Metric of a run to its name on the page, the first that the run has."""
 PAGE = Path(__file__).parent / "page"

@@ -10,9 +10,12 @@ Verdicts
     not decided (n seeds)   fewer than 3 seeds; the difference is shown nevertheless
     holds                   every step has both bounds between its limits
     does not hold           some step has both bounds beyond a limit
+    level                   some step of "a is better than b" has both bounds nearer to 0 than a margin
     not decided             else
-All steps must hold, so that their number does not make a false "holds" more likely. For "does not hold" one of m is enough:
-the bounds are those at 1 - 5 % / m there, so that more steps do not make that more likely either.
+All steps must hold, so that their number does not make a false "holds" more likely. For "does not hold" and "level" one of m
+is enough: the bounds are those at 1 - 5 % / m there, so that more steps do not make that more likely either. Level goes before
+"holds", as a difference that is sure and too small to matter is no gain; it is asked for where a margin is given (two one-sided
+tests, [Schuirmann 1987]).
 
 Of many claims some hold by chance, 5 % of those that are wrong. `holm` corrects for that: of the p-values of k claims, in
 ascending order, the i-th is multiplied by k - i + 1 ([Holm 1979], valid whatever the claims have in common).
@@ -33,17 +36,18 @@ import numpy as np
 Values = Mapping[str, Sequence[float]]
 """Values of a metric by name, one per seed, in the same order of seeds for all names; empty for a run not made."""
 
-LEVEL = 0.95
+CONFIDENCE = 0.95
 FEWEST_SEEDS = 3
 
 RULE = (
     "Differences are paired over seeds and carry a two-sided 95 % interval; a verdict asks for a one-sided 95 % bound on the "
     "claimed side, so that a claim may hold whose interval touches 0. Where a sentence has several rivals or levels, each must "
-    "hold, and the row shows the one that decides. Seeds differ in initialisation and order, not in what the annotator gave."
+    "hold, and the row shows the one that decides. Level: what the sentence calls better is so by less than half a point, if at "
+    "all. Seeds differ in initialisation, order and what the annotator gave."
 )
 """Note below tables of claims."""
 
-HOLDS, FAILS, OPEN = "holds", "does not hold", "not decided"
+HOLDS, FAILS, LEVEL, OPEN = "holds", "does not hold", "level", "not decided"
 
 
 class Difference(NamedTuple):
@@ -89,6 +93,7 @@ class Outcome(NamedTuple):
         verdict: see the module's docstring.
         p_for: how likely so much or more speaks for a claim that is wrong; NaN for fewer than `FEWEST_SEEDS` seeds.
         p_against: how likely so much or more speaks against a claim that is true; likewise.
+        p_level: how likely runs seem so level that are a margin apart; NaN without a margin, likewise.
     """
 
     step: Step
@@ -96,6 +101,7 @@ class Outcome(NamedTuple):
     verdict: str
     p_for: float
     p_against: float
+    p_level: float
 
 
 Test = Callable[[Values], list[Step]]
@@ -117,7 +123,7 @@ def summarize_differences(differences: Sequence[float]) -> Difference:
     n = len(values)
     centre = float(values.mean()) if n else math.nan
     std = float(values.std(ddof=1)) if n > 1 else math.nan
-    half_width = _half_width(std, n, (1 + LEVEL) / 2)
+    half_width = _half_width(std, n, (1 + CONFIDENCE) / 2)
     return Difference(centre, std, centre - half_width, centre + half_width, n)
 
 
@@ -179,8 +185,12 @@ def trend(places: Mapping[str, float], rising: bool = True) -> Test:
     return lambda runs: [Step(tuple(places), (weights @ np.array(_paired(runs, tuple(places)))).tolist())]
 
 
-def judge(steps: Sequence[Step]) -> Outcome:
+def judge(steps: Sequence[Step], margin: float = math.nan) -> Outcome:
     """Return the verdict on a claim from its steps.
+
+    Args:
+        steps: all that must hold.
+        margin: differences below it are none, in the unit of the metric; NaN for claims to which "level" does not apply.
 
     Raises:
         ValueError: there is no step, or a value is not finite.
@@ -191,14 +201,18 @@ def judge(steps: Sequence[Step]) -> Outcome:
     p_for = max(_p_inside(step, difference) for step, difference in found)
     p_against = min(1.0, len(steps) * min(_p_outside(step, difference) for step, difference in found))
     weakest, difference = min(found, key=lambda of: min(of[1].mean - of[0].low, of[0].high - of[1].mean))
-    return Outcome(weakest, difference, verdict_of(difference.n, p_for, p_against), p_for, p_against)
+    better = [(Step(step.runs, step.values, -margin, margin), of) for step, of in found if (step.low, step.high) == (0, math.inf)]
+    nearest = min((_p_inside(step, of) for step, of in better), default=math.nan)
+    p_level = math.nan if math.isnan(margin) else min(1.0, len(steps) * nearest)
+    return Outcome(weakest, difference, verdict_of(difference.n, p_for, p_against, p_level), p_for, p_against, p_level)
 
 
-def verdict_of(n: int, p_for: float, p_against: float) -> str:
-    """Return what is said of a claim, from the number of seeds and two p-values."""
+def verdict_of(n: int, p_for: float, p_against: float, p_level: float = math.nan) -> str:
+    """Return what is said of a claim, from the number of seeds and three p-values."""
     if n < FEWEST_SEEDS:
         return f"{OPEN} ({n} {'seed' if n == 1 else 'seeds'})"
-    return HOLDS if p_for < 1 - LEVEL else FAILS if p_against < 1 - LEVEL else OPEN
+    said = {FAILS: p_against, LEVEL: p_level, HOLDS: p_for}
+    return next((verdict for verdict, p in said.items() if p < 1 - CONFIDENCE), OPEN)
 
 
 def holm(p_values: Sequence[float]) -> list[float]:

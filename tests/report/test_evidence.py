@@ -17,7 +17,13 @@ from pipeline.report.evidence import (
 from pipeline.report.runs import Where
 
 CHART = {chart.name: chart for chart in CHARTS}
-PROVENANCE = {"profile": "real", "devices": ["cpu"], "seeds": 3, "hours": {"potts": 1.25}, "data": {"voc": {"kind": "voc"}}}
+PROVENANCE = {
+    "profile": "real",
+    "devices": ["cpu"],
+    "seeds": {"acdc": 3},
+    "hours": {"potts": 1.25},
+    "data": {"voc": {"kind": "voc"}},
+}
 
 
 @pytest.fixture

@@ -158,7 +158,7 @@ def test_claims_stand_at_their_artifact_with_their_verdict(folder):
 
 def test_verdicts_are_counted_at_the_top(folder):
     page = folder.render()
-    assert "✓ 1 holds ✗ 1 does not hold ? 1 not decided" in words(page[: page.index("<article")])
+    assert "✓ 1 holds ✗ 1 does not hold = 0 level ? 1 not decided" in words(page[: page.index("<article")])
 
 
 def test_text_is_escaped(folder):

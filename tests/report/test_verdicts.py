@@ -105,6 +105,41 @@ class TestGreater:
         assert judge(greater("a", "b", "c")(runs)).step.runs == ("a", "c")
 
 
+class TestLevel:
+    """`BASE` and `above` differ by 1 in standard deviation: the bounds of three seeds lie 1.686 beside the mean."""
+
+    @pytest.mark.parametrize(
+        ("mean", "margin", "expected"),
+        [
+            (0, 1.7, "level"),
+            (0, 1.6, "not decided"),
+            (1, 2.7, "level"),
+            (1, 2.6, "not decided"),
+            (-1, 2.7, "level"),
+            (-1.7, 9, "does not hold"),
+            (1.7, 9, "level"),  # sure, and too small to matter
+            (1.7, 2, "holds"),
+            (0, math.nan, "not decided"),
+        ],
+    )
+    def test_verdict_turns_where_a_bound_crosses_the_margin(self, mean, margin, expected):
+        assert judge(greater("a", "b")({"a": above(BASE, mean), "b": BASE}), margin).verdict == expected
+
+    def test_one_rival_that_is_level_is_enough_but_more_of_them_ask_for_more(self):
+        runs = {"a": above(above(BASE, 9), 0), "b": BASE, "c": above(BASE, 9)}
+        assert judge(greater("a", "b", "c")(runs), 2).verdict == "not decided"
+        assert judge(greater("a", "b", "c")(runs), 3).verdict == "level"
+
+    def test_claims_with_a_margin_of_their_own_are_never_level(self):
+        runs = {"a": BASE, "b": above(BASE, 1)}
+        assert judge(not_worse("a", "b", margin=1)(runs), 9).verdict == "not decided"
+        assert judge(equivalent("a", "b", margin=1)(runs), 9).verdict == "not decided"
+
+    @pytest.mark.parametrize("n", [1, 2])
+    def test_few_seeds_decide_nothing(self, n):
+        assert judge(greater("a", "b")({"a": [1.0] * n, "b": [1.0] * n}), 9).verdict.startswith("not decided")
+
+
 class TestNotWorse:
     @pytest.mark.parametrize(
         ("mean", "expected"),

@@ -33,8 +33,8 @@ from pipeline.report.claims import (
     note_on_chance,
 )
 from pipeline.report.runs import Where
-from pipeline.report.style import BLUE, GREY, TEXT_WIDTH_IN, VERMILION, new_figure
-from pipeline.report.verdicts import FAILS, HOLDS, OPEN
+from pipeline.report.style import BLACK, BLUE, GREY, TEXT_WIDTH_IN, VERMILION, new_figure
+from pipeline.report.verdicts import FAILS, HOLDS, LEVEL, OPEN
 
 FAMILIES = (
     "seeds",
@@ -416,7 +416,7 @@ def draw(frame: pd.DataFrame, _: Data) -> Figure:
     figure = new_figure(TEXT_WIDTH_IN, 0.9 + 0.19 * len(frame))
     axes = figure.add_subplot()
     axes.axvline(0, color=GREY, linewidth=0.8)
-    colors = {HOLDS: BLUE, FAILS: VERMILION}
+    colors = {HOLDS: BLUE, FAILS: VERMILION, LEVEL: BLACK}
     ends = frame[["difference_points", "low_points", "high_points"]].max().max()
     for place, row in enumerate(frame.to_dict("records")):
         color = colors.get(row["verdict"], GREY)
