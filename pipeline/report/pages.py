@@ -203,7 +203,10 @@ def blocks() -> Blocks:
     made[Path("docs/evidence.md"), "finer"] = finer()
     cost = Path("docs/cost.md")
     made |= {(cost, "steps"): bench_tables.steps(), (cost, "networks"): bench_tables.published_networks()}
-    made |= {(cost, "commands"): bench_tables.commands(), (Path("docs/dense-crf.md"), "filters"): bench_tables.crf_filters()}
+    made |= {(cost, "commands"): bench_tables.commands(), (cost, "solvers"): bench_tables.solvers()}
+    dense = Path("docs/dense-crf.md")
+    made[dense, "filters"] = bench_tables.crf_filters("dense_crf-voc-originals")
+    made[dense, "reduced"] = bench_tables.crf_filters("dense_crf-voc-256")
     made[Path("docs/weights.md"), "speeds"] = bench_tables.kept_features()
     made |= {(Path("docs/evidence.md"), "trials"): trials(), (Path("docs/evidence.md"), "rates"): rates()}
     readme, page = (Path("README.md"), "results"), Path("docs/evidence.md")
