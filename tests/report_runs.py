@@ -62,9 +62,11 @@ FAMILIES = {
     "size_noise": {
         "full": {"method": "full"},
         **over(ERRORS, "size", method="size"),
-        "size-default": {"method": "size", "mre": 0.0797885, "sigma": 0.1, "noise_default": True},
         **over(ERRORS, "size-crf", method="size_crf"),
-        "size-crf-default": {"method": "size_crf", "mre": 0.0797885, "sigma": 0.1, "noise_default": True},
+    },
+    "noise": {
+        "size": {"method": "size", "mre": 0.0797885, "sigma": 0.1, "noise_default": True},
+        "size-crf": {"method": "size_crf", "mre": 0.0797885, "sigma": 0.1, "noise_default": True},
     },
     "size_losses": {
         "forward-suppression": {"objective": "size-suppression"},

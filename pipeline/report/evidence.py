@@ -74,7 +74,7 @@ CHARTS = (
         "size-errors",
         "Size targets may be wrong",
         "[SIZE] Fig. 4, left",
-        {METHOD_STYLE[method].label: a_fig4a.SIZES.but(method=method, noise_default=False) for method in a_fig4a.METHODS},
+        {METHOD_STYLE[method].label: a_fig4a.SIZES.but(method=method) for method in a_fig4a.METHODS},
         Curves(
             x="mre_percent",
             looks={METHOD_STYLE[method].label: METHOD_STYLE[method] for method in a_fig4a.METHODS},

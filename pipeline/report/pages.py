@@ -67,7 +67,7 @@ _FINER_RUNS = {
 }
 RATES = paths.RECORDED / "real-rates"
 """Masks and sizes as in the record, each at the rate that the trials found best for it."""
-_CRF = Where(family="size_noise", method="size_crf", noise_default=False)
+_CRF = Where(family="size_noise", method="size_crf")
 _ANIMALS = Where(family="annotated", several_classes=True)
 _RATES_RUNS = {
     "full masks": Where(family="size_noise", method="full"),

@@ -22,7 +22,8 @@ pytestmark = pytest.mark.slow
 
 KEPT = {
     "features": ["full"],
-    "size_noise": ["full", "size-mre00", "size-mre16", "size-crf-mre00", "size-crf-mre16", "size-default", "size-crf-default"],
+    "size_noise": ["full", "size-mre00", "size-mre16", "size-crf-mre00", "size-crf-mre16"],
+    "noise": ["size", "size-crf"],
     "seeds": ["pce-len100"],
     "potts": [
         "bl-len100",
@@ -53,9 +54,7 @@ def shrink(folder):
     for settings in tree["training"].values():
         settings.update(epochs=1, image_size_px=32)
     tree["solver"]["paper"]["steps"] = 2
-    tree["figures"].update(
-        sample_images=2, panel_images=2, solver_images=2, headline=["size_noise/full", "size_noise/size-default"]
-    )
+    tree["figures"].update(sample_images=2, panel_images=2, solver_images=2, headline=["size_noise/full", "noise/size"])
     tree["figures"]["panels"] = {}
     tree["levels"].update(length_ratio=[1.0], mre=[0.0, 0.16])
     every_masks = next(entry for name, entry in tree["supervision"].items() if name == "{dataset}-masks")
@@ -229,12 +228,9 @@ def test_experiment_reruns_only_what_depends_on_the_noise_and_can_be_compared(wo
     trained = {
         line.split("train@")[1].rstrip("':") for line in output.splitlines() if "Running stage" in line and "train@" in line
     }
-    assert trained == {"size-default", "size-crf-default"}
-    after = workspace.results("size_noise")
-    assert float(after["size-default"]["sigma"]) == 0.2
-    assert {name: row for name, row in after.items() if "default" not in name} == {
-        name: row for name, row in before.items() if "default" not in name
-    }
+    assert trained == {"size", "size-crf"}
+    assert float(workspace.results("noise")["size"]["sigma"]) == 0.2
+    assert workspace.results("size_noise") == before
     table = workspace.run("dvc", "exp", "show", "--csv", "--only-changed")
     assert "noise.sigma" in table
 

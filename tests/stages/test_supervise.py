@@ -98,7 +98,9 @@ def test_what_chance_has_a_part_in_is_drawn_for_every_repetition(spec, random):
 
 def test_a_repetition_learns_from_its_own_draw_where_there_is_one():
     params = load_params()
-    places = [Job("size_noise", name, params, repetition).variant for name in ("full", "size-default") for repetition in (0, 2)]
+    places = [
+        Job(*run, params, repetition).variant for run in (("size_noise", "full"), ("noise", "size")) for repetition in (0, 2)
+    ]
     assert places == ["voc/voc-masks", "voc/voc-masks", "voc/voc-sizes", "voc/voc-sizes/2"]
 
 

@@ -31,8 +31,8 @@ from pipeline.report.runs import Where
 FAMILIES = ("size_noise", "size_losses", "scribble_sizes", "annotated", "backbones", "acdc")
 MARGIN = 0.02
 """What this file takes "slightly" and "close" to mean: 2 points."""
-_SIZE = Where(family="size_noise", method="size", noise_default=False)
-_SIZE_CRF = Where(family="size_noise", method="size_crf", noise_default=False)
+_SIZE = Where(family="size_noise", method="size")
+_SIZE_CRF = Where(family="size_noise", method="size_crf")
 _FULL = Where(family="size_noise", method="full")
 _LOSSES = Where(family="size_losses")
 _PCE = Where(family="scribble_sizes", method="pce_crf")

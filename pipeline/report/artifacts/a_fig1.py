@@ -46,9 +46,7 @@ class Kind(NamedTuple):
 KINDS = {
     "tags": Kind("tag", "tag", "tag"),
     "points": Kind("point", "point", "pce_crf", Where(family="scribble_sizes", method="pce_crf", length_ratio=0.0)),
-    "size targets": Kind(
-        "size", "size", "size_crf", Where(family="size_noise", method="size_crf", mre=0.08, noise_default=False)
-    ),
+    "size targets": Kind("size", "size", "size_crf", Where(family="size_noise", method="size_crf", mre=0.08)),
     "boxes": Kind("box", "box", "box"),
     "full masks": Kind("full", "full mask", "full", Where(family="size_noise", method="full")),
 }

@@ -62,9 +62,7 @@ SUPERVISIONS = {
     "scribbles, soft self-labelling": Supervision(
         ("scribble",), "soft", _SSL.but(relaxation="cd"), ("H_CCE+P_CD (V3+, batch 12)", "mIoU", "b-tab5")
     ),
-    "size targets": Supervision(
-        ("size",), "size_crf", _SIZES.but(method="size_crf", mre=0.08, noise_default=False), ("size", "mIoU", "a-fig1")
-    ),
+    "size targets": Supervision(("size",), "size_crf", _SIZES.but(method="size_crf", mre=0.08), ("size", "mIoU", "a-fig1")),
     "boxes": Supervision(("box",), "box"),
     "points and size targets": Supervision(
         ("point", "size"), "size_pce_crf", _BOTH.but(length_ratio=0.0), ("seeds+size", "0", "a-fig4b")
