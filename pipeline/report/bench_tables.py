@@ -70,7 +70,9 @@ def solvers() -> str:
     of_potts = table[table["energy"].str.startswith("H_CCE")]
     rows = []
     for (solver, steps), of in of_potts.groupby(["solver", "steps"], sort=False):
-        rows.append([solver, f"{steps}", _span(of["speed_ratio"].astype(float), 0), _span(of["energy_ratio"].astype(float), 2)])
+        rows.append(
+            [str(solver), str(steps), _span(of["speed_ratio"].astype(float), 0), _span(of["energy_ratio"].astype(float), 2)]
+        )
     return markdown(["solver", "fine steps", "times as fast", "energy, ratio"], rows)
 
 

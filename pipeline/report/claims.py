@@ -23,6 +23,7 @@ from pipeline.report.runs import Runs, Where
 from pipeline.report.verdicts import (
     CONFIDENCE,
     HOLDS,
+    OPEN,
     RULE,
     Difference,
     Step,
@@ -186,7 +187,8 @@ class Claim:
                 yield quantity
 
 
-TABULATED = ["claim", "paper", "where", "published", "ours", "difference", "n", "comparisons", "verdict", "corrected"]
+TABULATED = ["claim", "paper", "where", "published", "ours", "difference", "detectable"]
+TABULATED += ["n", "comparisons", "verdict", "corrected"]
 """Columns of a table of claims."""
 CHANCES = ("p_for", "p_against", "p_level")
 """Numbers of an `Outcome` that are corrected for the number of claims."""
@@ -216,10 +218,10 @@ class PaperClaims:
         Returns:
             One row per claim: id, kind, claim (its sentence), paper, where, published (printed numbers in the order of the
             quantities, as text), ours (mean and standard deviation of what is compared, as text; of several comparisons that
-            which decides; why it is not tested, if so), difference (with its two-sided 95 % interval, as text),
-            difference_points, low_points, high_points (NaN for one seed), from_points, to_points (between these it must lie), n
-            (seeds), comparisons (how many must hold), verdict, p_for, p_against, p_level and corrected (the verdict by Holm's
-            method).
+            which decides; why it is not tested, if so), difference (with its two-sided 95 % interval, as text), detectable (as
+            text, in points; where not decided), difference_points, low_points, high_points (NaN for one seed), from_points,
+            to_points (between these it must lie), n (seeds), comparisons (how many must hold), verdict, p_for, p_against, p_level
+            and corrected (the verdict by Holm's method).
 
         Raises:
             ValueError: a run, a value or a printed number is missing, or runs differ in their seeds or in profile.
@@ -243,6 +245,7 @@ class PaperClaims:
             "paper": self.paper,
             "where": claim.where,
             "published": _printed(claim, data, self.digits),
+            "detectable": "",
         }
         try:
             _expect_testable(claim, levels, data)
@@ -260,6 +263,7 @@ class PaperClaims:
             **row,
             "ours": "; ".join(f"{name} {spread(shown[name])}" for name in step.runs),
             "difference": interval(difference),
+            "detectable": f"{100 * difference.detectable:.1f}" if found.verdict == OPEN else "",
             "difference_points": 100 * difference.mean,
             "low_points": 100 * difference.low,
             "high_points": 100 * difference.high,

@@ -213,7 +213,7 @@ def blocks() -> Blocks:
     if claims.empty:
         nothing = "Nothing is recorded yet."
         return {**made, readme: nothing, (page, "results"): nothing, (page, "curves"): nothing}
-    columns = ["claim", "paper", "where", "published", "difference", "verdict", "corrected"]
+    columns = ["claim", "paper", "where", "published", "difference", "detectable", "verdict", "corrected"]
     several = claims["published"].str.count("against") > 1
     short = claims.assign(published=claims["published"].mask(several, "several"))
     whole = [f"{count_sentence(claims)} {HOW} {origin(RECORD)}", "", *table(short, columns)]

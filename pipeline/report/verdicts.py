@@ -37,13 +37,15 @@ Values = Mapping[str, Sequence[float]]
 """Values of a metric by name, one per seed, in the same order of seeds for all names; empty for a run not made."""
 
 CONFIDENCE = 0.95
+POWER = 0.8
 FEWEST_SEEDS = 3
 
 RULE = (
     "Differences are paired over seeds and carry a two-sided 95 % interval; a verdict asks for a one-sided 95 % bound on the "
     "claimed side, so that a claim may hold whose interval touches 0. Where a sentence has several rivals or levels, each must "
     "hold, and the row shows the one that decides. Level: what the sentence calls better is so by less than half a point, if at "
-    "all. Seeds differ in initialisation, order and what the annotator gave."
+    "all. Detectable: the difference that four of five experiments like this would have shown. Seeds differ in initialisation, "
+    "order and what the annotator gave."
 )
 """Note below tables of claims."""
 
@@ -66,6 +68,16 @@ class Difference(NamedTuple):
     low: float
     high: float
     n: int
+
+    @property
+    def detectable(self) -> float:
+        """How far a mean must lie beyond its limit for a one-sided bound to pass it in four of five experiments like this one."""
+        from scipy import stats
+
+        if self.n < FEWEST_SEEDS:
+            return math.nan
+        quantiles = stats.t.ppf([CONFIDENCE, POWER], self.n - 1)
+        return float(quantiles.sum()) * self.std / math.sqrt(self.n)
 
 
 class Step(NamedTuple):

@@ -47,6 +47,18 @@ def test_interval_is_that_of_a_paired_t_test():
     assert summarize_differences(first - second)[2:4] == pytest.approx((expected.low, expected.high))
 
 
+def test_a_detectable_difference_is_shown_in_four_of_five_experiments():
+    random, n, deviation = np.random.default_rng(0), 5, 2.0
+    detectable = summarize_differences([-deviation, 0.0, deviation])._replace(n=n, std=deviation).detectable
+    repeats = random.normal(detectable, deviation, (2000, n))
+    shown = stats.ttest_1samp(repeats, 0, axis=1, alternative="greater").pvalue < 0.05
+    assert shown.mean() == pytest.approx(0.8, abs=0.05)
+
+
+def test_two_seeds_detect_nothing():
+    assert math.isnan(summarize_differences([1.0, 2.0]).detectable)
+
+
 def test_one_seed_has_a_mean_but_no_interval():
     mean, *rest, n = summarize_differences([2.0])
     assert (mean, n) == (2, 1)
