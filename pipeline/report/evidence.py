@@ -42,7 +42,7 @@ HOW = "Differences are in points, paired over seeds, with 95 % intervals."
 CLAIMS = {"a-claims": a_claims.CLAIMS, "b-claims": b_claims.CLAIMS}
 AXES = {"mre_percent": ("mre", 100.0), "corrupted_percent": ("label_noise", 100.0), "length_ratio": ("length_ratio", 1.0)}
 """Horizontal axis of a chart to the column of results and what it is multiplied by."""
-_FULL, _ANNOTATED = METHOD_STYLE["full"].label, METHOD_STYLE["size_annotated"].label
+_FULL, _ANNOTATED = METHOD_STYLE["full"].label, METHOD_STYLE["annotated"].label
 _TWO_COLUMNS = {"ncols": 2, "columnspacing": 1.2}
 
 
@@ -101,7 +101,7 @@ CHARTS = (
         Curves(
             x="mre_percent",
             looks={a_fig5b.SIZES: METHOD_STYLE["size_crf"]},
-            levels={_ANNOTATED: METHOD_STYLE["size_annotated"]._replace(line="--"), _FULL: METHOD_STYLE["full"]},
+            levels={_ANNOTATED: METHOD_STYLE["annotated"]._replace(line="--"), _FULL: METHOD_STYLE["full"]},
             height_in=2.8,
             legend=_TWO_COLUMNS,
         ),

@@ -65,11 +65,9 @@ _FINER_RUNS = {
     "then soft self-labelling, P_Q": Where(family="potts", run="q-len100"),
     "then soft self-labelling, P_CD": Where(family="potts", run="cd-len100"),
 }
-RATES = paths.RECORDED / "real-rates"
-"""Masks and sizes as in the record, each at the rate that the trials found best for it."""
 _CRF = Where(family="size_noise", method="size_crf")
 _ANIMALS = Where(family="annotated", several_classes=True)
-_RATES_RUNS = {
+_SHARES = {
     "full masks": Where(family="size_noise", method="full"),
     "exact sizes + CRF loss": _CRF.but(mre=0.0),
     "sizes, mRE 8 %, + CRF loss": _CRF.but(mre=0.08),
@@ -153,21 +151,15 @@ def _spread(cell: Cell) -> str:
     return f"{100 * cell.mean:.1f}" + ("" if pd.isna(cell.std) else f" ± {100 * cell.std:.1f}")
 
 
-def rates() -> str:
-    """Return mIoU, and the share of that of full masks, at the rate of the record and at those of the trials, as a table."""
-    rows = []
-    records, full = [recorded_runs(record) for record in (RECORD, RATES)], [Where(), Where()]
-    for name, where in _RATES_RUNS.items():
-        cells = []
-        for place, runs in enumerate(records):
-            full[place] = where if dict(where.fields)["method"] == "full" else full[place]
-            cell, masks = runs.cell(where, METRIC), runs.cell(full[place], METRIC).values
-            share = pd.Series([100 * value / masks[seed] for seed, value in cell.values.items()])
-            compared = "" if where == full[place] else f"{share.mean():.1f} ± {share.std():.1f} %"
-            cells += [_spread(cell), compared]
-        rows.append([name, *cells])
-    header = ["supervision", "mIoU", "share of full masks", "mIoU, rates of trials", "share of full masks"]
-    return f"{markdown(header, rows)}\n\n{origin(RATES)}"
+def shares() -> str:
+    """Return mIoU of sizes and the share of that of full masks, as a Markdown table."""
+    runs, rows, masks = recorded_runs(RECORD), [], Where()
+    for name, where in _SHARES.items():
+        masks = where if dict(where.fields)["method"] == "full" else masks
+        cell, full = runs.cell(where, METRIC), runs.cell(masks, METRIC).values
+        share = pd.Series([100 * value / full[seed] for seed, value in cell.values.items()])
+        rows.append([name, _spread(cell), "" if where == masks else f"{share.mean():.1f} ± {share.std():.1f} %"])
+    return markdown(["supervision", "mIoU, %", "share of full masks"], rows)
 
 
 def trials() -> str:
@@ -208,7 +200,7 @@ def blocks() -> Blocks:
     made[dense, "filters"] = bench_tables.crf_filters("dense_crf-voc-originals")
     made[dense, "reduced"] = bench_tables.crf_filters("dense_crf-voc-256")
     made[Path("docs/weights.md"), "speeds"] = bench_tables.kept_features()
-    made |= {(Path("docs/evidence.md"), "trials"): trials(), (Path("docs/evidence.md"), "rates"): rates()}
+    made |= {(Path("docs/evidence.md"), "trials"): trials(), (Path("docs/evidence.md"), "shares"): shares()}
     readme, page = (Path("README.md"), "results"), Path("docs/evidence.md")
     if claims.empty:
         nothing = "Nothing is recorded yet."

@@ -196,7 +196,7 @@ class TestFig6a:
         runs = named(drawing.frame, "method", "mre_percent")
         assert runs["size", 8.0] == "acdc/size-mre08"
         assert runs["mean_size", 0.0] == runs["mean_size", 32.0] == "acdc/mean-size"
-        assert (runs["full", 0.0], runs["size_barrier", 0.0], runs["pce", 0.0]) == ("acdc/full", "acdc/barrier", "acdc/pce")
+        assert (runs["full", 0.0], runs["barrier", 0.0], runs["pce", 0.0]) == ("acdc/full", "acdc/barrier", "acdc/pce")
         texts = [text.get_text() for text in drawing.figure.legends[0].get_texts()]
         assert texts == ["size targets", "full masks", "mean size target", "size barrier", "seeds only"]
 

@@ -26,7 +26,7 @@ CURVES = {
 }
 FULL_RUN = Where(family="size_noise", method="full")
 _PRINTED = {WITHOUT: "seeds", "mRE 0 %": "seeds+size"}
-_SIZES = METHOD_STYLE["size_pce_crf"]
+_SIZES = METHOD_STYLE["pce_size_crf"]
 
 
 def compute(data: Data) -> pd.DataFrame:

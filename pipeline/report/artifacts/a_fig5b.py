@@ -69,7 +69,7 @@ def draw(frame: pd.DataFrame, data: Data) -> Figure:
     """Return curve, star and level line; bands and bars are one standard deviation over seeds."""
     figure = new_figure(COLUMN_WIDTH_IN, 3.1)
     axes = figure.add_subplot()
-    curve_look, star_look, full_look = (METHOD_STYLE[name] for name in ("size_crf", "size_annotated", "full"))
+    curve_look, star_look, full_look = (METHOD_STYLE[name] for name in ("size_crf", "annotated", "full"))
     draw_curve(axes, frame[frame["series"] == SIZES], "mre_percent", curve_look)
     stars = frame[frame["series"] == STAR]
     star = stars.iloc[0]

@@ -29,7 +29,7 @@ STYLES = {
     "size targets": ("size", "-"),
     "full masks": ("full", "-"),
     "mean size target": ("mean_size", "--"),
-    "size barrier": ("size_barrier", "-."),
+    "size barrier": ("barrier", "-."),
     "seeds only": ("pce", ":"),
 }
 """Series to its method of METHOD_STYLE and its line."""

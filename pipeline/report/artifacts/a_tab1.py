@@ -20,7 +20,7 @@ ANNOTATED = "annotated size"
 METHODS = {"mask": "full", "exact size": "size_crf", ANNOTATED: "annotated"}
 """Column of the table to the method of its runs."""
 _PRINTED = {"mask": "gt mask mIoU", "exact size": "gt size mIoU", ANNOTATED: "human-annotated size mIoU"}
-_STYLES = {"mask": "full", "exact size": "size_crf", ANNOTATED: "size_annotated"}
+_STYLES = {"mask": "full", "exact size": "size_crf", ANNOTATED: "annotated"}
 _ANNOTATION = ("mre_published_percent", "mre_percent", "seconds_published", "seconds_ours", "annotation")
 
 

@@ -65,7 +65,7 @@ SUPERVISIONS = {
     "size targets": Supervision(("size",), "size_crf", _SIZES.but(method="size_crf", mre=0.08), ("size", "mIoU", "a-fig1")),
     "boxes": Supervision(("box",), "box"),
     "points and size targets": Supervision(
-        ("point", "size"), "size_pce_crf", _BOTH.but(length_ratio=0.0), ("seeds+size", "0", "a-fig4b")
+        ("point", "size"), "pce_size_crf", _BOTH.but(length_ratio=0.0), ("seeds+size", "0", "a-fig4b")
     ),
     "scribbles and size targets": Supervision(("scribble", "size"), "size", _BOTH.but(length_ratio=1.0)),
     "full masks": Supervision(("full mask",), "full", _SIZES.but(method="full"), ("full", "mIoU", "a-fig1")),
