@@ -27,6 +27,7 @@ SETTINGS = Path("data/settings")
 CODE = Path("data/code")
 """What stages depend on besides their files; see `pipeline.stages.settings` and `pipeline.stages.code`."""
 SCRATCH = Path(".scratch")
+PLOTS = Path("reports/plots")
 """Ignored by git and DVC: checkpoints of unfinished runs. Safe to delete when nothing is running."""
 
 UNFINISHED = SCRATCH / "runs"
@@ -205,7 +206,7 @@ def table(artifact: str) -> Path:
 
 def plotted(artifact: str) -> Path:
     """Return the plotted numbers of an artifact, as `dvc plots` draws them."""
-    return Path("reports/plots") / f"{artifact}.csv"
+    return PLOTS / f"{artifact}.csv"
 
 
 def seconds(family: str, run: str, repetition: int) -> Path:

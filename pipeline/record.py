@@ -32,7 +32,7 @@ from pipeline.launch.plan import changed_addresses
 from pipeline.params import Params, load_params
 from pipeline.report.artifact import Data
 from pipeline.report.artifacts import a_claims, b_claims
-from pipeline.report.claims import TABULATED, PaperClaims, note_on_chance
+from pipeline.report.claims import TABULATED, Measured, PaperClaims, note_on_chance
 from pipeline.report.published import load_published
 from pipeline.report.runs import Runs, load_results
 from pipeline.report.style import scale_text
@@ -123,7 +123,9 @@ def record(name: str, families: list[str], artifacts: list[str]) -> Path:
         raise ValueError(
             f"{', '.join(strange)}: results of another profile than params.yaml's, {params.profile}; `dvc repro` first"
         )
-    stale = changed_addresses(["--with-deps", *(str(paths.family_pipeline(family)) for family in families)])
+    made_by = [str(paths.family_pipeline(family)) for family in families]
+    made_by += [f"{paths.ARTIFACTS_PIPELINE}:{artifact}" for artifact in measured_on(families)]
+    stale = changed_addresses(["--with-deps", *made_by])
     if stale:
         raise ValueError(f"{len(stale)} stages are out of date, such as {min(stale)}; `dvc repro` first")
     paths.RECORDED.mkdir(parents=True, exist_ok=True)
@@ -138,6 +140,13 @@ def record(name: str, families: list[str], artifacts: list[str]) -> Path:
     return folder
 
 
+def measured_on(families: list[str]) -> list[str]:
+    """Return the artifacts that plot what claims of these families were measured on."""
+    quantities = [of for claims in CLAIMS.values() for claim in claims.claims for case in claim.cases for of in case]
+    measured = [(of.plot, of.on) for of in quantities if isinstance(of, Measured) and of.on is not None]
+    return [plot for plot, on in measured if any(on.matches({"family": family}) for family in families)]
+
+
 def fill(folder: Path, params: Params, families: list[str], artifacts: list[str], commit: str) -> None:
     """Write what is kept of families and artifacts into a folder, beside what was recorded of other families.
 
@@ -147,6 +156,8 @@ def fill(folder: Path, params: Params, families: list[str], artifacts: list[str]
     for family in families:
         for path in (paths.results(family), paths.curves(family), paths.family_runs(family)):
             write_atomically(folder / family / path.name, path.read_bytes())
+    for artifact in measured_on(families):
+        write_atomically(folder / paths.plotted(artifact).name, paths.plotted(artifact).read_bytes())
     for artifact in artifacts:
         drawn = {f"{artifact}{ending}": paths.figure(artifact).with_suffix(ending) for ending in (".svg", ".png")}
         tables = {f"{artifact}.table{ending}": paths.table(artifact).with_suffix(ending) for ending in (".csv", ".md")}
@@ -156,7 +167,8 @@ def fill(folder: Path, params: Params, families: list[str], artifacts: list[str]
             write_atomically(folder / recorded, path.read_bytes())
     results = load_results(sorted(folder.glob("*/results.csv")))
     for table, claims in CLAIMS.items():
-        frame = claims.tested(Data(Runs(results, table), load_published(paths.PUBLISHED)), made_only=True)
+        data = Data(Runs(results, table), load_published(paths.PUBLISHED), folder)
+        frame = claims.tested(data, made_only=True)
         if len(frame):
             write_table(frame[TABULATED], folder / table, note=f"Ours: {scale_text(results)}. {note_on_chance(frame)}")
     write_atomically(folder / "params.yaml", public_params(params))

@@ -107,6 +107,11 @@ def test_families_recorded_before_stay_with_their_origin_and_are_decided_on(repo
     assert pd.read_csv(folder / "a-claims.csv")["n"].pipe(set) == {3, 5}
 
 
+def test_what_claims_were_measured_on_is_kept_with_its_family():
+    assert record.measured_on(["acdc", "seeds"]) == ["b-fig5", "b-appb1"]
+    assert record.measured_on(["acdc"]) == []
+
+
 def test_no_folder_of_the_machine_is_named(repository):
     folder = record.record("acdc", ["acdc"], [])
     assert not any("/somewhere" in path.read_text() for path in folder.rglob("*") if path.is_file())

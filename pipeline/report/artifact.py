@@ -24,10 +24,12 @@ class Data:
     Attributes:
         runs: the results of its runs; no row for an artifact without.
         published: from `load_published`; no row for an artifact that does not read it.
+        plots: folder of the numbers that other artifacts plot.
     """
 
     runs: Runs
     published: pd.DataFrame
+    plots: Path = paths.PLOTS
 
     def printed(self, row: str, column: str, artifact: str | None = None) -> float:
         """Return the number that the paper prints, in its unit; NaN where there is none.

@@ -14,6 +14,7 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -103,13 +104,19 @@ class Measured:
 
     Attributes:
         name: for people.
-        of: its values, one per thing that was measured; None where there is nothing to measure.
+        of: from the plotted numbers of `plot` to its values, one per thing that was measured; None where there is nothing.
         on: the runs that it was measured on; records without them leave the claim out, and so do all if it is None.
+        plot: artifact that plots what was measured.
     """
 
     name: str
-    of: Callable[[], Sequence[float] | None]
+    of: Callable[[Path], Sequence[float] | None]
     on: Where | None = None
+    plot: str = ""
+
+    def values(self, plots: Path) -> Sequence[float] | None:
+        """Return its values from a folder of plotted numbers."""
+        return self.of(plots / f"{self.plot}.csv")
 
 
 @dataclass(frozen=True)
@@ -228,7 +235,7 @@ class PaperClaims:
         """
         asked = [(claim, _levels(claim, data.runs, made_only)) for claim in self.claims]
         if made_only:
-            asked = [(claim, levels) for claim, levels in asked if _is_made(claim, levels, data.runs)]
+            asked = [(claim, levels) for claim, levels in asked if _is_made(claim, levels, data)]
         for claim, levels in asked:
             data.runs.require([run for part in claim.parts() for run in _runs(part, levels)], ["profile"])
         frame = pd.DataFrame([self._row(claim, levels, data) for claim, levels in asked])
@@ -317,15 +324,15 @@ def _runs(part: Where | Curve, levels: Levels) -> list[Where]:
     return [part] if isinstance(part, Where) else list(levels[part].values())
 
 
-def _is_made(claim: Claim, levels: Levels, runs: Runs) -> bool:
+def _is_made(claim: Claim, levels: Levels, data: Data) -> bool:
     """Return whether all runs of a claim are there, those among them that something was measured on."""
     if any(math.isnan(level) for of in levels.values() for level in of):
         return False
     measured = [quantity for case in claim.cases for quantity in case if isinstance(quantity, Measured)]
-    if any(quantity.on is None or quantity.of() is None for quantity in measured):
+    if any(quantity.on is None or quantity.values(data.plots) is None for quantity in measured):
         return False
     asked = [run for part in claim.parts() for run in _runs(part, levels)]
-    return all(map(runs.has, [*asked, *(quantity.on for quantity in measured if quantity.on is not None)]))
+    return all(map(data.runs.has, [*asked, *(quantity.on for quantity in measured if quantity.on is not None)]))
 
 
 def _expect_testable(claim: Claim, levels: Levels, data: Data) -> None:
@@ -383,7 +390,7 @@ def _at(quantity: Quantity, level: float, claim: Claim, levels: Levels, data: Da
             artifact, row, column = quantity.place
             return row, data.printed(row, column, artifact) / 100
         case Measured():
-            values = quantity.of()
+            values = quantity.values(data.plots)
             if values is None:
                 raise NotTested(f"{quantity.name}: none here")
             return quantity.name, list(values)

@@ -363,7 +363,7 @@ def test_claims_whose_runs_were_not_made_may_be_left_out(folder, level, publishe
 def test_what_was_measured_on_runs_that_are_not_there_is_left_out(level, published):
     kept, asked = level[level["family"] == "potts"], (Fixed("none", 0.0),)
     wheres = {"there": Where(family="potts"), "gone": Where(family="seeds"), "unknown": None}
-    claims = [Claim(key, "x", "y", "greater", (Measured("z", lambda: [0.1, 0.2], on), *asked)) for key, on in wheres.items()]
+    claims = [Claim(key, "x", "y", "greater", (Measured("z", lambda _: [0.1, 0.2], on), *asked)) for key, on in wheres.items()]
     frame = PaperClaims("SSL", tuple(claims), "g").tested(make_data("b-claims", kept, published), made_only=True)
     assert frame["id"].tolist() == ["there"]
 

@@ -8,6 +8,7 @@ its annotators is tested on annotations of people only, and its comparison with 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import pandas as pd
 
@@ -67,7 +68,7 @@ def _share(fits: Callable[[pd.Series], pd.Series]) -> Sequence[float] | None:
     return None if errors is None else fits(errors["error"]).astype(float).tolist()
 
 
-def _twice_as_accurate() -> Sequence[float] | None:
+def _twice_as_accurate(_: Path) -> Sequence[float] | None:
     """Return for each class of each annotator the ratio of the mean errors without and with a grid.
 
     In hundredths, as all numbers of a table of claims are shown times 100.
@@ -296,7 +297,7 @@ CLAIMS = PaperClaims(
             "most errors of annotated sizes are below 10 %",
             "section 3.4",
             "greater",
-            (Measured("share of errors below 10 %", lambda: _share(lambda of: of < 0.1)), Fixed("half of them", 0.5)),
+            (Measured("share of errors below 10 %", lambda _: _share(lambda of: of < 0.1)), Fixed("half of them", 0.5)),
         ),
         Claim(
             "size-annotators-tail",
@@ -304,7 +305,7 @@ CLAIMS = PaperClaims(
             "section 3.4",
             "greater",
             (
-                Measured("share of errors beyond three times the mean", lambda: _share(lambda of: of > TAIL * of.mean())),
+                Measured("share of errors beyond three times the mean", lambda _: _share(lambda of: of > TAIL * of.mean())),
                 Fixed("of Normal errors", 0.0167),
             ),
         ),
