@@ -65,7 +65,7 @@ test: setup check ## lint, type check, and run all tests
 	@python -m pytest -n $(JOBS) --dist worksteal
 
 thorough: setup ## bad input: at least 1,000 generated files, tables and requests for each property
-	@python -m pytest -n $(JOBS) --dist worksteal --hypothesis-profile=thorough $$(grep -rl "^from hypothesis" tests --include="test_*.py")
+	@python -m pytest -o timeout=0 -n $(JOBS) --dist worksteal --hypothesis-profile=thorough $$(grep -rl "^from hypothesis" tests --include="test_*.py")
 
 check: setup ## ruff and mypy
 	@ruff check pipeline tests

@@ -96,6 +96,7 @@ def test_pipelines_follow_the_levels_of_a_profile(workspace):
 TRAINING = {
     # name: (epochs, batch, learning rate, image size, input, place)
     "size": (60, 16, 0.005, 512, "resize", "[SIZE] 3.1: ResNet on PASCAL"),
+    "barrier": (60, 16, 0.005, 512, "resize", "[SIZE] 3.1: ResNet on PASCAL"),
     "full": (60, 16, 0.007, 512, "resize", "[SIZE] A.1: DeepLabV3+'s rate"),
     "transformer": (60, 20, 0.0005, 512, "resize", "[SIZE] 3.1: ViT on PASCAL"),
     "coco": (60, 12, 0.0005, 512, "resize", "[SIZE] 3.1: ResNet on COCO"),

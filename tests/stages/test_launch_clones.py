@@ -111,6 +111,7 @@ def test_stage_ends_when_the_process_that_started_the_worker_is_killed(repositor
     parent = subprocess.Popen(command, cwd=REPOSITORY)
     started = repository / ".scratch/runs/slow"
     while not started.exists():
+        assert parent.poll() is None, "the worker ended before its stage began"
         time.sleep(0.2)
     (clone,) = (tmp_path / "clones").iterdir()
     parent.send_signal(signal.SIGKILL)

@@ -440,7 +440,7 @@ def draw(frame: pd.DataFrame, _: Data) -> Figure:
     for name, color in (*colors.items(), (OPEN, GREY)):
         axes.plot([], [], "o-", color=color, label=name)
     handles = [*axes.get_legend_handles_labels()[0], Patch(color=GREY, alpha=0.2, label="claimed range, if not above 0")]
-    figure.legend(handles=handles, loc="outside upper center", ncols=4)
+    figure.legend(handles=handles, loc="outside upper center", ncols=5)
     return figure
 
 
