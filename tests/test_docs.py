@@ -115,6 +115,19 @@ def test_numbers_of_own_photos_are_those_of_the_record():
             assert f"{values[0]}, {values[1]} and {values[2]} %" in page
 
 
+def test_seconds_of_the_page_are_those_of_the_record():
+    page = " ".join((REPOSITORY / "docs/annotate.md").read_text(encoding="utf-8").split())
+    first, least, most = pd.read_csv(REPOSITORY / "reports/recorded/own/page.csv")["seconds"]
+    assert f"seen {first:.1f} s after Train is pressed, each of the next six after {least:.1f} to {most:.1f} s" in page
+
+
+def test_spread_over_seeds_is_that_of_the_record():
+    page = (REPOSITORY / "docs/choices.md").read_text(encoding="utf-8")
+    for settings, rows in pd.read_csv(REPOSITORY / "reports/recorded/own/spread.csv").groupby("settings"):
+        cells = [f"{row.mIoU_percent:.1f}, deviation {row.deviation_points:.1f}" for row in rows.itertuples()]
+        assert f"| {settings} | {' | '.join(cells)}" in page
+
+
 def test_hours_at_paper_scale_are_those_of_the_estimate():
     tables = [REPOSITORY / f"reports/recorded/bench/{name}.csv" for name in ("steps", "steps-published-networks-cpu")]
     text = estimate.report(estimate.read_params("paper"), estimate.read_steps(tables), {"": 300.0}, {})
