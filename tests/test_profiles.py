@@ -9,7 +9,7 @@ import pytest
 import torch
 from ruamel.yaml import YAML
 
-from pipeline import paths
+from pipeline import paths, profile
 from pipeline.conventions import VOID
 from pipeline.import_graph import REPOSITORY
 from pipeline.params import load_params
@@ -34,12 +34,14 @@ def switch_profile(folder, name):
 
 
 @pytest.fixture
-def workspace(tmp_path):
-    """Return a folder with a copy of params.yaml, to be changed by the command."""
+def workspace(tmp_path, monkeypatch):
+    """Enter a folder with a copy of params.yaml; return how to call the command there, in this process."""
     copy_settings(tmp_path)
+    monkeypatch.chdir(tmp_path)
 
     def switch(name):
-        switch_profile(tmp_path, name)
+        monkeypatch.setattr(sys, "argv", ["pipeline.profile", name])
+        profile.main()
         return load_params(tmp_path / "params.yaml", tmp_path / paths.EXPERIMENTS)
 
     switch.path = tmp_path / "params.yaml"

@@ -92,13 +92,13 @@ TABLES = {
     " mRE ours, annotator of ours",
     "a-tab2": "method, stages, PASCAL val mIoU *, PASCAL test mIoU *, COCO val mIoU *, realised mRE of objects, test server,"
     " source",
-    "a-claims": "claim, paper, where, published, ours, difference, n, comparisons, verdict, corrected",
+    "a-claims": "claim, paper, where, published, ours, difference, detectable, n, comparisons, verdict, corrected",
     "b-appb1": "energy, solver, images, soft Jaccard (%) published, soft Jaccard (%) ours, soft Jaccard (%) ours std,"
     " soft Jaccard difference, soft Jaccard (%) worst image, energy gap (%) mean, energy gap (%) worst image,"
     " milliseconds per image, converged (%)",
     "b-appb2": "pseudo-labels (steps of the paper), steps of ours, mIoU *, change published, change ours,"
     " change ours std, step, times plain cross-entropy, time, ratio published, time, ratio ours",
-    "b-claims": "claim, paper, where, published, ours, difference, n, comparisons, verdict, corrected",
+    "b-claims": "claim, paper, where, published, ours, difference, detectable, n, comparisons, verdict, corrected",
     "b-fig4": "cross-entropy, 0 published, 0 ours, 0 difference, 0.5 published, 0.5 ours, 0.5 difference, 1 published, 1 ours,"
     " 1 difference",
     "b-fig6": "method, 0 ours, 0.5 ours, 1 published, 1 ours, 1 difference, printed number",

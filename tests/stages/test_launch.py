@@ -116,6 +116,7 @@ def test_busy_dvc_is_waited_for(monkeypatch, tmp_path):
 def run_until_begun(command, folder, monkeypatch):
     """Run a command of a stage, end it once it has made the file `begun`, and return its status."""
     monkeypatch.chdir(folder)
+    monkeypatch.setattr(head, "GRACE_S", 1.0)
     stopping = Event()
 
     def stop_once_begun():
