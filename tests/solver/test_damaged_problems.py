@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from hypothesis import settings
 from solver_scenes import VOID, scene
 
 from pipeline.solver import Edges, Problem
@@ -22,7 +23,8 @@ def test_random_and_damaged_problems_are_solved_or_refused(entry):
         pytest.importorskip("triton")
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(TESTS.parent), str(TESTS)])}
     environment |= {"TRITON_INTERPRET": "1"} if entry == "triton" else {}
-    script = [sys.executable, str(TESTS / "solver_fuzz.py"), entry, "60" if entry == "triton" else "200"]
+    examples = settings.default.max_examples * (1 if entry == "triton" else 3)
+    script = [sys.executable, str(TESTS / "solver_fuzz.py"), entry, str(examples)]
     done = subprocess.run(script, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr[-3000:]
 

@@ -213,7 +213,10 @@ def test_unknown_name_is_answered_with_the_known_ones(workspace, stage):
 @pytest.mark.parametrize(("stage", "name"), [("evaluate", "nothing"), ("train", "nothing/at-all")])
 def test_unknown_family_is_answered_with_the_known_ones(workspace, stage, name):
     output = workspace.run("python", "-m", f"pipeline.stages.{stage}", name, fails=True)
-    assert "pipeline/experiments/nothing/runs.yaml: no such family of runs; there: features, noise, potts, seeds, size_noise" in output
+    assert (
+        "pipeline/experiments/nothing/runs.yaml: no such family of runs; there: features, noise, potts, seeds, size_noise"
+        in output
+    )
 
 
 def test_a_level_taken_out_names_its_remedy(workspace):
