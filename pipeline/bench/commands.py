@@ -80,7 +80,10 @@ def grow(folder: Path, times: int) -> None:
                 shutil.copytree(path, copy, ignore=shutil.ignore_patterns("dvc.lock"))
             else:
                 shutil.copyfile(path, copy)
-    run(f"{shlex.quote(sys.executable)} -m pipeline.wiring && dvc commit --force --quiet", folder)
+    # What stages depend on names their family, so it is written anew for the copies.
+    python = shlex.quote(sys.executable)
+    written = " && ".join(f"{python} -m pipeline.{module}" for module in ("wiring", "stages.settings", "stages.code"))
+    run(f"{written} && dvc commit --force --quiet", folder)
     run("git add --all && git -c user.name=bench -c user.email=bench@localhost commit --quiet --no-verify -m grown", folder)
 
 
