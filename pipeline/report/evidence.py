@@ -261,7 +261,7 @@ def count_sentence(claims: pd.DataFrame) -> str:
     count = Counter(claims["verdict"].str.split(" (", regex=False).str[0])
     untested = len(claims) - sum(count[verdict] for verdict in (HOLDS, FAILS, LEVEL, OPEN))
     return (
-        f"Of {len(claims)} claims {count[HOLDS]} hold, {count[FAILS]} do not hold, {count[LEVEL]} compare what is level here, "
+        f"Of {len(claims)} claims {count[HOLDS]} hold, {count[FAILS]} do not hold, {count[LEVEL]} are level, "
         f"{count[OPEN]} are not decided and {untested} not tested."
     )
 
