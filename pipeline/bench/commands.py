@@ -65,7 +65,7 @@ def prepare(folder: Path, profile: str, jobs: int) -> float:
 def grow(folder: Path, times: int) -> None:
     """Copy every family of runs with all that was made of it, until there are `times` as many, and have DVC accept that."""
     families = sorted(path.parent.name for path in folder.glob("pipeline/experiments/*/runs.yaml"))
-    places = [folder / place for place in ("data", "models", "reports", "pipeline/experiments")]
+    places = [folder / place for place in ("data/code", "data/settings", "models", "reports", "pipeline/experiments")]
     made = [
         path
         for place in places
