@@ -133,6 +133,9 @@ def record(name: str, families: list[str], artifacts: list[str]) -> Path:
     with tempfile.TemporaryDirectory(dir=paths.RECORDED, prefix=f".{name}.") as scratch:
         made = Path(scratch) / name
         if folder.exists():
+            known = read_json(folder / PROVENANCE, "restore it with git")["profile"]
+            if known != params.profile:
+                raise ValueError(f"{folder}: holds runs of the profile {known}, not {params.profile}; record under another name")
             shutil.copytree(folder, made)
         fill(made, params, families, artifacts, commit)
         shutil.rmtree(folder, ignore_errors=True)

@@ -107,6 +107,15 @@ def test_families_recorded_before_stay_with_their_origin_and_are_decided_on(repo
     assert pd.read_csv(folder / "a-claims.csv")["n"].pipe(set) == {3, 5}
 
 
+def test_runs_of_two_profiles_are_not_recorded_together(repository):
+    folder = record.record("acdc", ["acdc"], [])
+    told = json.loads((folder / "provenance.json").read_text())
+    (folder / "provenance.json").write_text(json.dumps({**told, "profile": "paper"}))
+    with pytest.raises(ValueError, match="acdc: holds runs of the profile paper, not real; record under another name"):
+        record.record("acdc", ["acdc"], [])
+    assert json.loads((folder / "provenance.json").read_text())["profile"] == "paper"
+
+
 def test_what_claims_were_measured_on_is_kept_with_its_family():
     assert record.measured_on(["acdc", "seeds"]) == ["b-fig5", "b-appb1"]
     assert record.measured_on(["acdc"]) == []

@@ -185,6 +185,11 @@ class Claim:
         """All that is compared."""
         return (self.of, *self.also)
 
+    @property
+    def ranks_accuracies(self) -> bool:
+        """Whether it says that runs are more accurate than others, so that they may be level."""
+        return self.kind in OF_RANKS and self.metric.startswith(ACCURACIES) and any(True for _ in self.parts())
+
     def parts(self) -> Iterator[Where | Curve]:
         """Yield the runs and curves that it is about."""
         for quantity in (quantity for case in self.cases for quantity in case):
@@ -257,7 +262,7 @@ class PaperClaims:
         try:
             _expect_testable(claim, levels, data)
             steps, shown = _steps(claim, levels, data)
-            found = judge(steps, NEAR if claim.kind in OF_RANKS and claim.metric.startswith(ACCURACIES) else math.nan)
+            found = judge(steps, NEAR if claim.ranks_accuracies else math.nan)
         except NotTested as reason:
             number = dict.fromkeys(["difference_points", "low_points", "high_points", "from_points", "to_points"], math.nan)
             p = dict.fromkeys(CHANCES, math.nan)

@@ -368,6 +368,15 @@ def test_what_was_measured_on_runs_that_are_not_there_is_left_out(level, publish
     assert frame["id"].tolist() == ["there"]
 
 
+def test_what_is_no_accuracy_of_runs_is_never_level(level, published):
+    measured = Claim(
+        "m", "x", "y", "greater", (Measured("z", lambda _: [0.5, 0.501, 0.5], Where(family="potts")), Fixed("f", 0.5))
+    )
+    share = Claim("s", "x", "y", "greater", (Where(run="q-len100"), Where(run="cd-len100")), metric="absent_share")
+    frame = PaperClaims("SSL", (measured, share), "g").tested(make_data("b-claims", level, published))
+    assert set(frame["verdict"]) == {"not decided"}
+
+
 def test_a_group_that_lacks_a_curve_is_not_made(level, published):
     short = without(level, "potts/lq-len050")
     made = PAPERS["b-claims"].tested(make_data("b-claims", short, published), made_only=True)["id"].tolist()
