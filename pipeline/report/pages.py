@@ -82,6 +82,8 @@ SEARCH = paths.RECORDED / "search"
 TRIED = {
     "full": "full masks",
     "size": "sizes, mRE 8 %",
+    "reverse_kl": "sizes, mRE 8 %, reverse divergence",
+    "flat_barrier": "flat barrier on tags",
     "log_barrier": "log barrier on tags",
     "size_crf": "sizes + CRF loss",
     "log_barrier_crf": "log barrier + CRF loss",
@@ -89,6 +91,7 @@ TRIED = {
     "soft": "soft self-labelling, P_CD",
     "gd_nn": "gradient descent, nearest neighbours",
     "gd_dn": "gradient descent, dense CRF loss",
+    "gd_sn": "gradient descent, non-local CRF loss",
 }
 """Method of a trial to what the table calls it."""
 FACTORS = {"rate_factor": "rate", "weight_factor": "weight"}
