@@ -23,19 +23,12 @@ def _references(params: Params) -> Iterator[tuple[str, str, str]]:
     for key, objective in params.objectives.items():
         if objective.self_labeling is not None:
             yield f"objectives.{key}.self_labeling.solver", objective.self_labeling.solver, "solver"
-    for key, stages in (("sizes", params.own.sizes), ("seeds", params.own.seeds)):
-        for number, stage in enumerate(stages):
-            if stage.objective.self_labeling is not None:
-                yield f"own.{key}.{number}.objective.self_labeling.solver", stage.objective.self_labeling.solver, "solver"
     figures = params.figures
     yield "figures.panel_objective", figures.panel_objective, "objectives"
     yield "figures.panel_dense_objective", figures.panel_dense_objective, "objectives"
     yield "figures.panel_run", figures.panel_run, "runs"
     for run_name in figures.headline:
         yield "figures.headline", run_name, "runs"
-    for artifact, panels in figures.panels.items():
-        for run_name in panels.runs:
-            yield f"figures.panels.{artifact}.runs", run_name, "runs"
     for family, runs in params.runs.items():
         for name, run in runs.items():
             at = f"runs.{family}.{name}"
@@ -80,7 +73,7 @@ def nearest(name: str, known: Collection[str], count: int = 12) -> str:
 
 def contradictions(params: Params) -> list[str]:
     """Name every run whose objective needs what its supervision does not give, or whose parts do not fit together."""
-    problems = [*_unfit_panels(params), *_mixed(params), *_unfit_features(params), *_unfit_sizes(params)]
+    problems = [*_mixed(params), *_unfit_features(params), *_unfit_sizes(params)]
     for family, runs in params.runs.items():
         for name, run in runs.items():
             known = run.objective in params.objectives and run.training in params.training and run.dataset in params.datasets
@@ -88,12 +81,6 @@ def contradictions(params: Params) -> list[str]:
                 for check in (_lacking_supervision, _cropped_sizes, _unfit_epsilon, _other_features, _unfit_start):
                     problems += check(params, f"runs.{family}.{name}", run)
     return problems
-
-
-def _unfit_panels(params: Params) -> Iterator[str]:
-    panel_run = params.runs.get("seeds", {}).get(params.figures.panel_run.split("/")[1])
-    if panel_run is not None and panel_run.supervision != params.figures.panel_supervision:
-        yield f"figures.panel_supervision: figures.panel_run has supervision {panel_run.supervision!r}"
 
 
 def _mixed(params: Params) -> Iterator[str]:

@@ -39,7 +39,19 @@ from pipeline.datasets.raw_files import DatasetError
 from pipeline.errors import clear_errors
 from pipeline.expand import expand_training
 from pipeline.files import is_there, read_json, read_table, real_path, write_atomically, write_json
-from pipeline.params import Network, Objective, Own, OwnStage, Params, ParamsError, Section, Training, read_yaml, resolve
+from pipeline.params import (
+    Network,
+    Objective,
+    Own,
+    OwnStage,
+    Params,
+    Section,
+    Training,
+    here_or_ours,
+    own_settings,
+    read_yaml,
+    resolve,
+)
 from pipeline.stages.summary import read_scores
 from pipeline.targets.annotated_sizes import finished_sizes
 from pipeline.targets.annotations import BACKGROUND, FIELDS, fingerprint, read_annotations
@@ -214,17 +226,6 @@ def told(objective: Objective) -> str:
     return " + ".join(words.get(term, term) for term in objective.terms)
 
 
-def own_settings(base: dict[str, Any]) -> Own:
-    """Return the section `own` of params.yaml.
-
-    Raises:
-        ParamsError: it is not there, or not valid.
-    """
-    if NAME not in base:
-        raise ParamsError(f"{paths.PARAMS}: has no section `{NAME}`; take it over from the params.yaml of the repository")
-    return resolve(base, {}).own
-
-
 def fitting_stages(own: Own, *, pixels: bool, sizes: bool) -> list[OwnStage]:
     """Return the stages that fit what is given: those for known pixels if there are any, without terms that need sizes if not."""
     stages = own.seeds if pixels else own.sizes
@@ -239,10 +240,10 @@ def own_params(
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return the content of the model's params.yaml, and of runs.yaml by family: a family of one run for each stage.
 
-    The first is `base` with entries of the family's names: the photos as data set and supervision, and what the section `own`
+    The first is `base` with entries of the family's names: the photos as data set and supervision, and what pipeline/own.yaml
     says of network, objectives and training, as far as the command line does not choose others.
     """
-    own = own_settings(base)
+    own = own_settings()
     subset = {"classes": list(dataset.class_names[1:]), "images": "containing"}
     supervision: dict[str, Any] = {"dataset": NAME, "subset": subset, "masks": given.masks > 0}
     supervision |= {"sizes": {"source": "given"}} if given.sizes else {}
@@ -400,7 +401,7 @@ def parse_arguments() -> argparse.Namespace:
     parser = command_parser(__doc__, "pipeline.own photos --out my-model")
     parser.add_argument("photos", type=Path, help="folder with classes.yaml, images/ and what is given for them")
     parser.add_argument("--out", type=Path, required=True, help="folder of the model, made when needed")
-    parser.add_argument("--network", help="key of `networks` in params.yaml, instead of own.network there")
+    parser.add_argument("--network", help=f"key of `networks` in params.yaml, instead of that of {paths.OWN}")
     parser.add_argument("--objective", help="key of `objectives`, instead of the stages in own.sizes or own.seeds")
     parser.add_argument("--training", help="key of `training`, instead of own.training; the encoder then runs at every step")
     parser.add_argument("--epochs", type=int, help="passes over the photos in each stage")
@@ -429,12 +430,12 @@ def train_own(arguments: argparse.Namespace) -> None:
             f"{photos / 'classes.yaml'}: photos of one's own need a background; name it first and take `background: false` out"
         )
     dataset.verify()
-    base = read_yaml(paths.PARAMS if paths.PARAMS.exists() else REPOSITORY / paths.PARAMS)
+    base = read_yaml(here_or_ours(paths.PARAMS))
     for option, section in (("network", "networks"), ("objective", "objectives"), ("training", "training")):
         if vars(arguments)[option] not in (None, *base[section]):
             raise ValueError(f"--{option}: expected one of {', '.join(base[section])}, got {vars(arguments)[option]!r}")
     given = count_given(dataset)
-    stages = fitting_stages(own_settings(base), pixels=given.pixels > 0, sizes=given.sizes > 0)
+    stages = fitting_stages(own_settings(), pixels=given.pixels > 0, sizes=given.sizes > 0)
     tree, families = own_params(base, dataset, given, stages if arguments.objective is None else stages[:1], arguments)
     params = resolve(tree, families, Path("command line and params.yaml"))
     digest = model_digest(params, families, dataset)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 
 PARAMS = Path("params.yaml")
+OWN = Path("pipeline/own.yaml")
 PUBLISHED = Path("reports/published.csv")
 RECORDED = Path("reports/recorded")
 """Numbers of experiments that cannot be made again anywhere, such as those on data that may not be passed on."""

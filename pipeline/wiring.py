@@ -18,6 +18,7 @@ from pipeline.errors import clear_errors
 from pipeline.files import write_atomically
 from pipeline.params import Params, declared_runs, left_out, load_params
 from pipeline.report.artifacts import IDS, load
+from pipeline.report.panels import run_names
 
 # What names the runs is a `foreach`, whose fields are the parts of a training's inputs.
 TEMPLATE = """\
@@ -111,22 +112,17 @@ SOLVED = """\
 
 PANELS = """\
 
-  panels:
-    foreach:
-{panels}
-    do:
-      desc: Predictions of three runs on the same validation images, for a qualitative figure
-      wdir: ../..
-      cmd: python -m pipeline.stages.panels ${{key}}
-      deps:
-        - models/${{item[0]}}
-        - models/${{item[1]}}
-        - models/${{item[2]}}
-        - data/prepared/${{item[3]}}
-        - data/code/panels.txt
-        - data/settings/panels/${{key}}.json
-      outs:
-        - models/panels/${{key}}.npz
+  panels-{name}:
+    desc: Predictions of some runs on the same validation images, for a qualitative figure
+    wdir: ../..
+    cmd: python -m pipeline.stages.panels {name} {runs}
+    deps:
+      - data/code/panels.txt
+      - data/prepared/{dataset}
+      - data/settings/panels.json
+{models}
+    outs:
+      - models/panels/{name}.npz
 """
 
 
@@ -180,15 +176,15 @@ def _flow(fields: Mapping[str, str]) -> str:
 
 
 def is_there(params: Params, run: str) -> bool:
-    """Return whether the family of a run is there and can be trained."""
-    family = run.split("/")[0]
-    return family in params.runs and params.left_out(family) is None
+    """Return whether a run, or FAMILY/ any of a family, is there and can be trained."""
+    family, _, name = run.partition("/")
+    return family in params.runs and params.left_out(family) is None and (not name or name in params.runs[family])
 
 
 def panels_pipeline(params: Params) -> str:
     """Return the pipeline file of all runs' settings and of what is made of several runs, as far as their families are there."""
     figures = params.figures
-    text = "# Written by `python -m pipeline.wiring` from `figures` in params.yaml.\nstages:"
+    text = "# Written by `python -m pipeline.wiring` from `figures` in params.yaml and the artifacts.\nstages:"
     text += SETTINGS.format(runs=_lines(map(paths.family_runs, sorted(params.runs))), package=_lines(package()))
     if is_there(params, figures.panel_run):
         family, name = figures.panel_run.split("/")
@@ -199,14 +195,17 @@ def panels_pipeline(params: Params) -> str:
             dataset=run.dataset,
             variant=run.variant,
         )
-    drawn = {
-        artifact: panels.runs for artifact, panels in figures.panels.items() if all(is_there(params, run) for run in panels.runs)
-    }
-    if drawn:
-        # The three runs and the data set that all of them are of.
-        items = {artifact: [*runs, params.run(*runs[0].split("/")).dataset] for artifact, runs in drawn.items()}
-        text += PANELS.format(panels="\n".join(f"      {artifact}: [{', '.join(item)}]" for artifact, item in items.items()))
+    for name, runs in shown().items():
+        if all(is_there(params, run) for run in runs):
+            # All of them are of one data set.
+            dataset, models = params.run(*runs[0].split("/")).dataset, _lines(f"models/{run}" for run in runs)
+            text += PANELS.format(name=name, runs=" ".join(runs), dataset=dataset, models=models)
     return text
+
+
+def shown() -> dict[str, list[str]]:
+    """Return the runs ("family/run") of each archive of predictions that an artifact shows."""
+    return {name: run_names(runs) for artifact in map(load, IDS) for name, runs in artifact.panels.items()}
 
 
 def package() -> list[Path]:
@@ -217,7 +216,7 @@ def package() -> list[Path]:
 
 def can_be_made(params: Params, inputs: Iterable[Path]) -> bool:
     """Return whether all that an artifact is made from comes from families that are there."""
-    panels = {paths.panels(name): panel.runs for name, panel in params.figures.panels.items()}
+    panels = {paths.panels(name): runs for name, runs in shown().items()}
     # These two are made of one run by the stage `pseudo_labels`.
     solved = {paths.panels(name): [params.figures.panel_run] for name in ("b-fig5", "b-fig7")}
     runs = [run for path in inputs for run in {**panels, **solved}.get(path, ())]
@@ -284,7 +283,11 @@ def write_pipelines() -> str:
             write_atomically(place, family_pipeline(params, family).encode())
     write_atomically(paths.PANELS_PIPELINE, panels_pipeline(params).encode())
     write_atomically(paths.ARTIFACTS_PIPELINE, artifacts_pipeline(params).encode())
-    return "\n".join([f"{len(params.runs) - len(missing)} families and all artifacts are wired", *filter(None, missing.values())])
+    unmade = [name for name in IDS if not can_be_made(params, load(name).files)]
+    told = [f"{len(params.runs) - len(missing)} families and {len(IDS) - len(unmade)} artifacts are wired"]
+    if unmade:
+        told.append(f"without their runs: {', '.join(unmade)}")
+    return "\n".join([*told, *filter(None, missing.values())])
 
 
 def main() -> None:

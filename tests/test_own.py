@@ -54,6 +54,12 @@ def photos(tmp_path):
     return folder
 
 
+def write_own(folder, tree):
+    """Put settings of one's own photos into a working folder."""
+    (folder / paths.OWN).parent.mkdir()
+    YAML().dump(tree, folder / paths.OWN)
+
+
 def scribble(photos, *names):
     """Draw a stroke of each class on photos."""
     (photos / "scribbles").mkdir(exist_ok=True)
@@ -234,7 +240,7 @@ def test_settings_end_in_the_models_own_params(run, stages, photos, tmp_path):
 @pytest.mark.parametrize("profile", [None, "paper"])
 def test_settings_of_its_own_hold_in_every_profile(run, stages, photos, tmp_path, profile):
     tree = YAML().load(REPOSITORY / "params.yaml")
-    own_settings = json.loads(json.dumps(tree["own"]))
+    own_settings = read_yaml(REPOSITORY / paths.OWN)
     if profile is not None:
         put_profile(tree, profile)
     (tmp_path / "params.yaml").write_bytes(dump(tree))
@@ -351,10 +357,10 @@ def test_stages_of_other_photos_are_forgotten(run, stages, photos, monkeypatch, 
 
 @pytest.mark.parametrize(("shown", "epochs"), [(3, 10), (90, 30), (91, 31)])
 def test_fewer_photos_get_more_epochs(run, stages, photos, tmp_path, shown, epochs):
-    tree = YAML().load(REPOSITORY / "params.yaml")
-    tree["own"]["sizes"][0]["photos_shown"] = shown
-    tree["own"]["training"]["epochs"] = 10
-    (tmp_path / "params.yaml").write_bytes(dump(tree))
+    tree = read_yaml(REPOSITORY / paths.OWN)
+    tree["sizes"][0]["photos_shown"] = shown
+    tree["training"]["epochs"] = 10
+    write_own(tmp_path, tree)
     masks_held_back(photos)
     (photos / "sizes.csv").write_text((photos / "sizes.csv").read_text() + "p4,0.5,0.5\n")
     run(photos)
@@ -392,11 +398,23 @@ def test_pretrained_weights_are_not(run, stages, photos, capsys):
     assert "random weights" not in capsys.readouterr().out
 
 
-def test_params_without_own_settings_say_where_they_are(refusal, photos, tmp_path):
-    tree = YAML().load(REPOSITORY / "params.yaml")
-    del tree["own"]
-    (tmp_path / "params.yaml").write_bytes(dump(tree))
-    assert "params.yaml: has no section `own`; take it over" in refusal(photos)
+@pytest.mark.parametrize(
+    ("section", "key", "value", "message"),
+    [
+        ("training", "epoch", 3, "training.epoch: unknown key; remove it or correct its spelling (known keys: epochs, "),
+        ("network", "kind", "lite", "network.kind: Input should be"),
+        ("training", "learning_rate", 0.0, "training.learning_rate: Input should be greater than 0, got 0.0"),
+        ("sizes", None, [], "sizes: List should have at least 1 item"),
+    ],
+)
+def test_settings_that_cannot_be_name_file_and_key(refusal, photos, tmp_path, section, key, value, message):
+    tree = read_yaml(REPOSITORY / paths.OWN)
+    if key is None:
+        tree[section] = value
+    else:
+        tree[section][key] = value
+    write_own(tmp_path, tree)
+    assert f"{paths.OWN}: 1 problem\n  {message}" in refusal(photos)
 
 
 def test_finished_model_is_not_trained_again(run, stages, photos, capsys):

@@ -1,6 +1,6 @@
 """The process that trains while people annotate: features of a frozen encoder, kept; a head that goes on from lesson to lesson.
 
-Settings are those of `own` in params.yaml, the first stage that fits what is given. The features of a picture are computed when
+Settings are those of pipeline/own.yaml, the first stage that fits what is given. The features of a picture are computed when
 they are first needed: of those with answers before the first training, of the others afterwards, while nothing else is wanted.
 """
 
@@ -32,8 +32,8 @@ from pipeline.datasets.transforms import Jitter, WholeImage, resize_image
 from pipeline.features import KeptFeatures, write_features
 from pipeline.networks import build_network
 from pipeline.networks.base import SegmentationNetwork
-from pipeline.own import REPOSITORY, fitting_stages, own_settings
-from pipeline.params import read_yaml
+from pipeline.own import fitting_stages
+from pipeline.params import here_or_ours, own_settings, read_yaml
 from pipeline.stages.train import make_loader
 from pipeline.stages.weights import write_weights
 from pipeline.targets.rasters import encode_raster
@@ -83,11 +83,10 @@ class Trainer:
     """
 
     def __init__(self, pictures: Pictures, class_names: Sequence[str], folder: Path) -> None:
-        base = read_yaml(paths.PARAMS if paths.PARAMS.exists() else REPOSITORY / paths.PARAMS)
-        self._own, self._seed = own_settings(base), int(base["seed"])
+        self._own, self._seed = own_settings(), int(read_yaml(here_or_ours(paths.PARAMS))["seed"])
         spec = self._own.network
         if not spec.freeze_encoder or spec.weights is None:
-            raise ValueError(f"{paths.PARAMS}: own.network needs `weights` and `freeze_encoder: true` to train while people draw")
+            raise ValueError(f"{paths.OWN}: network needs `weights` and `freeze_encoder: true` to train while people draw")
         write_weights(spec, folder, self._seed)
         torch.manual_seed(derive_seed(self._seed, "network"))
         built = build_network(spec.model_dump(), len(class_names), weights=folder / paths.pretrained_weights("").name)

@@ -1,6 +1,6 @@
 """What kept features save on a CPU: `python -m pipeline.bench.features`.
 
-Three ways to train the network of `own` in params.yaml, one optimisation step each, with cross-entropy on full masks: on kept
+Three ways to train the network of pipeline/own.yaml, one optimisation step each, with cross-entropy on full masks: on kept
 features, read from their file at every step; with the frozen encoder run at every step; and with the encoder trained too (its
 batch normalisation frozen). And what features cost, beside timm's own forward of the same encoder on the same pictures.
 
@@ -22,6 +22,7 @@ import timm
 import torch
 from numpy.typing import NDArray
 
+from pipeline import paths
 from pipeline.bench.clock import in_turn
 from pipeline.bench.steps import make_batch
 from pipeline.command import command_parser
@@ -30,13 +31,13 @@ from pipeline.features import KeptFeatures, write_features
 from pipeline.files import write_csv
 from pipeline.networks import build_network
 from pipeline.networks.base import SegmentationNetwork
-from pipeline.params import load_params
+from pipeline.params import own_settings
 from pipeline.training.loop import take_step
 from pipeline.training.objectives import Batch, Objective
 from pipeline.training.schedule import make_optimizer
 
 TIMM = "tf_efficientnet_lite0"
-"""timm's name of the encoder of `own`."""
+"""timm's name of the encoder of pipeline/own.yaml."""
 ENCODER = "efficientnet_lite0"
 
 
@@ -115,15 +116,15 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("reports/bench/features.csv"))
     arguments = parser.parse_args()
     with clear_errors():
-        own = load_params().own.network
-        if own.encoder != ENCODER:
-            raise ValueError(f"own.network.encoder: timm's {TIMM} is the peer of {ENCODER}, got {own.encoder}")
+        network = own_settings().network
+        if network.encoder != ENCODER:
+            raise ValueError(f"{paths.OWN}: network.encoder: timm's {TIMM} is the peer of {ENCODER}, got {network.encoder}")
         torch.set_num_threads(1)
         batch = make_batch(arguments.batch, arguments.size_px, 3)
         with tempfile.TemporaryDirectory() as folder:
-            found = rows(in_turn(training_steps(own.model_dump(), batch, Path(folder)), arguments.repeats), arguments.batch)
+            found = rows(in_turn(training_steps(network.model_dump(), batch, Path(folder)), arguments.repeats), arguments.batch)
         with torch.inference_mode():
-            found += rows(in_turn(forwards(own.model_dump(), batch), arguments.repeats), arguments.batch)
+            found += rows(in_turn(forwards(network.model_dump(), batch), arguments.repeats), arguments.batch)
         setting = {
             "batch": arguments.batch,
             "size_px": arguments.size_px,

@@ -8,6 +8,7 @@ Nothing but stages and command-line tools imports this package: mathematics gets
 
 from pipeline.params.data import ClassLabels, Dataset, Seeds, SizeTargets, Subset, Supervision, Synthetic
 from pipeline.params.families import declared_runs, left_out
+from pipeline.params.own import Own, OwnStage, here_or_ours, own_settings
 from pipeline.params.reading import load_params, read_families, read_yaml, resolve
 from pipeline.params.schema import SCHEMA, json_schema
 from pipeline.params.section import Count, ParamsError, RunName, Section
@@ -25,7 +26,7 @@ from pipeline.params.training import (
     Solver,
     Training,
 )
-from pipeline.params.whole import Own, OwnStage, Params, Run
+from pipeline.params.whole import Params, Run
 
 __all__ = [
     "SCHEMA",
@@ -57,9 +58,11 @@ __all__ = [
     "Synthetic",
     "Training",
     "declared_runs",
+    "here_or_ours",
     "json_schema",
     "left_out",
     "load_params",
+    "own_settings",
     "read_families",
     "read_yaml",
     "resolve",

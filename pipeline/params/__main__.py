@@ -5,6 +5,7 @@ from __future__ import annotations
 from pipeline import paths
 from pipeline.command import command_parser
 from pipeline.params.families import left_out, out_of_date
+from pipeline.params.own import own_settings
 from pipeline.params.reading import load_params
 from pipeline.params.schema import SCHEMA, json_schema
 from pipeline.params.section import ParamsError
@@ -19,6 +20,7 @@ def main() -> None:
         return
     try:
         params = load_params()
+        own_settings()
         stale = out_of_date(params)
     except ParamsError as error:
         raise SystemExit(str(error)) from None

@@ -20,8 +20,8 @@ class Synthetic(Section):
     """Nominal picture width in pixels; actual sizes vary around it."""
     height_px: Annotated[int, Field(ge=16, le=8192)] = 72
     """Nominal picture height in pixels."""
-    classes: Several[ClassName]
-    """Foreground classes that occur in the pictures, by the reader's names."""
+    classes: Several[ClassName] | None = None
+    """Foreground classes that occur in the pictures, by the reader's names. null: those that the data set prepares."""
 
 
 class Dataset(Section):

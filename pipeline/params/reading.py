@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import ValidationError
 from ruamel.yaml import YAML, YAMLError
@@ -16,6 +16,8 @@ from pipeline.files import read_text
 from pipeline.params.data import Levels, Supervision
 from pipeline.params.section import ParamsError, Section
 from pipeline.params.whole import RUNS, Params, Run
+
+Model = TypeVar("Model", bound=Section)
 
 
 def read_yaml(path: Path, reader: YAML | None = None) -> Any:
@@ -71,8 +73,24 @@ def resolve(tree: Any, families: Mapping[str, Any], path: Path = paths.PARAMS) -
         if not problems:
             return Params.model_validate(expanded)
     except ValidationError as error:
-        problems = _explain_all(error, tree)
-    raise ParamsError(
+        problems = _explain_all(error, tree, Params)
+    raise _refusal(path, problems)
+
+
+def validated(model: type[Model], tree: Any, path: Path) -> Model:
+    """Return the content of a file that is one section.
+
+    Raises:
+        ParamsError: as `load_params`.
+    """
+    try:
+        return model.model_validate(tree)
+    except ValidationError as error:
+        raise _refusal(path, _explain_all(error, tree, model)) from None
+
+
+def _refusal(path: Path, problems: Sequence[str]) -> ParamsError:
+    return ParamsError(
         f"{path}: {len(problems)} problem{'s' if len(problems) > 1 else ''}\n" + "\n".join(f"  {line}" for line in problems)
     )
 
@@ -115,15 +133,15 @@ def _expanded(tree: Mapping[str, Any], families: Mapping[str, Any], problems: li
     return expanded
 
 
-def _explain_all(error: ValidationError, tree: Any) -> list[str]:
-    """Return one line for each mistake, however many entries it reaches."""
+def _explain_all(error: ValidationError, tree: Any, model: type[Section]) -> list[str]:
+    """Return one line for each mistake in what `model` describes, however many entries it reaches."""
     above = (LEVELS,) if error.title == Levels.__name__ else ()
     places: dict[tuple[tuple[Any, ...], str], list[str]] = {}
     for problem in error.errors():
         location = _origin((*above, *(part for part in problem["loc"] if part != "[key]")), tree)
         run = ".".join(map(str, location[:3])) if location[:1] == (RUNS,) and len(location) > 3 else ""
         place = (RUNS, *location[3:]) if run else location
-        places.setdefault((place, _explain(problem)), []).append(run)
+        places.setdefault((place, _explain(problem, model)), []).append(run)
     return [
         f"{first(list(dict.fromkeys(runs)))}.{'.'.join(map(str, place[1:]))}: {text}"
         if runs[0]
@@ -155,18 +173,18 @@ def _has(tree: Any, location: tuple[Any, ...]) -> bool:
     return True
 
 
-def _explain(problem: Any) -> str:
+def _explain(problem: Any, model: type[Section]) -> str:
     """Say what is wrong and what was found, for one problem reported by pydantic."""
     if problem["type"] == "extra_forbidden":
-        return f"unknown key; remove it or correct its spelling (known keys: {_known_keys(problem['loc'])})"
+        return f"unknown key; remove it or correct its spelling (known keys: {_known_keys(problem['loc'], model)})"
     message: str = problem["msg"].removeprefix("Value error, ")
     found = problem["input"]
     return message if isinstance(found, dict | list) else f"{message}, got {found!r}"
 
 
-def _known_keys(location: tuple[str | int, ...]) -> str:
+def _known_keys(location: tuple[str | int, ...], whole: type[Section]) -> str:
     """List the keys allowed where an unknown one was found."""
-    model: Any = Params
+    model: Any = whole
     for part in location[:-1]:
         field = getattr(model, "model_fields", {}).get(part)
         annotation = field.annotation if field is not None else model

@@ -1,4 +1,4 @@
-"""The whole of params.yaml with its runs, figures and settings for photos of one's own."""
+"""The whole of params.yaml with its runs and figures."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pydantic import AfterValidator, Field, model_validator
 from pipeline import paths
 from pipeline.checks import contradictions, missing_references, nearest
 from pipeline.params.data import Dataset, Levels, Noise, Supervision
-from pipeline.params.section import Count, Hundredths, Name, ParamsError, Positive, RunName, Section, Several, _different
+from pipeline.params.section import Count, Hundredths, Name, ParamsError, RunName, Section, _different
 from pipeline.params.training import Features, Network, Objective, Solver, Terms, Training
 
 
@@ -55,17 +55,6 @@ class Run(Section):
         return f"{self.dataset}/{self.supervision}"
 
 
-class Panels(Section):
-    """Predictions of three runs side by side on the same validation images."""
-
-    runs: Annotated[Several[RunName], Field(min_length=3, max_length=3)]
-    """`family/run`, all of one data set and subset."""
-    ids: Several[str] | None = None
-    """Validation images to show. null: the first `count`."""
-    count: Count = 4
-    """How many images to show when `ids` is null."""
-
-
 class Figures(Section):
     """What qualitative figures and solver checks show."""
 
@@ -75,42 +64,14 @@ class Figures(Section):
     """Pictures on a sample sheet of a data set."""
     panel_run: Annotated[str, Field(pattern=r"^seeds/[A-Za-z0-9_.-]+$")]
     """Run of the family `seeds` whose predictions the pseudo-label panels start from."""
-    panel_supervision: Name
-    """Supervision of that run."""
     panel_objective: Name
     """Key of `objectives` whose self-labelling weights the panels and the solver check use."""
     panel_dense_objective: Name
     """Key of `objectives` with the dense neighbourhood, for the comparison with the nearest one."""
     panel_images: Count = 4
-    """Pictures in the pseudo-label panels."""
+    """Pictures in figures of predictions and of pseudo-labels."""
     solver_images: Count = 100
     """Pictures over which solvers are compared with the exact optimum ([SSL] appendix B: 100)."""
-    panels: dict[Name, Panels]
-    """Qualitative figures by artifact."""
-
-
-class OwnStage(Section):
-    """One training of `python -m pipeline.own`, from the weights of the one before."""
-
-    objective: Objective
-    """Its loss; no `terms` are added, and those that need sizes are left out where no photo has any."""
-    photos_shown: Count
-    """How many photos are shown at least, counted anew in every epoch: fewer photos get more epochs."""
-    rate_factor: Positive = 1.0
-    """Its learning rate relative to that of `training`."""
-
-
-class Own(Section):
-    """Settings of `python -m pipeline.own`, whatever the profile."""
-
-    network: Network
-    """The network."""
-    training: Training
-    """Its optimisation in every stage; no `base` is added."""
-    sizes: Annotated[list[OwnStage], Field(min_length=1)]
-    """Stages for photos with sizes alone."""
-    seeds: Annotated[list[OwnStage], Field(min_length=1)]
-    """Stages where some pixels are known: by scribbles, clicks or masks."""
 
 
 class Params(Section):
@@ -150,8 +111,6 @@ class Params(Section):
     """Runs by family and name."""
     figures: Figures
     """Settings of figures."""
-    own: Own
-    """Settings for photos of one's own."""
 
     @model_validator(mode="after")
     def _references_exist(self) -> Params:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -68,6 +68,8 @@ class Artifact:
         tabulate: its table; None if it has none.
         runs: runs behind it. Their results are read, and no others.
         made_from: runs that made the files it reads instead of results.
+        panels: archives of predictions it reads (NAME of models/panels/NAME.npz) to runs, of one data set and subset. A stage
+            makes each.
         inputs: files it reads besides results; published numbers are among them where it has runs.
         places: places in the paper whose claims belong to it, in lower case.
         scale: rows with profile, device and seed of what is shown, for the note below; None: nothing was trained.
@@ -89,6 +91,7 @@ class Artifact:
     tabulate: Callable[[pd.DataFrame, Data], pd.DataFrame] | None = None
     runs: tuple[Where, ...] = ()
     made_from: tuple[Where, ...] = ()
+    panels: Mapping[str, tuple[Where, ...]] = field(default_factory=dict)
     inputs: tuple[Path, ...] = ()
     places: tuple[str, ...] = ()
     scale: Callable[[Data], pd.DataFrame] | None = scale_of_runs
@@ -107,4 +110,10 @@ class Artifact:
     @property
     def files(self) -> list[Path]:
         """All files it reads."""
-        return [*map(paths.results, self.families), *([paths.PUBLISHED] if self.runs else []), *self.inputs]
+        published = [paths.PUBLISHED] if self.runs else []
+        return [*map(paths.results, self.families), *published, *self.inputs, *map(paths.panels, self.panels)]
+
+    @property
+    def behind(self) -> list[Where]:
+        """All runs that it shows something of."""
+        return [*self.runs, *self.made_from, *(run for runs in self.panels.values() for run in runs)]

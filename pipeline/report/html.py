@@ -382,7 +382,7 @@ def make_entry(
 ) -> Entry:
     """Return one artifact as it stands on the page; `claims` are by first letter of the artifacts that they are about."""
     artifact = load(key)
-    behind = [run for run in runs if any(where.matches(run.fields) for where in (*artifact.runs, *artifact.made_from))]
+    behind = [run for run in runs if any(where.matches(run.fields) for where in artifact.behind)]
     profile = " and ".join(sorted({run.fields["profile"] for run in behind})) or "this project's"
     markdown = files.table.with_name(files.table.name + ".md")
     table = read_markdown(markdown.read_text(), profile) if markdown.is_file() else None

@@ -169,8 +169,7 @@ def compared(id: str, runs: Mapping[str, Where], **told: Any) -> Artifact:
 
     return Artifact(
         id=id,
-        made_from=tuple(runs.values()),
-        inputs=(paths.panels(id),),
+        panels={id: tuple(runs.values())},
         scale=lambda _: panels().scale,
         compute=lambda _: score_panels(panels(), runs),
         draw=lambda _, __: draw_panels(panels(), runs),

@@ -11,11 +11,11 @@ from pipeline.params import ParamsError
 Item = TypeVar("Item")
 
 
-def stage_arguments(description: str | None, **positional: str) -> argparse.Namespace:
-    """Parse the positional arguments of a stage; `--help` shows the module's docstring."""
+def stage_arguments(description: str | None, *, several: str = "", **positional: str) -> argparse.Namespace:
+    """Parse the positional arguments of a stage, of which `several` takes one or more; `--help` shows the module's docstring."""
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     for name, help_text in positional.items():
-        parser.add_argument(name, help=help_text)
+        parser.add_argument(name, help=help_text, nargs="+" if name == several else None)
     return parser.parse_args()
 
 

@@ -1,6 +1,6 @@
-"""Stage `panels@ARTIFACT`: predictions of three runs on the same validation images, for a qualitative figure.
+"""Stages `panels-NAME`: predictions of some runs on the same validation images, for a qualitative figure.
 
-Writes models/panels/ARTIFACT.npz: ids, class_names, palette, runs, profile, device, seed, and for image i image_i (H, W, 3),
+Writes models/panels/NAME.npz: ids, class_names, palette, runs, profile, device, seed, and for image i image_i (H, W, 3),
 labels_i (H, W) and prediction_R_i (H, W) of run R, all uint8 at the image's own size, and failed, whether the loss of each run
 says that its training failed.
 """
@@ -20,7 +20,7 @@ from pipeline.evaluation.predict import predict_logits
 from pipeline.files import write_atomically
 from pipeline.params import load_params
 from pipeline.runs import Trained
-from pipeline.stages.common import lookup, stage_arguments
+from pipeline.stages.common import stage_arguments
 from pipeline.stages.device import select_device
 from pipeline.stages.evaluate import repetition_failed
 
@@ -34,34 +34,33 @@ def draw_with_objects(archive: PreparedArchive, count: int, seed: int) -> list[s
 
 def main() -> None:
     """Run the stage."""
-    artifact = stage_arguments(__doc__, artifact="key of `figures.panels` in params.yaml").artifact
+    options = stage_arguments(__doc__, several="runs", name="of the archive", runs="FAMILY/RUN, all of one data set and subset")
     with clear_errors(DatasetError):
         params = load_params()
-        spec = lookup(params.figures.panels, artifact, "figures.panels")
         device = select_device(params.device)
-        trained = [Trained.of(*run.split("/")) for run in spec.runs]
+        trained = [Trained.of(*run.split("/")) for run in options.runs]
         views = [(one.dataset, one.subset) for one in trained]
         if any(view != views[0] for view in views):
-            raise ValueError(f"figures.panels.{artifact}.runs: expected runs of one data set and subset, got {views}")
+            raise ValueError(f"panels {options.name}: expected runs of one data set and subset, got {views}")
         archive = trained[0].archive("val")
-        ids = draw_with_objects(archive, spec.count, params.seed) if spec.ids is None else spec.ids
+        ids = draw_with_objects(archive, params.figures.panel_images, params.seed)
         content: dict[str, Any] = {
             "ids": ids,
             "class_names": archive.class_names,
             "palette": np.array(archive.palette, np.uint8),
-            "runs": spec.runs,
+            "runs": options.runs,
             "profile": trained[0].record["profile"],
             "device": trained[0].record["device"],
             "seed": 0,
             "failed": [
                 repetition_failed(family, name, 0, one.record, archive.num_classes)
-                for (family, name), one in zip((run.split("/") for run in spec.runs), trained)
+                for (family, name), one in zip((run.split("/") for run in options.runs), trained)
             ],
         }
         for index, image_id in enumerate(ids):
             content[f"image_{index}"] = archive.image(image_id)
             content[f"labels_{index}"] = archive.labels(image_id)
-        for number, (run, one) in enumerate(zip(spec.runs, trained)):
+        for number, (run, one) in enumerate(zip(options.runs, trained)):
             family, name = run.split("/")
             network = one.network(archive.num_classes, paths.weights(family, name, 0), device)
             for index in range(len(ids)):
@@ -69,7 +68,7 @@ def main() -> None:
                 content[f"prediction_{number}_{index}"] = logits.argmax(0).to(device="cpu").numpy().astype(np.uint8)
         packed = io.BytesIO()
         np.savez_compressed(packed, **content)
-        write_atomically(paths.panels(artifact), packed.getvalue())
+        write_atomically(paths.panels(options.name), packed.getvalue())
 
 
 if __name__ == "__main__":

@@ -27,19 +27,19 @@ def write_synthetic(spec: Dataset, folder: Path, seed: int) -> None:
     """Write procedural pictures into `folder` in the raw layout of the data set's kind.
 
     Raises:
-        DatasetError: a class of `synthetic.classes` is unknown to the reader.
+        DatasetError: a class is unknown to the reader.
     """
     from pipeline.datasets.scenes import SCENES
 
     reader = DATASETS[spec.kind]
     if spec.synthetic is None:
         raise DatasetError("params.yaml: source is synthetic, so the data set needs the section 'synthetic'")
-    unknown = [name for name in spec.synthetic.classes if name not in reader.class_names]
+    key = "synthetic.classes" if spec.synthetic.classes else "classes"
+    classes = spec.synthetic.classes or spec.classes or reader.class_names[int(reader.has_background) :]
+    unknown = [name for name in classes if name not in reader.class_names]
     if unknown:
-        raise DatasetError(
-            f"params.yaml: synthetic.classes: {', '.join(unknown)} unknown; known: {', '.join(reader.class_names)}"
-        )
-    indices = [reader.class_names.index(name) for name in spec.synthetic.classes]
+        raise DatasetError(f"params.yaml: {key}: {', '.join(unknown)} unknown; known: {', '.join(reader.class_names)}")
+    indices = [reader.class_names.index(name) for name in classes]
     size = (spec.synthetic.width_px, spec.synthetic.height_px)
     counts = {"train": spec.synthetic.train, "val": spec.synthetic.val, "test": TEST_PHOTOS.get(spec.kind, 0)}
     scenes = {

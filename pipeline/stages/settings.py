@@ -22,7 +22,7 @@ def stage_settings(params: Params) -> Iterator[tuple[Path, Any]]:
     """Yield for every stage, and for each thing that it makes, the file of its settings and these settings."""
     figures, datasets = params.figures, {name: dataset.model_dump() for name, dataset in params.datasets.items()}
     for name, dataset in datasets.items():
-        written = {key: dataset[key] for key in ("kind", "source", "synthetic")}
+        written = {key: dataset[key] for key in ("kind", "source", "synthetic", *(["classes"] if dataset["synthetic"] else []))}
         yield paths.settings("raw", name), {"seed": params.seed, **written}
         yield paths.settings("prepare", name), dataset
         yield paths.settings("supervise", name), supervision_settings(params, name)
@@ -38,8 +38,7 @@ def stage_settings(params: Params) -> Iterator[tuple[Path, Any]]:
             yield paths.settings("train", family, name), settings
         yield paths.settings("evaluate", family), evaluation_settings(params, family)
     yield paths.settings("pseudo_labels"), pseudo_label_settings(params)
-    for name, panels in figures.panels.items():
-        yield paths.settings("panels", name), panels.model_dump()
+    yield paths.settings("panels"), {"seed": params.seed, "images": figures.panel_images}
     yield paths.settings("summary"), figures.headline
     yield paths.settings("code"), {family: called(params, family) for family in params.runs}
 
@@ -79,7 +78,7 @@ def evaluation_settings(params: Params, family: str) -> dict[str, Any]:
 
 def pseudo_label_settings(params: Params) -> dict[str, Any]:
     """Return what the pseudo-labels of figures and the comparison of solvers depend on."""
-    figures = params.figures.model_dump(exclude={"panels", "headline", "sample_images"})
+    figures = params.figures.model_dump(exclude={"headline", "sample_images"})
     objectives = (params.figures.panel_objective, params.figures.panel_dense_objective)
     return {
         "figures": figures,

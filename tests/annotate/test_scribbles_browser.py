@@ -10,6 +10,7 @@ from browser import MARKS, Server, ServerProcess, Visitor, chromium, opened
 from PIL import Image
 from ruamel.yaml import YAML
 
+from pipeline import paths
 from pipeline.annotate.app import create_app
 from pipeline.annotate.live import STOPPED, Live
 from pipeline.annotate.pictures import FolderPictures
@@ -475,9 +476,10 @@ def test_prediction_lies_over_the_picture_with_adjustable_opacity(begin):
 @pytest.fixture
 def live(folder, monkeypatch):
     """Return a function that starts the tool with a network that learns, from pictures made small so that it takes a second."""
-    tree = YAML().load(REPOSITORY / "params.yaml")
-    tree["own"]["training"]["image_size_px"] = 64
-    with (folder / "params.yaml").open("w") as file:
+    tree = YAML().load(REPOSITORY / paths.OWN)
+    tree["training"]["image_size_px"] = 64
+    (folder / paths.OWN).parent.mkdir()
+    with (folder / paths.OWN).open("w") as file:
         YAML().dump(tree, file)
     monkeypatch.chdir(folder)
     made = []

@@ -8,6 +8,7 @@ import torch
 from PIL import Image
 from ruamel.yaml import YAML
 
+from pipeline import paths
 from pipeline.annotate import trainer
 from pipeline.annotate.live import Lesson
 from pipeline.annotate.pictures import FolderPictures
@@ -23,13 +24,14 @@ SIDE = 64
 
 @pytest.fixture
 def settings(tmp_path, monkeypatch):
-    """Return a function that changes the section `own`, in a folder whose params.yaml says small pictures."""
-    tree = YAML().load(REPOSITORY / "params.yaml")
+    """Return a function that changes the settings, in a folder where they say small pictures."""
+    tree = YAML().load(REPOSITORY / paths.OWN)
     monkeypatch.chdir(tmp_path)
+    paths.OWN.parent.mkdir()
 
     def put(section="training", **changes):
-        tree["own"][section].update(changes)
-        with Path("params.yaml").open("w") as file:
+        tree[section].update(changes)
+        with paths.OWN.open("w") as file:
             YAML().dump(tree, file)
 
     put(image_size_px=SIDE)
@@ -140,5 +142,5 @@ def test_sizes_alone_are_enough(network):
 
 def test_encoder_that_is_trained_has_no_features_to_keep(settings, pictures, tmp_path):
     settings("network", freeze_encoder=False)
-    with pytest.raises(ValueError, match=r"own\.network needs `weights` and `freeze_encoder: true`"):
+    with pytest.raises(ValueError, match=r"own\.yaml: network needs `weights` and `freeze_encoder: true`"):
         Trainer(pictures, NAMES, tmp_path)

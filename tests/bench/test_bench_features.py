@@ -6,7 +6,7 @@ import torch
 from pipeline.bench import features
 from pipeline.bench.steps import make_batch
 from pipeline.networks import build_network
-from pipeline.params import load_params
+from pipeline.params import own_settings
 
 SETTINGS = {"kind": "small", "width": 4, "freeze_encoder": True}
 
@@ -49,7 +49,7 @@ def test_the_way_on_kept_features_never_runs_the_encoder(batch, tmp_path, monkey
 
 
 def test_the_peer_has_the_encoder_of_own():
-    own = build_network(load_params().own.network.model_dump(), 2)
+    own = build_network(own_settings().network.model_dump(), 2)
     plain = features.timm.create_model(features.TIMM, pretrained=False)
     count = sum(value.numel() for value in plain.parameters()) - sum(
         value.numel() for module in (plain.classifier, plain.conv_head, plain.bn2) for value in module.parameters()

@@ -44,7 +44,7 @@ def files(folder):
     write_json(paths.DATA_STATISTICS, {"voc": {"classes": 4, "classes_per_image": 2.0}})
     write_text(paths.TEST_SCORES, "run,score,url,date\n")
     for name in ("a-fig2", "a-fig6b", "x-look"):
-        write_panels(name, make_panels(run_names(load(name).made_from), CLASSES, [(8, 8), (8, 8)]))
+        write_panels(name, make_panels(run_names(load(name).behind), CLASSES, [(8, 8), (8, 8)]))
     for dataset, name in a_fig7.ARCHIVES.items():
         write_panels(name, make_panels(run_names(a_fig7.RUNS[dataset].values()), CLASSES, [(12, 16)]))
     write_panels("b-fig5", neighborhood_panels())

@@ -249,7 +249,7 @@ def test_axes_have_labels_and_units(made, name):
 def test_the_scale_of_what_was_trained_is_noted_below_the_figure(made, results_of_three_seeds, name):
     drawing = made(name, results_of_three_seeds)
     seeds = "seeds 0, 1, 2" if drawing.artifact.runs else "seed 0"
-    trained = drawing.artifact.runs or drawing.artifact.made_from
+    trained = drawing.artifact.behind
     text = f"embedded scale, cpu, {seeds} - not comparable with published numbers" if trained else drawing.artifact.note
     assert drawing.figure.get_supxlabel().replace("\n", " ") == text
 
@@ -369,6 +369,6 @@ def crosses(figure):
 def test_runs_behind_an_artifact_are_in_the_settings(name):
     families = load_params(REPOSITORY / paths.PARAMS, REPOSITORY / paths.EXPERIMENTS).runs
     artifact = load(name)
-    for where in (*artifact.runs, *artifact.made_from):
+    for where in artifact.behind:
         assert where.family in families
         assert dict(where.fields).get("run", next(iter(families[where.family]))) in families[where.family]

@@ -25,7 +25,7 @@ def legend(figure):
 
 @pytest.mark.parametrize("name", ["a-fig2", "a-fig6b", "x-look"])
 def test_a_missing_run_is_named(made, name):
-    first, *others = run_names(load(name).made_from)
+    first, *others = run_names(load(name).behind)
     write_panels(name, make_panels(others, NAMES, [(8, 8)]))
     with pytest.raises(ValueError, match=f"{name}.*missing .*{first}"):
         made(name)
@@ -45,7 +45,7 @@ class TestThreeSupervisions:
     def test_predictions_stand_under_their_titles(self, made, name):
         drawing = made(name)
         assert titles(drawing.figure, 5) == ["image", *drawing.frame["series"].unique(), "ground truth"]
-        assert drawing.frame["run"].unique().tolist() == run_names(load(name).made_from)
+        assert drawing.frame["run"].unique().tolist() == run_names(load(name).behind)
         arrays = load_archive(name)
         palette = [tuple(color) for color in arrays["palette"].tolist()]
         expected = tint_objects(arrays["image_0"], arrays["prediction_1_0"], palette)

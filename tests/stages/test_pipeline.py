@@ -55,7 +55,6 @@ def shrink(folder):
         settings.update(epochs=1, image_size_px=32)
     tree["solver"]["paper"]["steps"] = 2
     tree["figures"].update(sample_images=2, panel_images=2, solver_images=2, headline=["size_noise/full", "noise/size"])
-    tree["figures"]["panels"] = {}
     tree["levels"].update(length_ratio=[1.0], mre=[0.0, 0.16])
     every_masks = next(entry for name, entry in tree["supervision"].items() if name == "{dataset}-masks")
     every_masks["dataset"] = ["voc"]
@@ -179,7 +178,7 @@ STAGES = {
     "statistics": None,
     "report": None,
     "weights": "mobilenet",
-    "panels": "a-fig2",
+    "panels": "a-fig2 size_noise/full",
     "settings": None,
     "supervise": "voc",
     "train": "size_noise/full",
@@ -195,7 +194,7 @@ def test_wrong_value_stops_every_stage_with_its_key(workspace, stage):
     text = path.read_text()
     path.write_text(text.replace("batch_size: 8", "batch_sise: 8", 1))
     try:
-        argument = [STAGES[stage]] if STAGES[stage] else []
+        argument = STAGES[stage].split() if STAGES[stage] else []
         output = workspace.run("python", "-m", f"pipeline.stages.{stage}", *argument, fails=True)
     finally:
         path.write_text(text)

@@ -11,7 +11,6 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from pipeline import paths
 from pipeline.conventions import VOID
 from pipeline.metrics.overlap import dice, overlap_counts
 from pipeline.report.artifact import Artifact, Data
@@ -95,8 +94,7 @@ ARTIFACT = Artifact(
     shows="Where two networks are right (yellow), predict too much (green) or miss the ventricle (red).",
     paper="Size targets segment the ventricle better than barriers, which only bound its size from below.",
     look_for="Less green and less red with size targets than with barriers.",
-    made_from=tuple(RUNS.values()),
-    inputs=(paths.panels(ID),),
+    panels={ID: tuple(RUNS.values())},
     places=("section 3.6",),
     scale=lambda _: _panels().scale,
     compute=compute,

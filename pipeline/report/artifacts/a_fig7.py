@@ -10,7 +10,6 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from pipeline import paths
 from pipeline.report.artifact import Artifact, Data
 from pipeline.report.overlay import OBJECT_COLORS, panel_grid, tint_objects
 from pipeline.report.panels import Panels, add_class_legend, load_panels, object_handles, run_names, score_panels
@@ -84,8 +83,7 @@ ARTIFACT = Artifact(
     shows="Segmentations of validation images by every network that was trained from size targets.",
     paper="No method of localisation is needed: standard networks find the objects from sizes alone.",
     look_for="Whether objects are found where they are, for each network.",
-    made_from=tuple(run for runs in RUNS.values() for run in runs.values()),
-    inputs=tuple(paths.panels(name) for name in ARCHIVES.values()),
+    panels={ARCHIVES[dataset]: tuple(runs.values()) for dataset, runs in RUNS.items()},
     scale=lambda _: pd.concat([panels.scale for panels in _sets().values()]),
     compute=compute,
     draw=draw,
