@@ -397,7 +397,7 @@ def test_a_family_that_starts_from_a_missing_one_is_known(load):
 def with_trials():
     """Return the committed tree with a few factors, so that the families of trials have runs."""
     tree = committed()
-    tree["levels"] |= {"rate_factor": [1.0, 2.0, 4.0], "weight_factor": [0.5]}
+    tree["levels"] |= {"rate_factor": [1.0, 2.0, 8.0], "weight_factor": [0.5]}
     return tree
 
 
@@ -429,7 +429,7 @@ def test_a_trial_must_not_start_from_a_run_that_saw_its_scored_pictures(load):
 def test_a_run_must_not_have_more_repetitions_than_its_start(load):
     tree = with_trials()
     tree["runs"]["search_potts"]["shared"]["repetitions"] = 2
-    with pytest.raises(ParamsError, match=r"repetitions: expected at most those of search/pce-rate400, 1"):
+    with pytest.raises(ParamsError, match=r"repetitions: expected at most those of search/pce-rate800, 1"):
         load(tree)
 
 
