@@ -167,7 +167,8 @@ def launch(options: argparse.Namespace) -> str | int:
         together = options.runs_per_gpu or 1 if options.executor == "slurm" else 1
         try:
             engine = partial(make_engine, options)
-            lanes.append(remote_lane(options.executor, engine, options.send, options.tasks, together, options.clones, durations))
+            sent = (options.send, options.tasks, together, options.clones)
+            lanes.append(remote_lane(options.executor, engine, *sent, durations, records.flush))
         except (ConnectionError, RuntimeError, NameError, ValueError) as error:
             return f"--executor {options.executor}: {error}"
     try:

@@ -78,6 +78,7 @@ class Fleet:
         cache: DVC's cache, on the shared file system.
         clones: folder on every worker for its clones; None is the temporary folder.
         durations: where the time of each stage is recorded.
+        flush: writes into dvc.lock what stages have made here.
     """
 
     engine: Engine
@@ -85,6 +86,7 @@ class Fleet:
     cache: Path
     clones: str | None
     durations: Durations
+    flush: Callable[[], None]
 
     def job_path(self, address: str) -> Path:
         """Return the job file of a stage; its outcome and an engine's own record lie beside it."""
@@ -117,6 +119,8 @@ class Fleet:
         missing = [task for task in batch if not head.in_run_cache(task.address)]  # finished for a launcher that died
         said = ""
         if missing:
+            # A job takes the text of dvc.lock along: what it needs may have been made here a moment ago.
+            self.flush()
             # One job for all of them: they share what the engine gives.
             said = self.engine.run([self.write_job(task) for task in missing], self.frozen / "tree", stopping)
         failures = {}
@@ -151,9 +155,10 @@ def remote_lane(
     batch_size: int,
     clones: str | None,
     durations: Durations,
+    flush: Callable[[], None],
 ) -> Lane:
-    """Return the workers of a cluster, which take the stages that fit a pattern of `sent`."""
-    fleet = Fleet(engine(), freeze(), head.cache_folder(), clones, durations)
+    """Return the workers of a cluster, which take the stages that fit a pattern of `sent`; the rest as for `Fleet`."""
+    fleet = Fleet(engine(), freeze(), head.cache_folder(), clones, durations, flush)
     return Lane(
         name=name,
         slots=slots,

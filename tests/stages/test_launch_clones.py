@@ -52,8 +52,8 @@ def repository(template, tmp_path, monkeypatch):
     return folder
 
 
-def make_fleet(tmp_path, engine):
-    return Fleet(engine, freeze(), head.cache_folder(), str(tmp_path / "clones"), Durations("test"))
+def make_fleet(tmp_path, engine, flush=lambda: None):
+    return Fleet(engine, freeze(), head.cache_folder(), str(tmp_path / "clones"), Durations("test"), flush)
 
 
 def test_clones_finish_what_they_can_and_the_head_records_it(repository, tmp_path):
@@ -71,6 +71,18 @@ def test_clones_finish_what_they_can_and_the_head_records_it(repository, tmp_pat
     subprocess.run(["dvc", "repro", "--quiet", "first"], check=True)
     assert fleet.run([GOOD], Event()) == {}
     assert engine.runs == 1
+
+
+def test_a_job_knows_what_was_made_here_a_moment_ago(repository, tmp_path):
+    (repository / "base.txt").write_text("2\n")
+    records = Records()
+    devices = head.SimpleQueue()
+    devices.put(None)
+    (first,) = (task for task in records.tasks() if task.address == "first")
+    assert head.run_batch(records, Forks(), [first], devices, Durations("test"), Event()) == {}
+    fleet = make_fleet(tmp_path, Here(), records.flush)
+    assert fleet.run([GOOD], Event()) == {}
+    assert (repository / "models/good.txt").read_text() == "2\n"
 
 
 def test_result_that_is_not_in_the_cache_is_not_computed_by_the_head(repository):
@@ -99,8 +111,10 @@ def test_frozen_files_stay_as_they_were(repository):
 
 def test_only_fitting_stages_go_to_the_cluster(repository, tmp_path):
     engine = Here()
-    lane = remote_lane("here", lambda: engine, ["*train@good"], 2, 1, str(tmp_path / "clones"), Durations("test"))
-    stale = [task for task in Records().tasks() if task.address == "train@good"]
+    records = Records()
+    clones = str(tmp_path / "clones")
+    lane = remote_lane("here", lambda: engine, ["*train@good"], 2, 1, clones, Durations("test"), records.flush)
+    stale = [task for task in records.tasks() if task.address == "train@good"]
     assert not lane.takes("first")
     assert run_all(stale, [lane]).finished == ["train@good"]
 

@@ -13,6 +13,7 @@ from pipeline.launch import head
 from pipeline.launch.clones import Fleet, freeze
 from pipeline.launch.plan import Durations, Task
 from pipeline.launch.ray_cluster import RayEngine
+from pipeline.launch.records import Records
 
 pytestmark = pytest.mark.slow
 
@@ -37,7 +38,7 @@ def test_stage_of_a_killed_node_goes_on_elsewhere_from_its_checkpoint(tmp_path, 
     try:
         doomed = cluster.add_node(num_cpus=1)
         engine = FromHere(cluster.address, cpus=1, runs_per_gpu=1, retries=2)
-        fleet = Fleet(engine, freeze(), head.cache_folder(), str(tmp_path / "clones"), Durations("test"))
+        fleet = Fleet(engine, freeze(), head.cache_folder(), str(tmp_path / "clones"), Durations("test"), Records().flush)
         failures = {}
         running = Thread(target=lambda: failures.update(fleet.run([Task("train@slow", frozenset({"first"}))], Event())))
         running.start()

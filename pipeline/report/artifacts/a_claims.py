@@ -115,7 +115,7 @@ CLAIMS = PaperClaims(
             "greater",
             (_SIZE.but(mre=0.0), _LOSSES.but(objective="log-barrier"), _LOSSES.but(objective="log-barrier-suppression")),
         ),
-        # Apart, as a flat barrier alone has no gradient once each tag has its hundredth, as it has in a network that knows nothing.
+        # Apart: a flat barrier alone has no gradient once each tag has its hundredth, as in a network that knows nothing.
         Claim(
             "size-flat-barrier",
             "size targets are better than flat barriers on tags, without suppression",
