@@ -45,6 +45,7 @@ def solve_conjugate_gradient(problem: Problem, *, steps: int = 100, tolerance: f
         offsets, edges = problem.edges.offsets, problem.pairwise_scale()
         free = problem.free.unsqueeze(1).to(edges.dtype)
         # The system's diagonal, eta + lambda D, by which it is divided: pixels with strong edges would else dominate.
+        # eta > 0 keeps it a divisor where a pixel has no edges.
         diagonal = problem.unary_weight + _degrees(edges, offsets)
         probs = problem.log_probs.exp()
         labels = with_seeds(probs, problem.seeds)
@@ -53,13 +54,16 @@ def solve_conjugate_gradient(problem: Problem, *, steps: int = 100, tolerance: f
         # r = eta sigma - A y on free pixels: rows of other pixels are left out, their labels being given.
         product = _apply(labels, edges, offsets, diagonal, torch.empty_like(labels))
         residual = torch.addcmul(-product * free, probs, free, value=problem.unary_weight)
+        # z = r / diagonal, the preconditioned residual; the first direction is z itself
         divided = residual / diagonal
         direction = divided.clone()
+        # r.z of each class: classes share the matrix, not the step lengths
         power = _dot(residual, divided)
         first = power.sum((1, 2, 3))
         taken = 0
         converged = first <= 0
         while taken < steps and not bool(converged.all()):
+            # d is 0 where labels are given, but A d is not: these rows are no part of the system.
             _apply(direction, edges, offsets, diagonal, product).mul_(free)
             # alpha = r.z / d.A d;  y <- y + alpha d;  r <- r - alpha A d
             length = power / _dot(direction, product).clamp(min=SMALLEST_DIVISOR)
@@ -73,6 +77,7 @@ def solve_conjugate_gradient(problem: Problem, *, steps: int = 100, tolerance: f
             # beta = r'.z' / r.z;  d <- z' + beta d
             power, previous = _dot(residual, divided), power
             direction.mul_(power / previous.clamp(min=SMALLEST_DIVISOR)).add_(divided)
+            # r.z is the square of a norm. At length 0 it stays the same, and so does the verdict.
             converged = power.sum((1, 2, 3)) <= tolerance**2 * first
             taken += 1
         # The exact solution lies on the simplex by itself; what is left is rounding and the tolerance.
@@ -84,6 +89,7 @@ def solve_conjugate_gradient(problem: Problem, *, steps: int = 100, tolerance: f
 
 def _degrees(edges: Tensor, offsets: Offsets) -> Tensor:
     """Return the sum of weights at each pixel, (B, 1, H, W)."""
+    # Edges that start at a pixel, then those that end there.
     total = edges.sum(1, keepdim=True)
     for edge, (dy, dx) in enumerate(offsets):
         total += neighbor(edges[:, edge], (-dy, -dx)).unsqueeze(1)
@@ -97,6 +103,7 @@ def _apply(field: Tensor, edges: Tensor, offsets: Offsets, diagonal: Tensor, out
     for edge, offset in enumerate(offsets):
         first, second = edge_windows(offset, height, width)
         weight = edges[:, edge][first].unsqueeze(1)
+        # (W f)_i = sum_j w_ij f_j, from both ends of each edge, which is stored once
         out[first].addcmul_(weight, field[second], value=-1)
         out[second].addcmul_(weight, field[first], value=-1)
     return out

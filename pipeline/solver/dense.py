@@ -52,6 +52,7 @@ def solve_dense(problem: Problem, *, steps: int = 200, learning_rate: float = 0.
         pairwise = _dense_term(kernel, counted, problem.pairwise_weight, problem.relaxation)
         descent = Descent(problem.log_probs, problem.unary_scale, problem.cross_entropy, pairwise)
         energies = descend(descent, start_logits(problem.log_probs, problem.seeds), steps, learning_rate)
+    # Energies of the descent: those of `solution` need edges. H_CCE is without its floor under labels here.
     change = (energies[-1] - energies[-2]).abs()
     return Solution(descent.labels, energies[-1], energies.mean(1), steps, change <= tolerance * energies[-1].abs())
 
@@ -63,6 +64,7 @@ def _dense_term(kernel: Kernel, counted: Tensor, pairwise_weight: float, relaxat
     mean_degree = (degrees * counted.unsqueeze(1)).sum((1, 2, 3)) / counted.sum((1, 2)).clamp(min=1)
     scale = (pairwise_weight / mean_degree.clamp(min=1)).view(-1, 1, 1, 1)  # >= 1 in full: each pixel has weight 1 with itself
     # P_BL = 1 - p.q: the sum of all weights less y.W y
+    # Half of it, as the sum over W has each pair twice.
     constant = 0.5 * scale.flatten() * degrees.sum((1, 2, 3))
 
     def term(labels: Tensor, buffers: tuple[Tensor, Tensor]) -> Tensor:
@@ -70,6 +72,7 @@ def _dense_term(kernel: Kernel, counted: Tensor, pairwise_weight: float, relaxat
         # dE/dy = -W y for P_BL, D y - W y for P_Q; both are quadratic in y, so that E = 1/2 y.dE/dy up to a constant
         torch.mul(kernel.filter(labels).to(labels.dtype), -scale, out=gradient)
         if relaxation == "q":
+            # D y, with which a pair of equal labels costs nothing
             gradient.addcmul_(scale * degrees, labels)
             return 0.5 * torch.mul(gradient, labels, out=scratch).sum((1, 2, 3))
         return constant + 0.5 * torch.mul(gradient, labels, out=scratch).sum((1, 2, 3))

@@ -30,6 +30,7 @@ def grid_term(edges: Tensor, offsets: Offsets, relaxation: str) -> PairwiseTerm:
     edge_terms = EDGE_TERMS[relaxation]
 
     def term(labels: Tensor, buffers: tuple[Tensor, Tensor]) -> Tensor:
+        # The gradient is in the first buffer already.
         return pairwise_energy_and_gradient(labels, edges, offsets, edge_terms, buffers)[0]
 
     return term
@@ -37,6 +38,7 @@ def grid_term(edges: Tensor, offsets: Offsets, relaxation: str) -> PairwiseTerm:
 
 def start_logits(log_probs: Tensor, seeds: Tensor) -> Tensor:
     """Return the logits of the prediction, (0, -inf, ...) at seeds: a one-hot label, whose gradient is exactly zero."""
+    # y (g - y.g) = 0 for one-hot y, whatever g: seeds stay, where the paper resets them before each step.
     hard = torch.where(one_hot(seeds, log_probs.shape[1]) > 0, 0.0, -torch.inf).to(log_probs.dtype)
     return torch.where(valid_mask(seeds).unsqueeze(1), hard, log_probs).contiguous()
 
@@ -60,6 +62,7 @@ class Descent:
             pairwise: the pairwise term, lambda included.
         """
         log_probs = log_probs.contiguous()
+        # sigma once: all H but H_CE read it at every step.
         self.log_probs, self.probs, self.unary_scale = log_probs, log_probs.exp(), unary_scale
         self.unary, self.pairwise = UNARIES[cross_entropy], pairwise
         self.labels, self.gradient, self.scratch = (torch.empty_like(log_probs) for _ in range(3))
@@ -70,6 +73,7 @@ class Descent:
         # y = softmax(l); less the largest logit, so that exp does not overflow
         torch.sub(logits, logits.amax(1, keepdim=True), out=labels).exp_()
         labels.div_(labels.sum(1, keepdim=True))
+        # In this order: the pairwise term overwrites `gradient` with dE/dy, the unary one adds dH/dl to what became of it.
         energy = self.pairwise(labels, (gradient, scratch))
         _through_softmax(labels, gradient)
         return energy + self.unary(labels, self.log_probs, self.probs, self.unary_scale, gradient, scratch)
@@ -86,6 +90,7 @@ def descend(problem: Descent, logits: Tensor, steps: int, learning_rate: float) 
 
 def _through_softmax(labels: Tensor, gradient: Tensor) -> None:
     """Turn a gradient g with respect to y = softmax(l) into the one with respect to l, y (g - y.g), in place."""
+    # y g, whose sum over classes is y.g; then y g - y (y.g)
     gradient.mul_(labels)
     gradient.addcmul_(labels, gradient.sum(1, keepdim=True), value=-1)
 
@@ -97,13 +102,16 @@ def _through_softmax(labels: Tensor, gradient: Tensor) -> None:
 def _standard_unary(labels: Tensor, log_probs: Tensor, probs: Tensor, scale: Tensor, gradient: Tensor, scratch: Tensor) -> Tensor:
     # H = -y.ln sigma;  dH/dl = y (y.ln sigma - ln sigma)
     agreement = torch.mul(labels, log_probs, out=scratch).sum(1, keepdim=True)
+    # scratch: y ln sigma, class by class
     gradient.addcmul_(scale, scratch, value=-1).addcmul_(scale * agreement, labels)
     return -(scale * agreement).sum((1, 2, 3))
 
 
 def _reverse_unary(labels: Tensor, log_probs: Tensor, probs: Tensor, scale: Tensor, gradient: Tensor, scratch: Tensor) -> Tensor:
     # H = -sigma.ln y;  dH/dl = y - sigma
+    # dH/dy = -sigma / y grows without bound as y falls; times y, as in the soft-max, it is -sigma.
     gradient.addcmul_(scale, torch.sub(labels, probs, out=scratch))
+    # Only the value needs a floor.
     value = torch.clamp(labels, min=LABEL_FLOOR, out=scratch).log_().mul_(probs).sum(1, keepdim=True)
     return -(scale * value).sum((1, 2, 3))
 
@@ -113,6 +121,7 @@ def _collision_unary(
 ) -> Tensor:
     # H = -ln y.sigma;  dH/dl = y - y sigma / y.sigma
     total = torch.mul(labels, probs, out=scratch).sum(1, keepdim=True).clamp_(min=SMALLEST_PRODUCT)
+    # scratch: y sigma, in no class above `total`, so that y - y sigma / total stays within -1 and 1
     gradient.addcmul_(scale, labels).addcmul_(scale / total, scratch, value=-1)
     return -(scale * total.log()).sum((1, 2, 3))
 
@@ -122,6 +131,7 @@ def _quadratic_unary(
 ) -> Tensor:
     # H = 1/2 |y - sigma|^2;  dH/dl = y (y - sigma - y.(y - sigma))
     distance = torch.sub(labels, probs, out=scratch).square_().sum(1, keepdim=True)
+    # y - sigma once more: its square has taken its place.
     agreement = torch.sub(labels, probs, out=scratch).mul_(labels).sum(1, keepdim=True)
     gradient.addcmul_(scale, scratch).addcmul_(scale * agreement, labels, value=-1)
     return 0.5 * (scale * distance).sum((1, 2, 3))

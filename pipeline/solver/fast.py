@@ -79,6 +79,7 @@ def solve_fast(
     names = (problem.cross_entropy, problem.relaxation)
     if names == ("quadratic", "q"):
         raise ValueError("solver fast: H_Q with P_Q is a linear system; take the solver 'conjugate_gradient'")
+    # None stands for numbers of `PACES`, which need no check.
     check_descent(1 if steps is None else steps, 1.0 if learning_rate is None else learning_rate, tolerance)
     # In proportion to the weights, so that eta and lambda times ten give the same labels; not 0 where both are.
     smallest = SMALLEST_SIZE * max(problem.pairwise_weight, problem.unary_weight, SMALLEST_WEIGHT)
@@ -101,6 +102,7 @@ def _backend(problem: Problem, compiled: bool, half_state: bool) -> Callable[[Pr
         from pipeline.solver.backends import triton_descent
 
         if triton_descent.knows(*names):
+            # Only labels, means and roots: logits, edges and all sums stay in float32.
             state = torch.float16 if half_state else torch.float32
             return partial(_solve_by_steps, adam=partial(triton_descent.FusedAdam, state=state))
     return partial(_solve_by_steps, adam=torch_adam)
@@ -118,13 +120,16 @@ def _solve_by_steps(problem: Problem, plan: Plan, adam: Callable[[Level, Tensor]
     # These energies have the floor under labels: so they can be compared with those of other solvers.
     first = energy_on(edges, predicted, problem)
     logits = _start(early, plan.coarser, adam)
+    # Judged by the energy that was asked for, not by the one that the coarse problems minimised.
     helps = energy_on(edges, logits.softmax(1), problem) < plan.largest_part * first
     logits = logits.where(helps.view(-1, 1, 1, 1), plain)
     # First an energy with fewer local minima, then the one that was asked for.
     if plan.early.lengths:
+        # Overwrites `logits`, from which the fine descent goes on, with means of its own.
         descend_adaptively(adam(early, logits), plan.early)
     energies, converged = descend_adaptively(adam(level, logits), plan.fine)
     labels = logits.softmax(1)
+    # With the floor, like `first`: the last energy of the trace is that of the solution.
     energies[-1] = energy_on(edges, labels, problem)
     # A descent may end above where it began; nothing worse than the prediction is returned.
     worse = energies[-1] > first
@@ -187,6 +192,7 @@ class TorchAdam:
         self.square.mul_(memory).addcmul_(gradient, gradient, value=1 - memory)
         if moving is not None and not bool(moving.all()):
             self.mean.mul_(moving.view(-1, 1, 1, 1))  # an image at rest has no mean left to follow
+        # smallest > 0: at seeds, where all gradients are 0, the step is 0 and not 0 / 0.
         self.logits.addcdiv_(self.mean, torch.sqrt(self.square, out=self.problem.scratch).add_(smallest), value=-rate)
         return energy
 
@@ -205,9 +211,11 @@ def fused_kernel_works(device: torch.device) -> bool:
         return False
     # Sides that are no multiple of the kernel's block, so that its masks are tried too.
     shape = (1, 3, 5, 7)
+    # Numbers by formula: no generator of random ones, whose state is the caller's, moves on.
     log_probs = torch.linspace(-1, 1, 105, device=device).sin().view(shape).log_softmax(1)
     scale, edges = torch.full((1, 1, 5, 7), 0.3, device=device), torch.ones(1, 2, 5, 7, device=device)
     seeds = torch.full((1, 5, 7), VOID, device=device)
+    # H_CCE + P_CD: logarithm, root, quotient and floor, all that the other formulas consist of.
     level = Level(log_probs, seeds, edges, GRID4, scale, ("cce", "cd"))
     # A few steps in torch, which the kernel has to repeat.
     schedule = Schedule(rates(3, 0.3), smallest=1e-2)
@@ -215,6 +223,7 @@ def fused_kernel_works(device: torch.device) -> bool:
     try:
         from pipeline.solver.backends.triton_descent import FusedAdam
 
+        # A clone for each, as a descent overwrites its logits.
         fused = FusedAdam(level, log_probs.clone())
         found, _ = descend_adaptively(fused, schedule)
         reason = "" if torch.allclose(found, expected, rtol=1e-3) else f"energies {found.tolist()}, not {expected.tolist()}"
@@ -237,16 +246,19 @@ def descend_adaptively(problem: Adam, schedule: Schedule) -> tuple[Tensor, Tenso
     for step, length in enumerate(schedule.lengths, start=1):
         energies.append(problem.step(length, MOMENTUM, SQUARE_MEMORY, schedule.smallest, moving))
         # An image that has stopped stays as it is; once all have, the descent ends.
+        # In the first steps none can: they ask no GPU for a result, which would be to wait for it.
         if step > PATIENCE:
             if moving is None:
                 moving = torch.ones_like(energies[-1], dtype=torch.bool)
                 resting = ~moving
+            # Only those still moving: one that was stopped while falling keeps its energy, and would now seem to rest.
             resting = resting | (moving & _rests(energies, schedule.tolerance))
             moving = moving & ~resting
             if step >= schedule.least:
                 moving = moving & ~_rests(energies, schedule.falling)
             if not bool(moving.any()):
                 break
+    # Each step gave the energy before it; this is the one after the last.
     energies.append(problem.energy())
     last = _rests(energies, schedule.tolerance)
     return torch.stack(energies), last if moving is None else resting | (moving & last)
@@ -257,6 +269,7 @@ def _rests(energies: list[Tensor], tolerance: float) -> Tensor:
     if len(energies) <= PATIENCE:
         return torch.zeros_like(energies[-1], dtype=torch.bool)
     # max - min over the last steps against the tolerance of each of them
+    # One energy more than steps: before the first of them and after each.
     lately = torch.stack(energies[-1 - PATIENCE :])
     return lately.amax(0) - lately.amin(0) <= PATIENCE * tolerance * lately[-1].abs()
 
@@ -272,13 +285,16 @@ def coarse_problem(level: Level) -> Level:
     # Fill the last blocks with nothing: no weight, no edges, no seed.
     height, width = level.seeds.shape[1:]
     frame = (0, -width % BLOCK_PX, 0, -height % BLOCK_PX)
+    # eta times the number of free pixels in each block
     count = _block_sums(pad(unary_scale, frame))
     # sum_{i in block} scale_i sigma_i: free pixels only, if there are any
     mass = torch.where(count > 0, _block_sums(pad(probs * unary_scale, frame)), _block_sums(pad(probs, frame)))
+    # Divided by its own sum, which takes eta and the number of pixels out again.
     log_probs = (mass / mass.sum(1, keepdim=True)).clamp(min=SMALLEST_PROB).log()
     votes = _block_sums(pad(one_hot(level.seeds, probs.shape[1]).to(probs.dtype), frame))
     most, winner = votes.max(1)
     seeds = torch.where(most > 0, winner, VOID)
+    # A block with a seed is one, and no longer free.
     count = count * (most == 0).unsqueeze(1)
     edges, offsets = _coarse_edges(pad(level.edges, frame), level.offsets)
     return Level(log_probs, seeds, without_seed_edges(edges, seeds, offsets), offsets, count, level.names)
@@ -294,16 +310,19 @@ def _start(level: Level, coarser: list[Schedule], adam: Callable[[Level, Tensor]
         descend_adaptively(adam(small, logits), coarser[0])
         change = _below_largest(logits) - _below_largest(small.log_probs)
         # Borders of blocks are not those of things: no class is ruled out by more than `LARGEST_FALL`.
+        # The bound also takes the -inf of seeds out of the field, which would spread to the pixels around.
         start = level.log_probs + _spread(change.clamp(min=-LARGEST_FALL), *level.seeds.shape[1:])
     return start_logits(start, level.seeds)
 
 
 def _below_largest(logits: Tensor) -> Tensor:
+    # softmax(l + const) = softmax(l): two fields can be compared once the largest is 0 in both.
     return logits - logits.amax(1, keepdim=True)
 
 
 def _spread(field: Tensor, height: int, width: int) -> Tensor:
     """Return a field of blocks (B, C, h, w) as a smooth one of pixels (B, C, `height`, `width`)."""
+    # All blocks whole, then cut: to the size of the picture they would be squeezed where the last ones are incomplete.
     size = (BLOCK_PX * field.shape[2], BLOCK_PX * field.shape[3])
     return interpolate(field.contiguous(), size=size, mode="bilinear", align_corners=False)[..., :height, :width]
 
@@ -314,6 +333,7 @@ def _block_sums(field: Tensor) -> Tensor:
 
 def _coarse_edges(edges: Tensor, offsets: Offsets) -> tuple[Tensor, Offsets]:
     """Return the weights between blocks and their displacements; `edges` (B, E, H, W), H and W multiples of the block."""
+    # Where in its block each pixel lies
     rows = torch.arange(edges.shape[2], device=edges.device).view(-1, 1) % BLOCK_PX
     columns = torch.arange(edges.shape[3], device=edges.device) % BLOCK_PX
     sums: dict[Offset, Tensor] = {}
@@ -321,9 +341,12 @@ def _coarse_edges(edges: Tensor, offsets: Offsets) -> tuple[Tensor, Offsets]:
         # From one block a displacement leads to up to two others along each axis, depending on where in it an edge starts.
         for block_dy in {dy // BLOCK_PX, -(-dy // BLOCK_PX)}:
             for block_dx in {dx // BLOCK_PX, -(-dx // BLOCK_PX)}:
+                # Within a block both ends have one label: left out, as on hard labels it costs nothing.
                 if (block_dy, block_dx) == (0, 0):
                     continue
                 leads_there = ((rows + dy) // BLOCK_PX == block_dy) & ((columns + dx) // BLOCK_PX == block_dx)
+                # Several displacements may lead to the same block: their weights add up.
                 part = _block_sums((edges[:, edge] * leads_there).unsqueeze(1)).squeeze(1)
                 sums[block_dy, block_dx] = sums[block_dy, block_dx] + part if (block_dy, block_dx) in sums else part
+    # Never empty: any displacement but (0, 0) leads out of its block from somewhere.
     return torch.stack(list(sums.values()), dim=1), tuple(sums)

@@ -55,6 +55,7 @@ def solve_graph_cut(problem: Problem, *, steps: int = 5, restrict: bool = True, 
     if start is not None:
         check_shape("start", start, tuple(problem.seeds.shape))
     log_probs, offsets = problem.log_probs, problem.edges.offsets
+    # In double precision, as they become integers of 40 bits.
     edges = problem.pairwise_scale(torch.float64)
     fields = [tensor.cpu().numpy() for tensor in (log_probs, problem.seeds, problem.free, edges)]
     starts = None if start is None else start.cpu().numpy()
@@ -67,7 +68,9 @@ def solve_graph_cut(problem: Problem, *, steps: int = 5, restrict: bool = True, 
         surprise = -log_prob[allowed].astype(np.float64)
         # eta -ln sigma at free pixels; what seeds and invalid pixels are costs nothing, as they do not change.
         costs = surprise.clip(0, LARGEST_COST) * (problem.unary_weight * is_free)
+        # Places among the allowed classes; a label that is none of them gets place 0.
         labels = surprise.argmin(0) if starts is None else np.argmax(starts[index] == allowed[:, None, None], 0)
+        # `allowed` is sorted, and holds every seed.
         labels[seeded] = np.searchsorted(allowed, seed[seeded])
         places, energies, done = _expand(Image(costs, labels, is_free, edge), offsets, steps)
         return allowed[places], energies, done
@@ -114,19 +117,23 @@ def _expand(image: Image, offsets: Offsets, sweeps: int) -> tuple[np.ndarray, li
     frame = max((max(abs(dy), abs(dx)) for dy, dx in offsets), default=0)
     pads = (frame, frame)
     padded_width = width + 2 * frame
+    # In memory, frame included; there and back in turn, so that direction ^ 1 is the opposite one.
     steps = np.array([sign * (dy * padded_width + dx) for dy, dx in offsets for sign in (1, -1)], np.int64)
     # Integers, so that the cut is exact: the largest cost of the image becomes `RESOLUTION`.
     largest = max(image.costs.max(), edges.max(initial=0.0))
     scale = RESOLUTION / largest if largest > SMALLEST_COST else 1.0
+    # Dead pixels cost nothing, and no edge has a weight there.
     unary = _rows(np.pad(np.rint(image.costs * scale).astype(np.int64), ((0, 0), pads, pads)))
     weights = _rows(np.pad(np.rint(edges * scale).astype(np.int64), ((0, 0), pads, pads)))
     current = np.pad(image.labels.astype(np.int64), pads).ravel()
     movable = np.pad(image.free, pads).ravel()
     energies = [energy_of(unary, weights, steps, current)]
+    # A single class leaves nothing to choose.
     converged = len(image.costs) < 2
     for _ in range(0 if converged else sweeps):
         changed = sweep(unary, weights, steps, current, movable)
         energies.append(energy_of(unary, weights, steps, current))
+        # No class gained a pixel, so that another sweep would ask the same questions.
         if not changed:
             converged = True
             break
@@ -136,4 +143,5 @@ def _expand(image: Image, offsets: Offsets, sweeps: int) -> tuple[np.ndarray, li
 
 def _rows(stack: np.ndarray) -> np.ndarray:
     """Return (N, K) from (K, H, W): what belongs to one pixel lies together."""
+    # Not -1, which cannot be told where K = 0: no edge within the picture.
     return np.ascontiguousarray(stack.reshape(len(stack), math.prod(stack.shape[1:])).T)

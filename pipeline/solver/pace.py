@@ -58,11 +58,13 @@ PACES: dict[str, Pace] = {
 
 def coarse_steps(steps: int) -> tuple[int, ...]:
     """Return the steps of each coarser problem for so many fine ones, from fine to coarse."""
+    # In fine steps they cost steps / 4 and (steps / 2) / 16, together 0.28 of them.
     return (steps, max(1, steps // 2))
 
 
 def smooth_steps(steps: int, relaxation: str) -> int:
     """Return how many of the fine steps go to `SMOOTHER`; in the others labels become hard."""
+    # 5 of the 9 steps of `PACES`, or 12 of the 20.
     return 3 * steps // 5 if relaxation in SMOOTHER else 0
 
 
@@ -77,6 +79,7 @@ def rates(steps: int, learning_rate: float, last: float = 1.0, further: int = 0)
     """
     # Evenly from 1 to `last`, times Adam's correction sqrt(1 - memory^t) / (1 - momentum^t).
     parts = [1 - (1 - last) * step / max(1, steps - 1) for step in range(steps)] + [last] * further
+    # A mean that began at 0 falls short by the factor 1 - memory^t after t steps; that of squares stands under a root.
     return [
         learning_rate * part * (1 - SQUARE_MEMORY**step) ** 0.5 / (1 - MOMENTUM**step) for step, part in enumerate(parts, start=1)
     ]
@@ -138,16 +141,20 @@ class Plan:
         hurried = steps < pace.steps
         if learning_rate is None:
             learning_rate = pace.learning_rate * (HURRY if hurried and relaxation in SMOOTHER else 1)
+        # Steps on the smoother energy are part of those asked for, not an addition.
         early = 0 if hurried else smooth_steps(steps, relaxation)
         least = steps - early
         lengths = rates(least, learning_rate, min(pace.last, 1 / 2) if hurried else pace.last, further)
         # Few steps must be long ones, on every level.
         coarse_rate = learning_rate if hurried else COARSE_LENGTH * learning_rate
+        # Early and coarse descents have no tolerance: they end in a start, which need not be at rest.
         return cls(
             Schedule(lengths, smallest, tolerance, least, pace.falling),
             Schedule(rates(early, learning_rate), smallest),
             [Schedule(rates(count, coarse_rate), smallest) for count in coarse_steps(steps)],
+            # Coarse problems too: the early descent goes on from their solution.
             SMOOTHER[relaxation] if early else relaxation,
+            # 1 takes every coarse solution that is better than the prediction at all.
             1.0 if hurried else LARGEST_PART,
         )
 

@@ -81,6 +81,7 @@ class Problem:
 
     def __post_init__(self) -> None:
         log_probs = self.log_probs.detach()
+        # Energies sum over whole pictures, too much for 16 bits; compiled code takes memory as it lies.
         log_probs = log_probs.to(torch.promote_types(log_probs.dtype, torch.float32)).contiguous()
         object.__setattr__(self, "log_probs", log_probs)  # the dataclass is frozen for everybody else
         # Shapes first: what follows reads whole tensors, and would not say which of two does not fit.
@@ -105,6 +106,7 @@ class Problem:
         check_offsets(offsets)
         check_shape("affinity", affinity, (batch, len(offsets), height, width))
         # lambda w must be a number of float32 as well, and so must its square.
+        # With lambda below 1 it is w itself that must be.
         check_numbers("affinity", affinity, least=0, most=LARGEST_WEIGHT / max(self.pairwise_weight, 1))
 
     @property
@@ -118,6 +120,7 @@ class Problem:
             return self.neighborhood
         raise ValueError("neighborhood: expected edges, got a kernel of all pairs; take the solver 'dense'")
 
+    # Every energy asks for it. The cache writes to __dict__, which a frozen dataclass leaves open.
     @cached_property
     def free(self) -> Tensor:
         """Where a pseudo-label is sought and pulled to the prediction: valid and no seed; (B, H, W) bool."""
@@ -138,6 +141,7 @@ class Problem:
         affinity, offsets = self.edges
         # With both labels fixed, w P(y_i, y_j) is a number, and for logarithmic P and different seeds an infinite one.
         kept = without_seed_edges(affinity.detach().to(dtype or self.log_probs.dtype), self.seeds, offsets)
+        # In place: `without_seed_edges` returns a new tensor in any case.
         return kept.mul_(self.pairwise_weight)
 
     def expect(self, solver: str, cross_entropy: str, relaxation: str) -> None:
@@ -189,5 +193,6 @@ def _check_name(argument: str, name: str, known: object) -> None:
 
 
 def _check_weight(argument: str, weight: float) -> None:
+    # Put as what is allowed, not as what is refused: nan fails every comparison.
     if not (weight == 0 or SMALLEST_WEIGHT <= weight <= LARGEST_WEIGHT):
         raise ValueError(f"{argument}: expected 0 or a number from {SMALLEST_WEIGHT:g} to {LARGEST_WEIGHT:g}, got {weight}")

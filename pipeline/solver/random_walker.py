@@ -36,6 +36,7 @@ def solve_random_walker(problem: Problem) -> Solution:
     problem.expect("random_walker", "quadratic", "q")
     problem.expect_unary()
     affinity, offsets = problem.edges
+    # sigma at all others: at free pixels for the right-hand side, at invalid ones as a label that is given.
     start = with_seeds(problem.log_probs.exp(), problem.seeds)
     # In double precision: a direct solve loses as many digits as the system is badly conditioned.
     edges = problem.pairwise_scale(affinity.dtype).double().cpu().numpy()
@@ -56,6 +57,7 @@ def _solve_image(field: np.ndarray, free: np.ndarray, edges: np.ndarray, offsets
     from scipy.sparse.linalg import splu
 
     classes, height, width = field.shape
+    # Number of each pixel; windows of this picture give the two ends of all edges of a kind.
     pixels = np.arange(height * width).reshape(height, width)
     heads, tails, weights = [], [], []
     for edge, offset in enumerate(offsets):
@@ -66,6 +68,7 @@ def _solve_image(field: np.ndarray, free: np.ndarray, edges: np.ndarray, offsets
     head, tail, weight = np.concatenate(heads), np.concatenate(tails), np.concatenate(weights)
     # The Laplacian of the graph, D - W: row i is sum_j w_ij (y_i - y_j).
     one_way = coo_array((weight, (head, tail)), shape=(pixels.size, pixels.size)).tocsr()
+    # W: each edge is stored once, and pulls at both ends.
     neighbors = (one_way + one_way.T).tocsr()
     laplacian = diags_array(np.asarray(neighbors.sum(axis=1)).ravel()) - neighbors
 
@@ -75,9 +78,11 @@ def _solve_image(field: np.ndarray, free: np.ndarray, edges: np.ndarray, offsets
     known = np.flatnonzero(~free)
     if unknown.size:
         rows = laplacian.tocsr()[unknown]
+        # Rows of L sum to 0 and eta is added: the diagonal outweighs the rest, which makes the matrix regular.
         matrix = (rows[:, unknown] + unary_weight * diags_array(np.ones(unknown.size))).tocsc()
         right = unary_weight * labels[unknown] - rows[:, known] @ labels[known]
         try:
+            # Order and mode for symmetric matrices; the defaults are for any.
             factors = splu(matrix, permc_spec="MMD_AT_PLUS_A", options={"SymmetricMode": True})
         except RuntimeError:  # "Factor is exactly singular"
             raise ValueError(f"unary_weight: {unary_weight} is too small against edges of up to {weight.max():g}") from None

@@ -31,6 +31,7 @@ def lowest_energy(problem: Problem, start: Tensor, *, steps: int = 500) -> Tenso
         (B,) float64 on the CPU, on average over images not above that of `start`, but for the floor under its labels.
     """
     affinity, offsets = problem.edges
+    # scipy minimises in double precision on the CPU; the problem moves there as a whole.
     exact = replace(
         problem,
         log_probs=problem.log_probs.cpu().double(),
@@ -38,18 +39,23 @@ def lowest_energy(problem: Problem, start: Tensor, *, steps: int = 500) -> Tenso
         neighborhood=Edges(affinity.detach().cpu().double(), offsets),
         valid=None if problem.valid is None else problem.valid.cpu(),
     )
+    # Invalid pixels are variables too, as in the descents: only seeds are fixed.
     free = ~valid_mask(exact.seeds).unsqueeze(1).expand(start.shape)
     logits = start.detach().cpu().double().clamp(min=SMALLEST_LABEL).log()
 
     def energies(values: Tensor) -> Tensor:
+        # Seeds are put in after the soft-max: what stands in their place before it has no influence.
         return self_labeling_energy(with_seeds(logits.masked_scatter(free, values).softmax(1), exact.seeds), exact)
 
     def value_and_gradient(values: np.ndarray) -> tuple[float, np.ndarray]:
+        # A copy: torch would share scipy's own memory.
         variable = torch.from_numpy(values.copy()).requires_grad_()
+        # No image depends on the variables of another: the minimum of the sum is that of each.
         total = energies(variable).sum()
         (gradient,) = torch.autograd.grad(total, variable)
         return total.item(), gradient.numpy()
 
+    # maxfun: a line search may need more than one value per iteration.
     found = minimize(
         value_and_gradient, logits[free].numpy(), jac=True, method="L-BFGS-B", options={"maxiter": steps, "maxfun": 2 * steps}
     )

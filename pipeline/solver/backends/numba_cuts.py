@@ -15,6 +15,7 @@ import numpy as np
 from numba import njit
 
 FREE, SOURCE, SINK = 0, 1, 2
+# In place of a direction, and so below 0.
 NO_PARENT, TERMINAL, ORPHAN = -1, -2, -3
 MOST_DIRECTIONS = 128
 """A pixel's parent is a direction in 8 bits."""
@@ -26,10 +27,12 @@ NEVER = 1 << 60
 @njit(cache=True, nogil=True)
 def energy_of(unary: np.ndarray, weights: np.ndarray, steps: np.ndarray, labels: np.ndarray) -> float:
     """Return sum_i unary_i(f_i) + sum_ij w_ij [f_i != f_j], of integers as `sweep` takes them."""
+    # A float: the sum of a large picture may exceed 64 bits.
     energy = 0.0
     for pixel in range(len(labels)):
         energy += unary[pixel, labels[pixel]]
         for edge in range(weights.shape[1]):
+            # The weight first: of a dead pixel the other end may lie outside the arrays.
             if weights[pixel, edge] > 0 and labels[pixel] != labels[pixel + steps[2 * edge]]:
                 energy += weights[pixel, edge]
     return energy
@@ -52,9 +55,11 @@ def sweep(unary: np.ndarray, weights: np.ndarray, steps: np.ndarray, labels: np.
     terminal = np.empty(count, np.int64)
     # A move to alpha: source side keeps its label, sink side takes alpha.
     for alpha in range(unary.shape[1]):
+        # The cut before has left its residual here.
         capacity[:] = 0
         for pixel in range(count):
             # What taking alpha costs more than staying: paid by a cut from the source.
+            # Dead pixels are held at the source: the search from sinks reads capacities of neighbours, which they may lack.
             terminal[pixel] = unary[pixel, alpha] - unary[pixel, labels[pixel]] if movable[pixel] else NEVER
         for pixel in range(count):
             for edge in range(kinds):
@@ -69,10 +74,12 @@ def sweep(unary: np.ndarray, weights: np.ndarray, steps: np.ndarray, labels: np.
                 first_moves = weight if labels[other] != alpha else 0
                 terminal[pixel] += first_moves - both_kept
                 terminal[other] -= first_moves
+                # Not below 0: where both labels differ, at least one of them is not alpha.
                 capacity[pixel, 2 * edge] = second_moves + first_moves - both_kept
         # The cut with the fewest movers: of equal energies the labels stay.
         moving = _cut(steps, capacity, terminal)
         for pixel in range(count):
+            # Never a pixel of class alpha, which nothing ties to the sink: so this is a change.
             if moving[pixel]:
                 labels[pixel] = alpha
                 changed = True
@@ -98,6 +105,7 @@ def sink_side(steps: np.ndarray, capacity: np.ndarray, terminal: np.ndarray) -> 
         raise ValueError(
             f"capacity: expected ({len(terminal)}, {len(steps)}) with at most {MOST_DIRECTIONS} directions, got {capacity.shape}"
         )
+    # The search goes back by direction ^ 1.
     if (steps[::2] != -steps[1::2]).any():
         raise ValueError(f"steps: expected opposite pairs, got {steps.tolist()}")
     ends = np.arange(count)[:, None] + steps
@@ -115,10 +123,11 @@ def _cut(steps: np.ndarray, capacity: np.ndarray, terminal: np.ndarray) -> np.nd
     count, directions = capacity.shape
     tree = np.zeros(count, np.uint8)
     parent = np.full(count, NO_PARENT, np.int8)
+    # When `depth`, the length of the way to the terminal, was last known to be right
     stamp = np.zeros(count, np.int64)
     depth = np.zeros(count, np.int64)
     # Circular, so that a pixel may become active again; one slot stays empty to tell full from empty.
-    queue = np.empty(count + 1, np.int64)  # circular; no pixel is in it twice
+    queue = np.empty(count + 1, np.int64)  # no pixel is in it twice
     waiting = np.zeros(count, np.bool_)
     orphans = np.empty(count, np.int64)  # a stack; no pixel is in it twice
     head, tail, now = 0, 0, 0
@@ -132,6 +141,7 @@ def _cut(steps: np.ndarray, capacity: np.ndarray, terminal: np.ndarray) -> np.nd
     # Grow: the pixel at the head of the queue asks its neighbours into its tree, or meets the other tree.
     while head != tail:
         pixel = queue[head]
+        # Set free after it was queued.
         if tree[pixel] == FREE:
             head = (head + 1) % (count + 1)
             waiting[pixel] = False
@@ -161,7 +171,9 @@ def _cut(steps: np.ndarray, capacity: np.ndarray, terminal: np.ndarray) -> np.nd
             head = (head + 1) % (count + 1)
             waiting[pixel] = False
             continue
+        # The pixel stays at the head of the queue: it may meet the other tree in several places.
         now += 1
+        # From `near`, which hangs on the source, `way` leads to `far`, which hangs on the sink.
         if own == SOURCE:
             near, far, way = pixel, pixel + steps[met], met
         else:
@@ -180,15 +192,19 @@ def _cut(steps: np.ndarray, capacity: np.ndarray, terminal: np.ndarray) -> np.nd
                 other = orphan + steps[side]
                 if tree[other] != tree[orphan] or parent[other] == NO_PARENT:
                     continue
+                # A neighbour that could take the pixel in again, once it is free, has to be asked.
                 inward = capacity[other, side ^ 1] if tree[orphan] == SOURCE else capacity[orphan, side]
                 if inward > 0 and not waiting[other]:
                     queue[tail], waiting[other] = other, True
                     tail = (tail + 1) % (count + 1)
+                # A child of the orphan: its way to the terminal led through here.
                 if parent[other] == side ^ 1:
                     parent[other] = ORPHAN
                     orphans[cut_off] = other
                     cut_off += 1
+            # Last, as the loop above compares trees.
             tree[orphan], parent[orphan] = FREE, NO_PARENT
+    # What is in neither tree stays with the source, so that the fewest move.
     return tree == SINK
 
 
@@ -210,11 +226,13 @@ def _augment(
     while parent[pixel] != TERMINAL:
         up = parent[pixel]
         pixel += steps[up]
+        # From the parent down to the child
         flow = min(flow, capacity[pixel, up ^ 1])
     flow = min(flow, terminal[pixel])
     pixel = far
     while parent[pixel] != TERMINAL:
         up = parent[pixel]
+        # From the child up to the parent: here flow runs towards the root.
         flow = min(flow, capacity[pixel, up])
         pixel += steps[up]
     flow = min(flow, -terminal[pixel])
@@ -233,6 +251,7 @@ def _augment(
             parent[child] = ORPHAN
             orphans[height] = child
             height += 1
+    # A root whose capacity from the terminal is used up is an orphan, too.
     terminal[pixel] -= flow
     if terminal[pixel] == 0:
         parent[pixel] = ORPHAN
@@ -248,6 +267,7 @@ def _augment(
             parent[child] = ORPHAN
             orphans[height] = child
             height += 1
+    # Towards the sink capacity is negative, and rises to 0.
     terminal[pixel] += flow
     if terminal[pixel] == 0:
         parent[pixel] = ORPHAN
@@ -276,6 +296,7 @@ def _adopt(
             continue
         distance, pixel = 0, other
         while True:  # does it hang on the terminal, or on the orphan itself?
+            # Found to hang on the terminal this round: it still does, as only what hangs on orphans becomes one.
             if stamp[pixel] == now:
                 distance += depth[pixel]
                 break
@@ -288,9 +309,11 @@ def _adopt(
                 break
             pixel += steps[parent[pixel]]
         if distance < FAR:
+            # Short ways to the terminal make short paths of flow.
             if distance < nearest:
                 best, nearest = way, distance
             pixel = other
+            # What this walk found out serves the next orphan.
             while stamp[pixel] != now:
                 stamp[pixel], depth[pixel] = now, distance
                 distance -= 1

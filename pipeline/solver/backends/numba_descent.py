@@ -55,6 +55,7 @@ _EXACT: dict[str, Any] = {
     "nogil": True,
     # A check for zero before each division would keep loops from becoming vector instructions.
     "error_model": "numpy",
+    # Sums as written: in any order the number that rounds, added and taken away, would cancel.
     "fastmath": {"contract"},  # product and sum may be one instruction
 }
 COMPILED: dict[str, Any] = {
@@ -71,11 +72,14 @@ def exponentiate(values: np.ndarray) -> None:
         # e^x = 2^n e^f with n = round(x / ln 2) and |f| <= ln 2 / 2
         shifted = max(values[i], LOWEST) * LOG2_E + ROUNDER
         whole = shifted - ROUNDER
+        # The first product is exact: f loses no digits to a large multiple of ln 2.
         f = (values[i] - whole * LN_2_HIGH) - whole * LN_2_LOW
-        # 2^n, by writing n + 127 to the bits of the exponent
+        # 2^n, by writing n + 127 to the bits of the exponent; the other bits of ROUNDER are shifted out
         power = np.int32((np.float32(shifted).view(np.int32) + np.int32(127)) << np.int32(23)).view(np.float32)
+        # e^f = 1 + f + f^2 / 2! + ... + f^7 / 7!, from the inside out
         high = EXP_4 + f * (EXP_5 + f * (EXP_6 + f * EXP_7))
         fraction = EXP_0 + f * (EXP_1 + f * (EXP_2 + f * (EXP_3 + f * high)))
+        # -inf ends here as well: the other classes of a seed.
         values[i] = ZERO if values[i] < LOWEST else fraction * power
 
 
@@ -93,6 +97,7 @@ def weighted_log_sum(values: np.ndarray, weights: np.ndarray) -> float:
         whole = exponent + ONE if above else exponent
         z = (x - ONE) / (x + ONE)
         square = z * z
+        # ln x = n ln 2 + 2 z + 2/3 z^3 + 2/5 z^5 + 2/7 z^7 + 2/9 z^9
         total += weights[i] * (whole * LN_2 + z * (TWO + square * (LN_3 + square * (LN_5 + square * (LN_7 + square * LN_9)))))
     return float(total)
 
@@ -227,10 +232,11 @@ def _soften(state: State, low: int, high: int, floor: float) -> None:
     for c in range(len(state.logits)):
         logit, label = state.logits[c, low:high], state.labels[c, low:high]
         for i in range(count):
-            label[i] = logit[i] - top[i]
+            label[i] = logit[i] - top[i]  # at most 0, as `exponentiate` expects
         exponentiate(label)
         _add(total, label)
     for i in range(count):
+        # One division per pixel instead of one per class.
         total[i] = ONE / total[i]
     norm[:] = ZERO
     for c in range(len(state.logits)):
@@ -240,6 +246,7 @@ def _soften(state: State, low: int, high: int, floor: float) -> None:
             norm[i] += label[i] * label[i]
     inverse = state.inverse[low:high]
     for i in range(count):
+        # Once per pixel, for all of its edges.
         inverse[i] = ONE / max(norm[i], floor)
 
 
@@ -249,6 +256,7 @@ def _follow_edges(state: State, weights: np.ndarray, low: int, high: int, shift:
 
     The other ends lie `shift` >= 0 pixels further on in memory; beyond the end of a row that is the next one, at a weight of 0.
     """
+    # p begins at `low`, q at `near`: windows of the same rows, which overlap where an edge is shorter than the block.
     count, near, far = high - low, low + shift, high + shift
     weight, norm_p, norm_q = weights[low:high], state.norm[low:high], state.norm[near:far]
     inverse_p, inverse_q = state.inverse[low:high], state.inverse[near:far]
@@ -259,6 +267,7 @@ def _follow_edges(state: State, weights: np.ndarray, low: int, high: int, shift:
     for c in range(len(state.labels)):
         _add_product(product, state.labels[c, low:high], state.labels[c, near:far])
 
+    # slope: w dP/d(p.q);  added to `own`: 2 w dP/d|p|^2 at p, 2 w dP/d|q|^2 at q
     total = ZERO
     if relaxation == Relaxation.bl:  # P_BL = 1 - p.q
         for i in range(count):
@@ -271,6 +280,7 @@ def _follow_edges(state: State, weights: np.ndarray, low: int, high: int, shift:
             cosine = product[i] * scale
             total += weight[i] * (ONE - cosine)
             slope[i] = -weight[i] * scale
+            # 2 dP/d|p|^2 = cos / |p|^2, and with |q|^2 at the other end: divided below
             product[i] = weight[i] * cosine
         _add_product(own_p, product, inverse_p)
         _add_product(own_q, product, inverse_q)
@@ -278,29 +288,36 @@ def _follow_edges(state: State, weights: np.ndarray, low: int, high: int, shift:
         for i in range(count):
             total += weight[i] * (HALF * (norm_p[i] + norm_q[i]) - product[i])
             slope[i] = -weight[i]
+        # 2 dP/d|p|^2 = 1
         _add(own_p, weight)
         _add(own_q, weight)
     elif relaxation == Relaxation.cce:  # P_CCE = -ln p.q
         for i in range(count):
+            # dP/d(p.q) = -1 / p.q, and 0 below the floor, where P is constant
             values[i] = max(product[i], floors.product)
             kept = weight[i] if values[i] > floors.product else ZERO
             slope[i] = -kept / values[i]
         total = -weighted_log_sum(values, weight)
     elif relaxation == Relaxation.cd:  # P_CD = -ln (p.q / (|p| |q|))
         for i in range(count):
+            # Two loops: in one there would be twelve pairs of arrays that might overlap.
             values[i] = max(product[i] * np.sqrt(inverse_p[i] * inverse_q[i]), floors.product)
         for i in range(count):
             kept = weight[i] if values[i] > floors.product else ZERO
+            # dP/d(p.q) = -1 / p.q; the bound keeps 0 / 0 out where nothing is kept.
             slope[i] = -kept / max(product[i], floors.total)
+            # 2 dP/d|p|^2 = 1 / |p|^2: divided below
             product[i] = kept
         _add_product(own_p, product, inverse_p)
         _add_product(own_q, product, inverse_q)
         total = -weighted_log_sum(values, weight)
     else:  # P_LQ = -ln (1 - 1/2 |p - q|^2)
         for i in range(count):
+            # a = 1 - 1/2 |p - q|^2; two loops, as for P_CD
             values[i] = max(ONE - HALF * (norm_p[i] + norm_q[i]) + product[i], floors.argument)
         for i in range(count):
             kept = weight[i] if values[i] > floors.argument else ZERO
+            # dP/d(p.q) = -1 / a;  2 dP/d|p|^2 = 1 / a
             product[i] = kept / values[i]
             slope[i] = -product[i]
         _add(own_p, product)
@@ -310,8 +327,10 @@ def _follow_edges(state: State, weights: np.ndarray, low: int, high: int, shift:
     # dE/dp = slope q, dE/dq = slope p, and what multiplies a pixel's own label is in `own`
     for c in range(len(state.labels)):
         p, q, g = state.labels[c, low:high], state.labels[c, near:far], state.gradient[c]
+        # One end after the other, as their windows of g may overlap.
         _add_product(g[low:high], slope, q)
         _add_product(g[near:far], slope, p)
+    # float32 within a block; blocks are added up in double precision.
     return float(total)
 
 
@@ -341,6 +360,7 @@ def _through_softmax(state: State, image: Image, low: int, high: int, unary: int
     for c in range(len(labels)):
         y, g = labels[c, low:high], gradient[c, low:high]
         for i in range(count):
+            # dE/dy = g + own y, from all edges of the pixel
             g[i] = y[i] * (g[i] + slope[i] * y[i])
             inner[i] += g[i]
 
@@ -359,6 +379,7 @@ def _through_softmax(state: State, image: Image, low: int, high: int, unary: int
         for c in range(len(labels)):
             y, g, prob = labels[c, low:high], gradient[c, low:high], image.probs[c, low:high]
             for i in range(count):
+                # The floor is for the logarithm: y - sigma needs none.
                 values[i] = max(y[i], floors.label)
                 total[i] = scale[i] * prob[i]
             for i in range(count):
@@ -368,10 +389,11 @@ def _through_softmax(state: State, image: Image, low: int, high: int, unary: int
         for c in range(len(labels)):
             y, prob = labels[c, low:high], image.probs[c, low:high]
             for i in range(count):
+                # The floor is 0 but in the last pass, whose gradient nobody follows.
                 total[i] += max(y[i], floor) * prob[i]
         for i in range(count):
             values[i] = max(total[i], floors.total)
-            total[i] = ONE / values[i]
+            total[i] = ONE / values[i]  # from here on 1 / y.sigma
         energy = -weighted_log_sum(values, scale)
         for c in range(len(labels)):
             y, g, prob = labels[c, low:high], gradient[c, low:high], image.probs[c, low:high]
@@ -403,7 +425,9 @@ def _move(state: State, low: int, high: int, rate: float, steps: Steps) -> None:
             g = ZERO if abs(gradient[i]) < SMALLEST_GRADIENT else gradient[i]
             mean[i] += (ONE - momentum) * (g - mean[i])
             square[i] = memory * square[i] + (ONE - memory) * g * g
+            # smallest > 0: at seeds, where all gradients are 0, the step is 0 and not 0 / 0.
             logit[i] -= rate * mean[i] / (np.sqrt(square[i]) + smallest)
+            # The next pass adds edges to it, from earlier blocks before this one is visited.
             gradient[i] = ZERO
     state.own[low:high] = ZERO
 
@@ -421,6 +445,7 @@ def _descend(
     relaxation, unary = names
     patience, tolerance = steps.patience, steps.tolerance
     for low in range(0, pixels, BLOCK):
+        # All labels before the first edge: edges lead to later blocks.
         _soften(state, low, min(low + BLOCK, pixels), floors.product)
     rests, stops = False, False
     step = 0
@@ -439,16 +464,20 @@ def _descend(
             # Edges of earlier blocks have led here, and those of this block are done: its gradient is complete.
             energy += _through_softmax(state, image, low, high, unary, floor, floors)
             if not last:
+                # In place though other blocks are still to come: no edge of theirs leads back here.
                 _move(state, low, high, steps.rates[step], steps)
                 _soften(state, low, high, floors.product)
         if last:
             break
+        # Of the labels that this pass found, not of those that it left.
         energies[step] = energy
         step += 1
         if step > patience:
             rests = _rest(energies[step - 1 - patience : step], tolerance)
             stops = rests or (step >= steps.least and _rest(energies[step - 1 - patience : step], steps.falling))
+    # An image that ended early keeps its last energy.
     energies[step:] = energy
+    # One that was stopped while its energy fell is not at rest; one that took all steps has one energy more to tell.
     return step, rests or (not stops and step >= patience and _rest(energies[step - patience : step + 1], tolerance))
 
 
@@ -486,9 +515,10 @@ def _descend_all(
     """Descend on one image after the other; see `descend`."""
     scratch = np.empty((3, BLOCK), np.float32)
     # One image's working memory, used for all: it stays in the cache of a core.
-    fields = np.empty((3, *logits.shape[1:]), np.float32)
-    rows = np.empty((3, logits.shape[2]), np.float32)
+    fields = np.empty((3, *logits.shape[1:]), np.float32)  # gradient, mean, square
+    rows = np.empty((3, logits.shape[2]), np.float32)  # own, norm, inverse
     for b in range(len(logits)):
+        # Means begin at 0; the last pass over the image before has left a gradient.
         fields[:] = ZERO
         rows[:] = ZERO
         state = State(logits[b], labels[b], fields[0], rows[0], rows[1], rows[2], fields[1], fields[2], scratch)
@@ -518,11 +548,13 @@ def descend(
     # Every edge from its earlier end to its later one, so that blocks are done in order.
     edges, shifts = _forward(_flat(image.edges, 2), [dy * width + dx for dy, dx in offsets])
     images = Image(_flat(image.log_probs, 2), _flat(image.probs, 2), _flat(image.scale, 1), edges)
+    # P before H in compiled code
     codes = (int(Relaxation[names[1]]), int(CrossEntropy[names[0]]))
     memories = (np.float32(MOMENTUM), np.float32(SQUARE_MEMORY), np.float32(schedule.smallest))
     lengths = np.array(schedule.lengths, np.float32)
     steps = Steps(lengths, *memories, PATIENCE, float(schedule.tolerance), schedule.least, float(schedule.falling))
     _descend_all(_flat(logits, 2), _flat(labels, 2), images, shifts, codes, steps, FLOORS, found)
+    # As many as the image has that took most steps.
     return labels, found.energies[:, : found.taken.max() + 1].T, found.resting
 
 
@@ -532,6 +564,7 @@ def _forward(edges: np.ndarray, shifts: list[int]) -> tuple[np.ndarray, np.ndarr
         edges = edges.copy()
         for e, shift in enumerate(shifts):
             if shift < 0:
+                # From i to i - k becomes from j = i - k to j + k; the last k pixels have no such edge.
                 edges[:, e, :shift], edges[:, e, shift:] = edges[:, e, -shift:].copy(), 0
     return edges, np.abs(np.array(shifts, np.int64))
 

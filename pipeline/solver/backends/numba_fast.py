@@ -63,6 +63,7 @@ def solve(problem: Problem, plan: Plan) -> Descended:
     _weigh(affinity.detach().float().contiguous().numpy(), seeds, free, _displacements(offsets), VOID, weights, edges, scale)
     image = Image(problem.log_probs.numpy(), problem.log_probs.exp().numpy(), scale, edges)
     names, early = (problem.cross_entropy, problem.relaxation), (problem.cross_entropy, plan.relaxation)
+    # A copy: the memory is that of the problem, and seeds are written to it.
     plain = image.log_probs.copy()
     _set_seeds(seeds, VOID, plain)
     measure = Schedule([], plan.fine.smallest)
@@ -70,10 +71,12 @@ def solve(problem: Problem, plan: Plan) -> Descended:
     predicted, first, _ = descend(image, offsets, names, plain, measure)
     logits = _start(Level(image, seeds, offsets, early), plan.coarser)
     # Images whose blocks do not follow the picture begin at the prediction.
+    # Judged by the energy that was asked for.
     helps = descend(image, offsets, names, logits, measure)[1][-1] < plan.largest_part * first[-1]
     logits[~helps] = plain[~helps]
     if plan.early.lengths:
         descend(image, offsets, early, logits, plan.early)
+    # From where the early descent has left `logits`.
     labels, energies, rests = descend(image, offsets, names, logits, plan.fine)
     # Nothing worse than the prediction is returned.
     worse = energies[-1] > first[-1]
@@ -115,6 +118,7 @@ def _weigh(
                 inside = 0 <= y + dy < height
                 for x in range(width):
                     counts = inside and 0 <= x + dx < width
+                    # Only then has the other end a place in memory.
                     if counts:
                         counts = seeds[b, y, x] == void or seeds[b, y + dy, x + dx] == void
                     edges[b, e, y, x] = weights.pairwise * affinity[b, e, y, x] if counts else ZERO
@@ -128,6 +132,7 @@ def _sum_squares(values: np.ndarray, width: int, scratch: np.ndarray, sums: np.n
         for x in range(width):
             scratch[row * width + x] = values[2 * row * width + x] + values[(2 * row + 1) * width + x]
     for block in range(len(sums)):
+        # As sides are even, no pair lies in two rows.
         sums[block] = scratch[2 * block] + scratch[2 * block + 1]
 
 
@@ -146,6 +151,7 @@ def _sum_blocks(
     classes, pixels = probs.shape
     weighted, scratch = np.empty(pixels, np.float32), np.empty(pixels // 2, np.float32)
     plain, mass = np.empty_like(count), np.zeros_like(count)
+    # eta times the number of free pixels
     _sum_squares(scale, width, scratch, count)
     for c in range(classes):
         values, sums = probs[c], means[c]
@@ -154,23 +160,29 @@ def _sum_blocks(
         _sum_squares(weighted, width, scratch, sums)
         _sum_squares(values, width, scratch, plain)
         for block in range(len(count)):
+            # Of the free pixels, or of all where none is free.
             sums[block] = sums[block] if count[block] > ZERO else plain[block]
             mass[block] += sums[block]
     for c in range(classes):
         sums = means[c]
         for block in range(len(count)):
+            # Its classes add up to 1 again, whatever the weights were.
             sums[block] /= mass[block]
     # A block with seeds is one, of the class with most votes and of the lower one of two with as many.
     small_seeds[:] = void
+    # 8 bits: a block has four votes at most.
     votes = np.zeros((len(count), classes), np.int8)
+    # All votes in the first round, the winner in the second.
     for again in range(2):
         for pixel in range(pixels):
             seed = seeds[pixel]
             if seed == void:
                 continue
+            # of a pixel at (row, column): (row // 2) (width / 2) + column // 2
             block = pixel // (2 * width) * (width // 2) + pixel % width // 2
             if not again:
                 votes[block, seed] += 1
+                # A seed has no unary term; the means are made already.
                 count[block] = ZERO
                 continue
             best = small_seeds[block]
@@ -217,7 +229,9 @@ def _sum_edges(edges: np.ndarray, crossings: Crossings, void: int, small_seeds: 
         for y in range(side):
             for x in range(side):
                 slot = slots[e, y, x]
+                # Within a block an edge is left out: on hard labels it costs nothing.
                 if slot >= 0:
+                    # Rows y, y + side, ...: one in each row of blocks
                     for row in range(-(-(height - y) // side)):
                         for column in range(-(-(width - x) // side)):
                             small[slot, row, column] += edges[e, row * side + y, column * side + x]
@@ -247,9 +261,11 @@ def coarse_problem(level: Level) -> Level:
     """Return the problem whose pixels are blocks, as `pipeline.solver.fast.coarse_problem`."""
     image, seeds = level.image, level.seeds
     if seeds.shape[1] % BLOCK_PX or seeds.shape[2] % BLOCK_PX:
+        # The last blocks are filled with nothing: no weight, no edges, no seed.
         frame = ((0, -seeds.shape[1] % BLOCK_PX), (0, -seeds.shape[2] % BLOCK_PX))
         probs, edges = (np.pad(field, ((0, 0), (0, 0), *frame)) for field in (image.probs, image.edges))
         seeds, scale = np.pad(seeds, ((0, 0), *frame), constant_values=VOID), np.pad(image.scale, ((0, 0), *frame))
+        # log_probs as they are: blocks are made of probabilities.
         image = image._replace(probs=probs, scale=scale, edges=edges)
     batch, classes, height, width = image.probs.shape
     size = (height // BLOCK_PX, width // BLOCK_PX)
@@ -261,6 +277,7 @@ def coarse_problem(level: Level) -> Level:
     _coarsen(image, seeds, Crossings(_displacements(ends), slots), VOID, blocks)
     # Not below the floor, so that a class predicted nowhere in a block has a logarithm.
     log_probs = np.log(np.maximum(means, np.float32(SMALLEST_PROB)))
+    # Probabilities from the logarithms with their floor, so that the two agree.
     return Level(Image(log_probs, np.exp(log_probs), count, small_edges), small_seeds, ends, level.names)
 
 
@@ -278,6 +295,7 @@ def _coarse_displacements(offsets: Offsets) -> tuple[Offsets, np.ndarray]:
                 # From one block a displacement leads to up to four others, by where in it an edge starts.
                 end = ((y + dy) // BLOCK_PX, (x + dx) // BLOCK_PX)
                 if end != (0, 0):
+                    # Edges that end in the same block share a place, and their weights add up.
                     slots[edge, y, x] = found.setdefault(end, len(found))
     return tuple(found), slots
 
@@ -287,12 +305,14 @@ def _interpolate(log_probs: np.ndarray, change: np.ndarray, seeds: np.ndarray, v
     """Write the prediction plus the field `change` of blocks, made smooth, and at seeds the logits of one-hot labels."""
     batch, classes, height, width = log_probs.shape
     rows, columns = change.shape[2:]
+    # Along x once for each row of blocks, then along y for each row of pixels.
     wide = np.empty((rows, 2 * columns), np.float32)
     for b in range(batch):
         for c in range(classes):
             coarse = change[b, c]
             for row in range(rows):
                 last = columns - 1
+                # Outside the outermost centres there is no second block.
                 wide[row, 0], wide[row, 2 * last + 1] = coarse[row, 0], coarse[row, last]
                 for column in range(last):  # bilinear: the two pixels between the centres of two blocks
                     wide[row, 2 * column + 1] = NEAR * coarse[row, column] + FAR * coarse[row, column + 1]
@@ -312,6 +332,7 @@ def _start(level: Level, coarser: list[Schedule]) -> np.ndarray:
         _set_seeds(level.seeds, VOID, logits)
         return logits
     small = coarse_problem(level)
+    # One array in turn: the start, the solution, and its difference from the prediction.
     change = _start(small, coarser[1:])
     descend(small.image, small.offsets, small.names, change, coarser[0])
     _subtract(small.image.log_probs, np.float32(LARGEST_FALL), change)
@@ -349,4 +370,5 @@ def _subtract(log_probs: np.ndarray, most: float, logits: np.ndarray) -> None:
             for c in range(classes):
                 row, predicted = logits[b, c, y], log_probs[b, c, y]
                 for x in range(width):
+                    # The bound also takes out the -inf of seeds, which would spread to the pixels around.
                     row[x] = max((row[x] - largest[0, x]) - (predicted[x] - largest[1, x]), -most)

@@ -38,6 +38,7 @@ def _terms(  # type: ignore[no-untyped-def]
     product, square_p, square_q, relaxation: tl.constexpr, product_floor: tl.constexpr, quadratic_floor: tl.constexpr
 ):
     """Return value, product slope and slope in |p|^2 of one relaxation."""
+    # No slope in |q|^2: at the other end the same edge is seen with p and q exchanged.
     if relaxation == "bl":  # P_BL = 1 - p.q
         value, slope, own = 1 - product, product * 0 - 1, product * 0
     elif relaxation == "nq":  # P_NQ = 1 - p.q / (|p| |q|)
@@ -54,6 +55,7 @@ def _terms(  # type: ignore[no-untyped-def]
         cosine = product / tl.sqrt(square_p * square_q)
         below = cosine < product_floor
         value = -tl.log(tl.maximum(cosine, product_floor))
+        # 1 in place of a product that may be 0: both sides of a choice are computed.
         slope = tl.where(below, 0.0, -1 / tl.where(below, 1.0, product))
         own = tl.where(below, 0.0, 0.5 / square_p)
     else:  # P_LQ = -ln (1 - 1/2 |p - q|^2)
@@ -95,6 +97,7 @@ def _step(  # type: ignore[no-untyped-def]
     pixels_at_once: tl.constexpr,
 ):
     """Take one step on a block of pixels; a negative `rate` only measures the energy."""
+    # 64 bits, as a batch may have more than 2^31 numbers.
     block, image = tl.program_id(0), tl.program_id(1).to(tl.int64)
     pixels = height * width
     pixel = block * pixels_at_once + tl.arange(0, pixels_at_once)
@@ -111,6 +114,7 @@ def _step(  # type: ignore[no-untyped-def]
     gradient = tl.zeros([padded_classes, pixels_at_once], tl.float32)
     own = tl.zeros([pixels_at_once], tl.float32)
     energy = tl.zeros([pixels_at_once], tl.float32)
+    # Every edge is visited from both ends: a program adds to its own pixels only, and needs no atomic sums.
     for kind in tl.static_range(kinds):
         dy, dx = tl.load(offsets_ptr + 2 * kind), tl.load(offsets_ptr + 2 * kind + 1)
         for side in tl.static_range(2):  # the edge that starts here, then the one that ends here
@@ -126,15 +130,19 @@ def _step(  # type: ignore[no-untyped-def]
                 tl.sum(labels * other, axis=0), square, tl.sum(other * other, axis=0), relaxation, product_floor, quadratic_floor
             )
             # Not a product with the weight alone: values of pairs outside the image may be infinite.
+            # Once, where the edge starts.
             energy += tl.where(joined & (side == 0), weight * value, 0.0)
+            # dE/dp = sum w (dP/d(p.q) q + 2 dP/d|p|^2 p); the factor of p is in `own`
             gradient += tl.where(joined, weight * slope, 0.0)[None, :] * other
             own += tl.where(joined, 2 * weight * square_slope, 0.0)
     # From dE/dy to dE/dl: g <- y (g - y.g)
     gradient = labels * (gradient + own[None, :] * labels)
     gradient -= labels * tl.sum(gradient, axis=0)[None, :]
 
+    # 0 where a pixel is not free: seeds have no unary term.
     scale = tl.load(scale_ptr + image * pixels + pixel, mask=inside, other=0.0)
     log_probs = tl.load(log_probs_ptr + place, mask=known, other=0.0)
+    # Not e^0 = 1 in classes that are padding
     probs = tl.where(known, tl.exp(log_probs), 0.0)
     if unary == "ce":  # H = -y.ln sigma;  dH/dl = y (y.ln sigma - ln sigma)
         agreement = tl.sum(labels * log_probs, axis=0)
@@ -159,8 +167,10 @@ def _step(  # type: ignore[no-untyped-def]
         mean = tl.load(mean_ptr + place, mask=known, other=0.0).to(tl.float32)
         root = tl.load(root_ptr + place, mask=known, other=0.0).to(tl.float32)
         # m <- momentum m + (1 - momentum) g;  s <- memory s + (1 - memory) g^2;  l <- l - rate m / (sqrt(s) + smallest)
+        # An image at rest has no mean left to follow.
         mean = (mean + (1 - momentum) * (gradient - mean)) * moving
         root = tl.sqrt(memory * root * root + (1 - memory) * gradient * gradient)
+        # -inf in padded classes: no part of the soft-max
         logits = tl.load(logits_ptr + place, mask=known, other=float("-inf"))
         logits = logits - rate * mean / (root + smallest)
         powers = tl.exp(logits - tl.max(tl.where(inside[None, :], logits, 0.0), axis=0)[None, :])
@@ -168,6 +178,7 @@ def _step(  # type: ignore[no-untyped-def]
         tl.store(logits_ptr + place, logits, mask=known)
         tl.store(mean_ptr + place, mean.to(mean_ptr.dtype.element_ty), mask=known)
         tl.store(root_ptr + place, root.to(root_ptr.dtype.element_ty), mask=known)
+        # Of images at rest as well: the buffers change places for all.
         tl.store(next_ptr + place, powers.to(next_ptr.dtype.element_ty), mask=known)
 
 
@@ -199,15 +210,19 @@ class FusedAdam:
         if not knows(*level.names):
             raise ValueError(f"names: expected some of {CROSS_ENTROPIES} and of {RELAXATIONS}, got {level.names}")
         self.names, self.logits = level.names, logits
+        # The kernel works out places in memory itself.
         self.log_probs = level.log_probs.contiguous()
         self.unary_scale, self.edges = level.unary_scale.contiguous(), level.edges.contiguous()
+        # Read by the kernel when it runs; only their number is compiled in.
         self.offsets = torch.tensor(level.offsets, dtype=torch.int32, device=logits.device)
         self.labels = logits.softmax(1).to(state)
+        # While some programs write the next labels, others still read those of this step.
         self.spare = torch.empty_like(self.labels)
         self.mean, self.root = torch.zeros_like(self.labels), torch.zeros_like(self.labels)
 
     def energy(self) -> Tensor:
         """Return the energy of the current labels, (B,)."""
+        # Below 0 the rate leaves all state alone; the numbers after it are not read.
         return self._launch(-1.0, 0.0, 0.0, 1.0, None)
 
     def step(self, rate: float, momentum: float, memory: float, smallest: float, moving: Tensor | None) -> Tensor:
