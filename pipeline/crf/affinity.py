@@ -44,8 +44,11 @@ def contrast_affinity(image: Tensor, valid: Tensor, offsets: Offsets, sigma_rgb:
     if compiled and image.device.type == "cpu" and image.dtype == torch.float32:
         from pipeline.crf.affinity_compiled import contrast_exponents  # loads a compiler
 
+        # numpy() shares memory, so that the exponents are written into `weights`.
         weights = image.new_empty(batch, len(offsets), height, width)
+        # Contiguous: numba compiles anew for each other layout of an array.
         given = (image.detach().contiguous().numpy(), valid.contiguous().numpy(), np.array(offsets, np.int64).reshape(-1, 2))
+        # A float32 scale, as one of float64 would make every product float64.
         contrast_exponents(*given, np.float32(scale), weights.numpy())
         # exp in torch: numba has no vector instruction for it.
         return _over_lengths(weights.exp_(), offsets)
@@ -73,9 +76,12 @@ def adaptive_affinity(image: Tensor, valid: Tensor, offsets: Offsets) -> Tensor:
     distances = _color_distances(image.to(torch.promote_types(image.dtype, torch.float32)), offsets)
     joined = _edge_mask(valid, offsets)
     # sigma^2 = mean |I_p - I_q|^2, over edges with both ends valid
+    # where, not times the mask: an invalid pixel may be nan, and 0 nan = nan.
     total = distances.where(joined, distances.new_zeros(())).sum((1, 2, 3))
     variance = total / joined.sum((1, 2, 3)).clamp(min=1)
+    # Without any contrast all distances are 0: the exponent is 0 with every bandwidth.
     variance = variance.where(variance > 0, torch.ones_like(variance))
+    # w = exp(-|I_p - I_q|^2 / (2 sigma^2)) / l
     return _gaussian_weights(distances / (2 * variance.view(-1, 1, 1, 1)), joined, offsets)
 
 
@@ -131,6 +137,7 @@ def without_seed_edges(affinity: Tensor, seeds: Tensor, offsets: Offsets) -> Ten
     batch, height, width = seeds.shape
     check_shape("affinity", affinity, (batch, len(offsets), height, width))
     seeded = valid_mask(seeds)
+    # Filled inside the windows only: what leads out of the image keeps the zero.
     kept = torch.zeros_like(affinity)
     for edge, offset in enumerate(offsets):
         first, second = edge_windows(offset, height, width)
@@ -151,6 +158,7 @@ def _check_image(image: Tensor, valid: Tensor, offsets: Offsets) -> tuple[int, i
 
 def _edge_mask(valid: Tensor, offsets: Offsets) -> Tensor:
     """Return (B, E, H, W) bool: both ends inside and valid."""
+    # `neighbor` is False outside, which drops edges out of the image too.
     return torch.stack([valid & neighbor(valid, offset) for offset in offsets], dim=1)
 
 
@@ -168,6 +176,7 @@ def _color_distances(image: Tensor, offsets: Offsets) -> Tensor:
 def _gaussian_weights(exponents: Tensor, joined: Tensor, offsets: Offsets) -> Tensor:
     """Return exp(-exponents) / l where joined, else 0."""
     weights = _over_lengths((-exponents).exp(), offsets)
+    # where again: weights of invalid pixels may be nan.
     return weights.where(joined, weights.new_zeros(()))
 
 

@@ -31,7 +31,9 @@ def contrast_exponents(
             # Columns, and then rows, whose other end lies inside the image; none where the edge is longer than it.
             left, right = max(0, -dx), min(width, width - dx)
             for y in range(max(0, -dy), min(height, height - dy)):
+                # Else `right` may be below 0, which a slice would count from the end.
                 if left < right:
+                    # Both ends as rows of equal length, so that the inner loop has one index for all.
                     near = colors[b, 0, y, left:right], colors[b, 1, y, left:right], colors[b, 2, y, left:right]
                     low, high = left + dx, right + dx
                     far = colors[b, 0, y + dy, low:high], colors[b, 1, y + dy, low:high], colors[b, 2, y + dy, low:high]
@@ -49,4 +51,5 @@ def _follow_row(near: Rows, far: Rows, shown: np.ndarray, seen: np.ndarray, scal
         g = scale * green[i] - scale * far_green[i]
         b = scale * blue[i] - scale * far_blue[i]
         distance = r * r + g * g + b * b
+        # `&`, not `and`, which would be a branch.
         row[i] = -distance if shown[i] & seen[i] else -np.inf

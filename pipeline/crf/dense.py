@@ -108,6 +108,7 @@ class DenseKernel:
     @cached_property
     def degrees(self) -> Tensor:
         """Row sums of R A R, (B, 1, H, W); their mean is what a weight of the 4-grid is divided by for equal strength."""
+        # W 1 by the same operator as W y: so D y - W y vanishes for constant y even where A is approximate.
         return self.filter(torch.ones_like(self.valid, dtype=self.dtype).unsqueeze(1))
 
 
@@ -149,7 +150,9 @@ def dense_crf_loss(
     batch, _, height, width = probs.shape
     check_shape("image", image, (batch, 3, height, width))
     probs = probs.to(torch.promote_types(probs.dtype, torch.float32))
+    # The kernel takes the precision of the predictions, so that A S needs no conversion.
     kernel = _reduced_kernel(image.to(probs.dtype), valid, sigma_rgb, sigma_xy_px, scale_factor, mode, landmarks)
+    # Bilinearly, as published, where image and mask keep nearest pixels. Autograd leads back to full size from here.
     if scale_factor != 1:
         probs = interpolate(probs, scale_factor=scale_factor, mode="bilinear", align_corners=False)
     return _NegativeQuadraticForm.apply(probs, kernel)
@@ -173,6 +176,7 @@ def bilateral_features(image: Tensor, sigma_rgb: float, sigma_xy_px: float) -> T
         indexing="ij",
     )
     # f = (x / sigma_xy, y / sigma_xy, 255 I / sigma_rgb)
+    # x before y, as published: another order puts the same points elsewhere in the lattice, and its numbers change.
     place = torch.stack([x, y]).expand(batch, -1, -1, -1) / sigma_xy_px
     return torch.cat([place, image * (255 / sigma_rgb)], dim=1).flatten(2).transpose(1, 2)
 
@@ -191,11 +195,12 @@ def exact_filter(features: Tensor, valid: Tensor, landmarks: int = 0) -> Operato
     batch, count, _ = features.shape
     left, right = exponent_factors(features)
     kept = valid.unsqueeze(1).to(features.dtype)
-    # A block of rows of A at a time: all of it would take N^2 numbers.
+    # A block of rows of A at a time, of all images together.
     rows_at_once = max(1, ELEMENTS_AT_ONCE // (batch * count))
 
     def apply(signal: Tensor) -> Tensor:
         masked = (signal * kept).transpose(1, 2)
+        # R A (R S); the rows of A are made anew in each product, as keeping them would take N^2 numbers.
         blocks = [gaussian(left[:, start : start + rows_at_once], right) @ masked for start in range(0, count, rows_at_once)]
         return torch.cat(blocks, dim=1).transpose(1, 2) * kept
 
@@ -218,8 +223,10 @@ def nystrom_or_exact_filter(features: Tensor, valid: Tensor, landmarks: int) -> 
     """
     low_rank, missed = nystrom_filter(features, valid, landmarks)
     failed = ~(missed <= LARGEST_DEFECT)  # also where it is not a number
+    # Waits for the device, but once per kernel and not once per product.
     if not bool(failed.any()):
         return low_rank
+    # One text for all pictures: Python's default filter then shows it once.
     warnings.warn(
         f"an image has too little colour structure for a dense CRF filter with {landmarks} landmarks; summing over all pairs "
         "instead, which is slow (more landmarks may fit it)",
@@ -252,12 +259,14 @@ class _NegativeQuadraticForm(torch.autograd.Function):
         filtered = kernel.filter(probs)
         # A S serves twice: the value is -S.A S, and the gradient -2 A S.
         ctx.save_for_backward(filtered)
+        # A S is 0 on invalid pixels, so that S may have anything finite there: S.(R A R S) = (R S).A (R S).
         return -(probs * filtered).sum((1, 2, 3))
 
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor, None]:
         (filtered,) = ctx.saved_tensors
+        # d(-S.A S)/dS = -(A + A^T) S = -2 A S
         return -2 * upstream.view(-1, 1, 1, 1) * filtered, None
 
 
@@ -270,7 +279,9 @@ def _reduced_kernel(
     check_shape("valid", valid, (image.shape[0], *image.shape[2:]))
     if scale_factor != 1:
         image = interpolate(image, scale_factor=scale_factor, mode="nearest")
+        # interpolate takes no bool; nearest pixels keep 0 and 1, so the threshold only turns them back.
         valid = interpolate(valid.unsqueeze(1).to(image.dtype), scale_factor=scale_factor, mode="nearest").squeeze(1) > 0.5
+    # sigma_rgb stays: colours are as far apart in the small picture as in the large one.
     return DenseKernel.build(image, valid, sigma_rgb, sigma_xy_px * scale_factor, mode, landmarks)
 
 

@@ -20,7 +20,9 @@ _COMPILED: dict[str, Any] = {"cache": True, "nogil": True, "error_model": "numpy
 @njit(**_COMPILED)
 def _slot(name: int, names: np.ndarray, table: np.ndarray, bits: int) -> int:
     """Return where in `table` the vertex called `name` is, or else the empty slot where it belongs."""
+    # Linear probing: at most half of the slots are taken, so that an empty one ends every search.
     mask = (1 << bits) - 1
+    # In uint64 throughout: numba makes float64 of an int64 with a uint64.
     slot = np.int64((np.uint64(name) * SPREAD) >> np.uint64(64 - bits))
     while table[slot] != EMPTY and names[table[slot]] != name:
         slot = (slot + 1) & mask
@@ -63,11 +65,13 @@ def find_vertices(
     elevated, offset, ordered = (np.empty(axes, points.dtype), np.empty(axes, points.dtype), np.empty(axes, points.dtype))
     corner, rank, axis_of = np.empty(axes, np.int64), np.empty(axes, np.int64), np.empty(axes, np.int64)
     vertices, weights = np.empty((pixels, axes), np.int32), np.empty((pixels, axes), points.dtype)
+    # Half as many names as slots: when they run out, the table is half full.
     names = np.empty(1 << (FIRST_BITS - 1), np.int64)
     bits, known = FIRST_BITS, 0
     table = np.full(1 << bits, EMPTY, np.int32)
     for pixel in range(pixels):
         # Onto the plane of vectors that sum to 0, as `_elevate`.
+        # A zero of the type of the points: an integer would make float64 of the sum.
         later = points.dtype.type(0)
         for d in range(dimensions, 0, -1):
             scaled = points[d - 1, pixel] * scales[d - 1]
@@ -78,7 +82,7 @@ def find_vertices(
         # The nearest point of whole coordinates, and how far off it is.
         total = 0
         for axis in range(axes):
-            rounded = np.rint(elevated[axis])
+            rounded = np.rint(elevated[axis])  # ties to even, as torch.round
             corner[axis] = np.int64(rounded)
             offset[axis] = elevated[axis] - rounded
             total += corner[axis]
@@ -96,10 +100,12 @@ def find_vertices(
             rank[axis] += axes * moved
             corner[axis] += moved
             offset[axis] -= moved
+            # Ranks among the moved offsets: one that was among the largest may now be among the smallest.
             ordered[rank[axis]] = offset[axis]
             axis_of[rank[axis]] = axis
 
         # The fingerprint of the corner, and from it those of the other vertices, one step each.
+        # int64 wraps around, as in torch.
         name = (pixel // count) * constants[axes]
         for axis in range(axes):
             name += axes * corner[axis] * constants[axis]
@@ -111,7 +117,7 @@ def find_vertices(
                 weight = ordered[axes - 1 - k] - ordered[axes - k]
                 # The vertices of a simplex are met by steps along the axes from the highest rank to the lowest.
                 name += steps[axis_of[axes - k]]
-            weights[pixel, k] = weight if valid[pixel] else 0
+            weights[pixel, k] = weight if valid[pixel] else 0  # neither splat nor slice
             if pixel > 0 and names[vertices[pixel - 1, k]] == name:  # neighbours often share a simplex
                 vertices[pixel, k] = vertices[pixel - 1, k]
                 continue
@@ -119,6 +125,7 @@ def find_vertices(
             if table[slot] == EMPTY:
                 # Half full: searches stay short.
                 if known == len(names):
+                    # A larger table has other slots: all vertices enter it anew, and this one is looked up again.
                     bits += 1
                     longer = np.empty(2 * known, np.int64)
                     longer[:known] = names
@@ -137,6 +144,7 @@ def find_vertices(
             neighbors[axis, vertex, 1] = vertex
         for vertex in range(known):
             after = table[_slot(names[vertex] + steps[axis], names, table, bits)]
+            # One search serves both ends.
             if after != EMPTY:
                 neighbors[axis, vertex, 2] = after
                 neighbors[axis, after, 0] = vertex
@@ -156,10 +164,11 @@ def by_vertex(vertices: np.ndarray, weights: np.ndarray, count: int) -> tuple[np
     pixels, corners = vertices.shape
     for pixel in range(pixels):
         for k in range(corners):
+            # Counted one place further on, so that the running sum is where each vertex begins.
             starts[vertices[pixel, k] + 1] += 1
     for vertex in range(count):
         starts[vertex + 1] += starts[vertex]
-    # A counting sort: where each vertex begins is known, so every pair goes to its place at once.
+    # A counting sort: where each vertex begins is known, so every pair goes to its place at once, pixels in raster order.
     place = starts[:count].copy()
     rows, values = np.empty(pixels * corners, np.int32), np.empty(pixels * corners, weights.dtype)
     for pixel in range(pixels):

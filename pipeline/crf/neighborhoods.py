@@ -16,6 +16,7 @@ Offset = tuple[int, int]
 Offsets = tuple[Offset, ...]
 Window = tuple[EllipsisType, slice, slice]
 
+# Half of the neighbours each: the other half are the same edges seen from their second pixel.
 GRID4: Offsets = ((0, 1), (1, 0))
 GRID8: Offsets = ((0, 1), (1, 0), (1, 1), (1, -1))
 
@@ -54,6 +55,7 @@ def sparse_offsets(count: int, radius_px: int, generator: torch.Generator) -> Of
     ]
     if count > len(half_disc):
         raise ValueError(f"count: expected at most {len(half_disc)} for radius_px {radius_px}, got {count}")
+    # Without replacement: an edge that is drawn twice would count twice.
     drawn = torch.randperm(len(half_disc), generator=generator)[:count].tolist()
     return GRID4 + tuple(half_disc[index] for index in drawn)
 
@@ -61,6 +63,7 @@ def sparse_offsets(count: int, radius_px: int, generator: torch.Generator) -> Of
 NEIGHBORHOODS: dict[str, Offsets] = {
     "grid4": GRID4,
     "grid8": GRID8,
+    # One fixed draw, the same in every run and process; both numbers are ours, as none are published.
     "sparse": sparse_offsets(8, 64, torch.Generator().manual_seed(0)),
 }
 """(dy, dx) of each kind of edge. "grid4" is the neighbourhood of all results in [SSL] Table 3."""
@@ -92,6 +95,7 @@ def edge_windows(offset: Offset, height: int, width: int) -> tuple[Window, Windo
 
 def _overlap(shift: int, length: int) -> slice:
     """Return which of `length` places lie inside an axis moved by `shift`."""
+    # Both ends are clamped: a shift beyond the axis leaves nothing, where a negative end would count backwards.
     start = min(max(shift, 0), length)
     return slice(start, max(start, length + min(shift, 0)))
 

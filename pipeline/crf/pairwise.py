@@ -66,10 +66,11 @@ def pairwise_energy_and_gradient(
     """
     batch, _, height, width = _check(labels, affinity, offsets)
     gradient, scratch = buffers or (torch.empty_like(labels), torch.empty_like(labels))
+    # Everything below adds to it, and a buffer still holds the gradient of the call before.
     gradient.zero_()
+    # |p|^2 of all pixels once: each takes part in several edges. The sum is a tensor of its own; scratch is free again.
     squares = torch.mul(labels, labels, out=scratch).sum(1)
     energy = labels.new_zeros(batch)
-    # |p|^2 of all pixels once: each takes part in several edges
     own = torch.zeros_like(squares)  # what multiplies the pixel's own label: 2 w dP/d|p|^2 summed over its edges
     for edge, offset in enumerate(offsets):
         first, second = edge_windows(offset, height, width)
@@ -83,6 +84,7 @@ def pairwise_energy_and_gradient(
         gradient[second].addcmul_(pull, labels[first])
         own[first].addcmul_(weight, terms.square_p_slope, value=2)
         own[second].addcmul_(weight, terms.square_q_slope, value=2)
+    # The label itself is multiplied once, after all edges, instead of twice for each kind.
     return energy, gradient.addcmul_(own.unsqueeze(1), labels)
 
 
@@ -141,6 +143,7 @@ class _PairwiseEnergy(torch.autograd.Function):
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor, None, None, None]:
+        # The energies of images are independent: dL/dS of an image is dL/dE times its own dE/dS.
         (gradient,) = ctx.saved_tensors
         return upstream.view(-1, 1, 1, 1) * gradient, None, None, None
 

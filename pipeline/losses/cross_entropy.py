@@ -39,6 +39,7 @@ def partial_cross_entropy(log_probs: Tensor, seeds: Tensor) -> Tensor:
     batch, _, height, width = _check_image("log_probs", log_probs)
     check_shape("seeds", seeds, (batch, height, width))
     seeded = valid_mask(seeds)
+    # `VOID` is no class: gather needs an index that exists, whose value is not used.
     index = seeds.where(seeded, seeds.new_zeros(())).unsqueeze(1)
     picked = log_probs.gather(1, index).squeeze(1)
     # Selecting, not multiplying by the mask: 0 * inf would be nan.
@@ -59,6 +60,7 @@ def cross_entropy(log_probs: Tensor, pseudo_labels: Tensor) -> Tensor:
         ValueError: if the shapes differ.
     """
     _check_pair(log_probs, pseudo_labels)
+    # 0 ln sigma = 0 needs no care, as log_probs are finite.
     return -(pseudo_labels * log_probs).sum(1)
 
 
@@ -101,6 +103,7 @@ def collision_cross_entropy(log_probs: Tensor, pseudo_labels: Tensor) -> Tensor:
     0.6931
     """
     _check_pair(log_probs, pseudo_labels)
+    # No log-sum-exp: as sigma sums to 1, the argument of ln is at least the floor.
     return -(log_probs.exp() * pseudo_labels.clamp(min=LABEL_FLOOR)).sum(1).log()
 
 
@@ -143,6 +146,7 @@ def entropy(log_probs: Tensor) -> Tensor:
         ValueError: if `log_probs` has not four axes.
     """
     _check_image("log_probs", log_probs)
+    # sigma ln sigma -> 0 with sigma, but 0 times -inf would be nan: hence finite log_probs.
     return -(log_probs.exp() * log_probs).sum(1)
 
 

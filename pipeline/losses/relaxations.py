@@ -44,12 +44,14 @@ def moments(p: Tensor, q: Tensor, dim: int = 1) -> tuple[Tensor, Tensor, Tensor]
 
 def _bilinear_terms(product: Tensor, square_p: Tensor, square_q: Tensor) -> EdgeTerms:
     # P_BL = 1 - p.q
+    # dP/d(p.q) = -1, and nothing depends on |p|^2: linear in each label, so that hard ones minimise it.
     zero = torch.zeros_like(product)
     return EdgeTerms(1 - product, zero - 1, zero, zero)
 
 
 def _quadratic_terms(product: Tensor, square_p: Tensor, square_q: Tensor) -> EdgeTerms:
     # P_Q = 1/2 |p - q|^2 = 1/2 (|p|^2 + |q|^2) - p.q
+    # dP/d(p.q) = -1, dP/d|p|^2 = 1/2: dP/dp = p - q
     half = torch.full_like(product, 0.5)
     return EdgeTerms(0.5 * (square_p + square_q) - product, -2 * half, half, half)
 
@@ -59,12 +61,14 @@ def _normalized_quadratic_terms(product: Tensor, square_p: Tensor, square_q: Ten
     square_p, square_q = _positive(square_p), _positive(square_q)
     scale = (square_p * square_q).rsqrt()
     cosine = product * scale
+    # With s = |p|^2 and t = |q|^2: d(-p.q s^-1/2 t^-1/2)/ds = 1/2 p.q s^-3/2 t^-1/2 = 1/2 cos / s
     return EdgeTerms(1 - cosine, -scale, 0.5 * cosine / square_p, 0.5 * cosine / square_q)
 
 
 def _collision_cross_entropy_terms(product: Tensor, square_p: Tensor, square_q: Tensor) -> EdgeTerms:
     # P_CCE = -ln p.q
     zero = torch.zeros_like(product)
+    # dP/d(p.q) = -1 / p.q
     bounded = product.clamp(min=PRODUCT_FLOOR)
     # Below the floor the value is constant, and so its slope zero.
     return EdgeTerms(-bounded.log(), torch.where(product < PRODUCT_FLOOR, zero, -1 / bounded), zero, zero)
@@ -74,7 +78,9 @@ def _collision_divergence_terms(product: Tensor, square_p: Tensor, square_q: Ten
     # P_CD = -ln (p.q / (|p| |q|))
     zero = torch.zeros_like(product)
     square_p, square_q = _positive(square_p), _positive(square_q)
+    # P = -ln p.q + 1/2 ln |p|^2 + 1/2 ln |q|^2, so that each slope needs but one of the three numbers.
     cosine = product * (square_p * square_q).rsqrt()
+    # The floor is that of the cosine, of which ln is taken; 1 / p.q may be infinite where it is not chosen.
     below = cosine < PRODUCT_FLOOR
     return EdgeTerms(
         -cosine.clamp(min=PRODUCT_FLOOR).log(),
@@ -87,8 +93,10 @@ def _collision_divergence_terms(product: Tensor, square_p: Tensor, square_q: Ten
 def _log_quadratic_terms(product: Tensor, square_p: Tensor, square_q: Tensor) -> EdgeTerms:
     # P_LQ = -ln (1 - 1/2 |p - q|^2)
     floor = quadratic_floor(product.dtype)
+    # a = 1 - 1/2 |p - q|^2;  dP/d(p.q) = -1 / a, dP/d|p|^2 = 1 / (2 a)
     argument = 1 - 0.5 * (square_p + square_q) + product
     bounded = argument.clamp(min=floor)
+    # Zero where the floor makes the value constant, as above.
     half = torch.where(argument < floor, torch.zeros_like(argument), 0.5 / bounded)
     return EdgeTerms(-bounded.log(), -2 * half, half, half)
 

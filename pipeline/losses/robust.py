@@ -38,10 +38,14 @@ def robust_cross_entropy(log_probs: Tensor, proposals: Tensor, epsilon: float) -
     if classes < 2 or not 0 <= epsilon < (classes - 1) / classes:
         raise ValueError(f"epsilon: expected a number in [0, {(classes - 1) / max(classes, 1):.4g}), got {epsilon}")
     proposed = valid_mask(proposals)
+    # Class 0 where there is no proposal: `VOID` is no index for gather.
     picked = log_probs.gather(1, proposals.where(proposed, proposals.new_zeros(())).unsqueeze(1)).squeeze(1)
+    # Selected before logaddexp as well as after it: an infinity or nan there could make the gradient 0 times nan.
     picked = picked.where(proposed, picked.new_zeros(()))
+    # Finite, as epsilon < (C - 1) / C keeps the argument above 0.
     slope = math.log(1 - classes * epsilon / (classes - 1))
-    # In logarithms, so that epsilon = 0 stays finite for confident networks.
+    # -ln(a + b sigma) = -logaddexp(ln a, ln b + ln sigma). In logarithms, so that epsilon = 0 stays finite for confident
+    # networks: then ln a = -inf, which a tensor's log gives and `math.log` refuses.
     background = picked.new_tensor(epsilon / (classes - 1)).log()
     return -torch.logaddexp(background, slope + picked).where(proposed, picked.new_zeros(()))
 
@@ -62,6 +66,8 @@ def trust_region_loss(log_probs: Tensor, proposals: Tensor, seeds: Tensor, epsil
         ValueError: as `robust_cross_entropy`.
     """
     check_shape("seeds", seeds, (proposals.shape[0], *proposals.shape[1:]))
+    # A seed is certain: it has the plain loss, and no robust one beside it.
     elsewhere = torch.where(valid_mask(seeds), torch.full_like(proposals, VOID), proposals)
     total = robust_cross_entropy(log_probs, elsewhere, epsilon).sum() + partial_cross_entropy(log_probs, seeds).sum()
+    # The sum over all proposals too is divided by the number of seeds, not by its own.
     return total / valid_mask(seeds).sum().clamp(min=1) / len(seeds)

@@ -38,6 +38,7 @@ def mean_probs(probs: Tensor, valid: Tensor) -> Tensor:
     """
     check_shape("probs", probs, (None, None, None, None))
     check_shape("valid", valid, (probs.shape[0], *probs.shape[2:]))
+    # where, not times the mask: 0 times nan or inf outside would be nan.
     kept = _precise(probs).where(valid.unsqueeze(1), torch.zeros((), device=probs.device))
     return kept.sum((2, 3)) / valid.sum((1, 2)).clamp(min=1).unsqueeze(1)
 
@@ -85,6 +86,7 @@ def forward_kl(log_mean_probs: Tensor, size_targets: Tensor) -> Tensor:
     0.6931
     """
     log_predicted, prescribed = _check_sizes(log_mean_probs, size_targets, "log_mean_probs")
+    # xlogy has 0 ln 0 = 0. Linear in ln mean_probs_k: the pull -v_k is the same however small the class has become.
     return (torch.xlogy(prescribed, prescribed) - prescribed * log_predicted).sum(1)
 
 
@@ -102,6 +104,7 @@ def reverse_kl(log_mean_probs: Tensor, size_targets: Tensor) -> Tensor:
         ValueError: if the shapes differ.
     """
     log_predicted, prescribed = _check_sizes(log_mean_probs, size_targets, "log_mean_probs")
+    # d/d(ln m) of m ln(m / v) is m (ln(m / v) + 1): unlike in Eq. 2 a lost class has next to no gradient.
     return (log_predicted.exp() * (log_predicted - prescribed.clamp(min=SIZE_FLOOR).log())).sum(1)
 
 
@@ -119,6 +122,7 @@ def log_barrier(log_mean_probs: Tensor, size_targets: Tensor) -> Tensor:
         ValueError: if the shapes differ.
     """
     log_predicted, prescribed = _check_sizes(log_mean_probs, size_targets, "log_mean_probs")
+    # = |T| KL(u_T | mean_probs) + |T| ln |T|, u_T uniform over the tags ([SIZE] Eq. 10).
     return -((prescribed > 0) * log_predicted).sum(1)
 
 
@@ -143,6 +147,7 @@ def flat_barrier(log_mean_probs: Tensor, size_targets: Tensor, epsilon: float = 
     if not 0 < epsilon < 1:
         raise ValueError(f"epsilon: expected a fraction in (0, 1), got {epsilon}")
     log_predicted, prescribed = _check_sizes(log_mean_probs, size_targets, "log_mean_probs")
+    # ln min(m, epsilon) = min(ln m, ln epsilon); the clamp has zero gradient beyond its bound: the flat bottom.
     bound = math.log(epsilon)
     bounded = log_predicted.clamp(min=bound) if as_printed else log_predicted.clamp(max=bound)
     return -((prescribed > 0) * bounded).sum(1)
@@ -163,8 +168,10 @@ def suppression(log_mean_probs: Tensor, size_targets: Tensor) -> Tensor:
     """
     log_predicted, prescribed = _check_sizes(log_mean_probs, size_targets, "log_mean_probs")
     # 1 - mean_probs_k is the sum of the others, whose logarithm stays exact where an absent class fills the image.
+    # ln(1 - m_k) = logsumexp_{j != k} ln m_j, by (C, C) numbers of each image, the diagonal left out
     itself = torch.eye(log_predicted.shape[1], dtype=torch.bool, device=log_predicted.device)
     log_others = log_predicted.unsqueeze(1).masked_fill(itself, -math.inf).logsumexp(2)
+    # A sum that rounding leaves above 1 would make the loss negative.
     return -log_others.clamp(max=0).masked_fill(prescribed > 0, 0).sum(1)
 
 
@@ -184,6 +191,7 @@ def squared_barrier(mean_probs: Tensor, lower_bounds: Tensor) -> Tensor:
     check_shape("mean_probs", mean_probs, (None, None))
     shape = tuple(mean_probs.shape)
     check_shape("lower_bounds", lower_bounds, shape if lower_bounds.ndim == 2 else shape[1:])
+    # Value and gradient 2 (m_k - a_k) both go to 0 at the bound.
     return (_precise(lower_bounds) - _precise(mean_probs)).clamp(min=0).square().sum(1)
 
 
@@ -231,6 +239,7 @@ def squared_suppression(mean_probs: Tensor, size_targets: Tensor) -> Tensor:
         ValueError: if the shapes differ.
     """
     predicted, prescribed = _check_sizes(mean_probs, size_targets)
+    # Its gradient 2 m_k fades as the class vanishes, that of Eq. 8 does not.
     return ((prescribed <= 0) * predicted.square()).sum(1)
 
 
@@ -244,6 +253,7 @@ SIZE_LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
 
 
 def _precise(tensor: Tensor) -> Tensor:
+    # float16 ends at 6e-8, above `SIZE_FLOOR`, and a sum over an image's pixels would lose the small ones.
     return tensor.to(torch.promote_types(tensor.dtype, torch.float32))
 
 

@@ -30,10 +30,12 @@ def confusion_matrix(labels: np.ndarray, predictions: np.ndarray, num_classes: i
     if labels.shape != predictions.shape:
         raise ValueError(f"predictions: expected shape {labels.shape} as the labels have, got {predictions.shape}")
     valid = labels != VOID
+    # int64 before the product below: labels may come as bytes, which end at 255.
     truth = labels[valid].astype(np.int64)
     for name, values in (("labels", truth), ("predictions", predictions)):
         if values.size and (values.min() < 0 or values.max() >= num_classes):
             raise ValueError(f"{name}: expected classes 0..{num_classes - 1}, got {int(values.min())}..{int(values.max())}")
+    # The place of (true, predicted) in the matrix read row by row: one count of integers makes all of it.
     pairs = truth * num_classes + predictions[valid].astype(np.int64)
     return np.bincount(pairs, minlength=num_classes**2).reshape(num_classes, num_classes)
 
@@ -48,7 +50,9 @@ def iou_per_class(matrix: np.ndarray) -> np.ndarray:
         (C,) in [0, 1]; NaN for a class that neither occurs nor is ever predicted, 0 for one that is only predicted.
     """
     hits = np.diagonal(matrix).astype(np.float64)
+    # |A or B| = |A| + |B| - |A and B|; columns are predicted, rows true.
     union = matrix.sum(0) + matrix.sum(1) - hits
+    # np.where computes both branches: the inner one keeps 0 out of the divisor.
     return np.where(union > 0, hits / np.where(union > 0, union, 1), np.nan)
 
 

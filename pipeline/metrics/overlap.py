@@ -65,8 +65,10 @@ def overlap_counts(labels: np.ndarray, predictions: np.ndarray, class_index: int
             f"predictions: expected a class everywhere, got void ({VOID}) in {int((predictions == VOID).sum())} pixels"
         )
     valid = labels != VOID
+    # A prediction counts for nothing where the label is void, not even as a false positive.
     truth, found = (labels == class_index)[valid], (predictions == class_index)[valid]
     hits = int(np.count_nonzero(truth & found))
+    # With A true and B found: FP = |B| - |A and B|, FN = |A| - |A and B|.
     false_positives, false_negatives = int(np.count_nonzero(found)) - hits, int(np.count_nonzero(truth)) - hits
     return OverlapCounts(hits, false_positives, false_negatives, truth.size - hits - false_positives - false_negatives)
 
@@ -79,6 +81,7 @@ def dice(counts: OverlapCounts) -> float:
     >>> round(dice(OverlapCounts(true_positives=3, false_positives=1, false_negatives=1)), 4), dice(OverlapCounts())
     (0.75, 1.0)
     """
+    # |A| + |B| = 2 TP + FP + FN
     twice = 2 * counts.true_positives
     return (twice + SMOOTHING) / (twice + counts.false_positives + counts.false_negatives + SMOOTHING)
 
@@ -109,6 +112,7 @@ def dice_per_group(counts: Sequence[OverlapCounts], groups: Sequence[str]) -> di
     """
     if len(counts) != len(groups):
         raise ValueError(f"groups: expected {len(counts)}, one per slice, got {len(groups)}")
+    # Counts, not scores, are added: an empty slice, whose DSC is 1, then lifts no volume.
     totals: dict[str, OverlapCounts] = {}
     for group, count in zip(groups, counts):
         totals[group] = totals.get(group, OverlapCounts()) + count

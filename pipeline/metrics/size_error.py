@@ -21,6 +21,7 @@ def relative_errors(sizes: np.ndarray, exact: np.ndarray) -> np.ndarray:
     if sizes.ndim != 2 or sizes.shape != exact.shape:
         raise ValueError(f"sizes and exact: expected the same shape (N, C), got {sizes.shape} and {exact.shape}")
     present = exact > 0
+    # 1 as divisor of an absent class, whose quotient is thrown away.
     return np.where(present, np.abs(sizes - exact) / np.where(present, exact, 1.0), np.nan)
 
 
@@ -38,4 +39,5 @@ def mean_relative_error(sizes: np.ndarray, exact: np.ndarray, foreground_only: b
     errors = relative_errors(sizes, exact)[:, int(foreground_only) :]
     if np.isnan(errors).all():
         raise ValueError(f"exact: no {'foreground ' if foreground_only else ''}class is present in {len(exact)} images")
+    # Over all pairs of image and class at once: an image with more classes counts more.
     return float(np.nanmean(errors))

@@ -31,10 +31,12 @@ def soft_jaccard(a: Tensor, b: Tensor, mask: Tensor | None = None) -> Tensor:
     """
     check_shape("a", a, (None, None, None, None))
     check_shape("b", b, tuple(a.shape))
+    # For one-hot labels minimum is and, maximum is or: the index of sets.
     smaller, larger = a.minimum(b), a.maximum(b)
     if mask is not None:
         check_shape("mask", mask, (a.shape[0], *a.shape[2:]))
         smaller = smaller.where(mask.unsqueeze(1), smaller.new_zeros(()))
         larger = larger.where(mask.unsqueeze(1), larger.new_zeros(()))
     shared, united = smaller.flatten(1).sum(1), larger.flatten(1).sum(1)
+    # 0 / 0 is avoided inside and called 1 outside.
     return (shared / united.where(united > 0, united.new_ones(()))).where(united > 0, united.new_ones(()))
