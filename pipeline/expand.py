@@ -41,6 +41,7 @@ def label(axis: str, value: Any) -> str:
     """
     if not isinstance(value, float):
         return str(value)
+    # 0.29 * 100 is 28.999999999999996: so small a rest is rounding. And `round` of an infinite number raises.
     if not math.isfinite(100 * value) or abs(100 * value - round(100 * value)) > 1e-9:
         raise ValueError(f"{axis}: expected whole hundredths, which names are made of, got {value}")
     return f"{round(100 * value):0{DIGITS.get(axis, 2)}d}"
@@ -74,6 +75,7 @@ def products(entries: Mapping[str, Any], levels: Mapping[str, Any], fields: Coll
     for written, entry in entries.items():
         if not isinstance(entry, Mapping):
             raise ValueError(f"{written}: expected a mapping, got {entry!r}")
+        # Each once, in the order of the name: it is the order of the entries, too.
         axes = list(dict.fromkeys(BRACES.findall(written)))
         choices = [_values(written, axis, _find(entry, axis), levels) for axis in axes]
         for chosen in product(*choices):
@@ -84,6 +86,7 @@ def products(entries: Mapping[str, Any], levels: Mapping[str, Any], fields: Coll
                 raise ValueError(f"{written}: {name} is there already, from {seen[name]}")
             seen[name] = written
             filled = _fill(_choose(entry, values), written, labels)
+            # An axis that is no field, such as `loss` in the runs of label noise, has served the names and goes.
             yield written, name, {key: value for key, value in filled.items() if key in fields or key not in axes}
 
 
@@ -91,6 +94,7 @@ def _find(tree: Mapping[str, Any], key: str) -> Any:
     """Return the value of a key anywhere in a tree, or None."""
     if key in tree:
         return tree[key]
+    # An axis may lie inside a block: sizes: {mre: levels}.
     inner = (_find(value, key) for value in tree.values() if isinstance(value, Mapping))
     return next((value for value in inner if value is not None), None)
 
@@ -113,6 +117,7 @@ def _choose(entry: Mapping[str, Any], values: Mapping[str, Any]) -> Tree:
         if key != EXCEPT
     }
     for exception in entry.get(EXCEPT, ()):
+        # Of an exception, values of axes say where it holds; the rest is what is different there.
         where = {key: value for key, value in exception.items() if key in values}
         if all(values[key] == value for key, value in where.items()):
             chosen = merge(chosen, {key: value for key, value in exception.items() if key not in where})
@@ -136,8 +141,10 @@ def _fill(part: Any, written: str, labels: Mapping[str, str]) -> Any:
 def expand_training(training: Mapping[str, Any]) -> dict[str, Any]:
     """Return training blocks with what they leave to `base`."""
     base = training.get(BASE, {})
+    # What is no block passes as it is, here and below: validation names the key.
     if not isinstance(base, Mapping):
         return dict(training)
+    # `base` is among them: merged with itself it stays what it is.
     return {name: merge(base, block) if isinstance(block, Mapping) else block for name, block in training.items()}
 
 
@@ -145,6 +152,7 @@ def expand_objectives(objectives: Mapping[str, Any], terms: Mapping[str, Any]) -
     """Return objectives with what their terms leave to `terms`."""
     return {
         name: {
+            # Only terms that the objective names: what stands in `terms` alone takes part nowhere.
             term: merge(terms[term], value) if isinstance(terms.get(term), Mapping) and isinstance(value, Mapping) else value
             for term, value in block.items()
         }
@@ -172,11 +180,13 @@ def expand_runs(
     shared, entries = family.get("shared", {}), family.get("runs")
     if unknown or not isinstance(entries, Mapping) or not isinstance(shared, Mapping) or not entries:
         raise ValueError(f"expected the mappings `runs` and perhaps `shared`, got {', '.join(map(str, family)) or 'nothing'}")
+    # Before braces are filled in, so that `shared` may hold axes too.
     whole = {name: merge(shared, entry) if isinstance(entry, Mapping) else entry for name, entry in entries.items()}
     runs = {}
     for written, name, entry in products(whole, levels, fields):
         if "dataset" in entry:
             raise ValueError(f"{written}.dataset: follows from the supervision; take it out")
+        # A name that leads nowhere gives no data set; `pipeline.checks` reports the name.
         variant = supervision.get(str(entry.get("supervision")))
         runs[name] = {**entry, "dataset": str(variant.get("dataset", "")) if isinstance(variant, Mapping) else ""}
     return runs
@@ -185,6 +195,7 @@ def expand_runs(
 def with_features(run: Tree, tree: Mapping[str, Any]) -> Tree:
     """Return a run with the kept features of its data set, network and size, if `features` has them and the run names none."""
     kept, trainings = tree.get("features"), tree.get("training")
+    # `features: null` is an answer as well: the encoder runs at every step.
     if "features" in run or not isinstance(kept, Mapping) or not isinstance(trainings, Mapping):
         return run
     training = trainings.get(str(run.get("training")))

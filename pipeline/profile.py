@@ -66,6 +66,7 @@ def remove(tree: MutableMapping[str, Any], keys: Keys, wanted: Collection[Keys])
         if not isinstance(inner[-1], Mapping) or key not in inner[-1]:
             return
         inner.append(inner[-1][key])
+    # From the value upwards, as long as nothing else is left in a block; sections stay, and blocks of `training`.
     for depth in range(len(keys), 2 if keys[0] == "training" else 1, -1):
         if keys[:depth] in wanted or (depth < len(keys) and inner[depth]):
             return
@@ -75,6 +76,7 @@ def remove(tree: MutableMapping[str, Any], keys: Keys, wanted: Collection[Keys])
 def put_profile(tree: MutableMapping[str, Any], name: str) -> None:
     """Put a profile into the content of params.yaml, in place."""
     wanted: set[Keys] = set()
+    # Always from the embedded values: what comes out does not depend on the profile that was there before.
     for layer in dict.fromkeys([EMBEDDED, name]):
         overlay(tree, read_profile(layer))
         wanted.update(leaves(read_profile(layer)))
@@ -90,6 +92,7 @@ def dump(tree: Any) -> bytes:
     it makes all lists anew, which then have a line for each item, unless they stand inside a mapping on one line.
     """
     yaml = YAML()
+    # As DVC sets up its own writer.
     yaml.default_flow_style = False
     for section in tree.values():
         _arrange(yaml, section, 0)
@@ -132,9 +135,11 @@ def _length(yaml: YAML, key: str, value: Any) -> int:
     text = io.StringIO()
     wide = YAML()
     wide.width = 10_000
+    # Without comments and styles, which would break the line.
     plain = json.loads(json.dumps(value))
     wide.default_flow_style = True
     wide.dump({key: plain}, text)
+    # Not counting the braces around the pair.
     return len(text.getvalue().strip()) - 2
 
 
@@ -149,11 +154,13 @@ def main() -> None:
         load_params()  # first, as nothing can be put into what says something that cannot be
         tree = read_yaml(paths.PARAMS, YAML())
         put_profile(tree, name)
+        # Checked under another name first: a profile that does not fit leaves params.yaml as it was.
         trial = paths.SCRATCH / "params.yaml"
         write_atomically(trial, dump(tree))
         load_params(trial)
         write_atomically(paths.PARAMS, dump(tree))
         print(f"{paths.PARAMS} now holds the profile {name}")
+        # Last, as it reads params.yaml: another profile may have other levels, and so other runs.
         write_pipelines()
 
 

@@ -47,6 +47,7 @@ def objective_terms(params: Params, name: str) -> Settings:
     """Return the settings of every term of an objective, None for those left out, the solver's settings in place of its name."""
     terms = params.objectives[name].model_dump()
     if terms["self_labeling"] is not None:
+        # null means the solver's own number, which it takes when it is told none.
         terms["self_labeling"]["solver"] = params.solver[terms["self_labeling"]["solver"]].model_dump(exclude_none=True)
     return terms
 
@@ -114,6 +115,7 @@ class Job:
         if self.run.trial is not None:
             for name, weight in SOUGHT.items():
                 if terms[name] is not None:
+                    # In place: `objective_terms` returns values that nobody else has.
                     terms[name][weight] *= self.run.trial.weight_factor
         return terms
 
@@ -133,6 +135,7 @@ class Job:
     @property
     def pretrained(self) -> Path | None:
         """The pre-trained encoder that it starts from, unless it starts from another run."""
+        # The weights of another run hold the encoder too.
         wanted = self.params.networks[self.run.network].weights is not None and self.start is None
         return paths.pretrained_weights(self.run.network) if wanted else None
 
@@ -151,6 +154,7 @@ class Job:
 
     def settings(self) -> Settings:
         """Return all that identifies the run's result besides data and code, as its record holds it."""
+        # Without what figures call it, what is scored besides and how often it is trained: none of these changes its weights.
         return {
             "seed": self.params.seed,
             "run": self.run.model_dump(exclude={"method", "score_train", "repetitions"}),
@@ -162,6 +166,7 @@ class Job:
 
     def identity(self) -> Settings:
         """Return the settings that its weights and history depend on."""
+        # How pictures are loaded changes no result: a run whose loader died for lack of memory goes on with fewer workers.
         settings = self.settings()
         settings["training"] = {
             key: value for key, value in settings["training"].items() if key not in ("workers", "cache_images")
@@ -171,8 +176,10 @@ class Job:
     def files(self) -> list[Path]:
         """Return the files the repetition depends on, but for kept features."""
         read = [paths.code("train", self.family), paths.prepared(self.run.dataset, "train")]
+        # Else a training never looks at them, and other validation pictures leave it as it is.
         if self.training.validate_every_epochs > 0:
             read.append(paths.prepared(self.run.dataset, "val"))
+        # Folders in it are the draws of other repetitions.
         read += sorted(path for path in paths.supervision(self.variant).glob("*") if path.is_file())
         return read + [path for path in (self.pretrained, self.start) if path is not None]
 
@@ -323,10 +330,12 @@ class Trained:
         network = build_network(self.record["network"], num_classes).to(device).eval()
         try:
             network.load_state_dict(load_state(weights, device, COPY_AGAIN))
+        # What torch raises at other names, other shapes, and values that are no tensors.
         except (RuntimeError, AttributeError, TypeError) as error:
             raise ValueError(
                 f"{weights}: expected weights of the network in the run's record, got others; {COPY_AGAIN}"
             ) from error
+        # A training here refuses to save such weights, but the file may come from elsewhere.
         broken = [name for name, value in network.state_dict().items() if not value.isfinite().all()]
         if broken:
             raise ValueError(

@@ -21,6 +21,8 @@ from pipeline.report.artifacts import IDS, load
 from pipeline.report.panels import run_names
 
 # What names the runs is a `foreach`, whose fields are the parts of a training's inputs.
+# Stages run in the repository's root (wdir), so that paths are those of `pipeline.paths` in every file.
+# Tables are small and kept by git (cache: false): a diff shows what a change did to them.
 TEMPLATE = """\
 # Written by `python -m pipeline.wiring` from runs.yaml beside it.
 stages:
@@ -67,6 +69,7 @@ CONFUSION = """\
 """
 
 
+# Two stages: another value in params.yaml makes all settings anew, but reads code only if a family calls other code.
 SETTINGS = """\
 
   settings:
@@ -159,10 +162,12 @@ SUBMISSION = """\
 def family_pipeline(params: Params, family: str) -> str:
     """Return the pipeline file of one family."""
     runs = params.runs[family].values()
+    # As `pipeline.stages.evaluate` decides whether it writes the file.
     headline = family in {run.split("/")[0] for run in params.figures.headline}
     return TEMPLATE.format(
         family=family,
         runs="\n".join(f"      {name}: {_flow(fields)}" for name, fields in declared_runs(params, family).items()),
+        # All runs of a family have these two or none: `pipeline.checks` refuses anything between.
         features="        - data/features/${item.features}\n" if any(run.features for run in runs) else "",
         start="        - models/${item.start}\n" if any(run.start for run in runs) else "",
         pictures=_lines(f"data/prepared/{name}" for name in sorted({run.dataset for run in runs})),
@@ -185,6 +190,7 @@ def panels_pipeline(params: Params) -> str:
     """Return the pipeline file of all runs' settings and of what is made of several runs, as far as their families are there."""
     figures = params.figures
     text = "# Written by `python -m pipeline.wiring` from `figures` in params.yaml and the artifacts.\nstages:"
+    # Those of families that are left out, too: the stage reads all of them.
     text += SETTINGS.format(runs=_lines(map(paths.family_runs, sorted(params.runs))), package=_lines(package()))
     if is_there(params, figures.panel_run):
         family, name = figures.panel_run.split("/")
@@ -251,6 +257,7 @@ def artifacts_pipeline(params: Params) -> str:
         artifact = load(name)
         if not can_be_made(params, artifact.files):
             continue
+        # Always the numbers, whether they are drawn, tabulated or both.
         outs = [paths.plotted(name)]
         outs += [paths.figure(name).with_suffix(suffix) for suffix in (".svg", ".png")] if artifact.draw else []
         outs += [paths.table(name).with_suffix(suffix) for suffix in (".csv", ".md", ".tex")] if artifact.tabulate else []
@@ -283,6 +290,7 @@ def write_pipelines() -> str:
             write_atomically(place, family_pipeline(params, family).encode())
     write_atomically(paths.PANELS_PIPELINE, panels_pipeline(params).encode())
     write_atomically(paths.ARTIFACTS_PIPELINE, artifacts_pipeline(params).encode())
+    # What is left out is told, not an error: any family may be taken away.
     unmade = [name for name in IDS if not can_be_made(params, load(name).files)]
     told = [f"{len(params.runs) - len(missing)} families and {len(IDS) - len(unmade)} artifacts are wired"]
     if unmade:

@@ -129,8 +129,10 @@ def main() -> None:
     for number in ENDING:  # set, not inherited: a shell's background job would ignore the first
         signal.signal(number, interrupt)
     try:
+        # A text goes to stderr, with status 1.
         sys.exit(launch(parse()))
     except KeyboardInterrupt:
+        # Before or after the stages: while they run, `run_all` answers it.
         sys.exit("stopped; the same command goes on from here")
 
 
@@ -149,6 +151,7 @@ def find_dvc() -> None:
 
 def launch(options: argparse.Namespace) -> str | int:
     """Plan and run, and return the exit status, or why nothing was run or what was left when it was stopped."""
+    # Here, so that `--help` and wrong options are answered without loading DVC.
     from dvc.exceptions import DvcException
 
     try:
@@ -161,6 +164,7 @@ def launch(options: argparse.Namespace) -> str | int:
     except (DvcException, RuntimeError, ValueError) as error:
         return str(error)
     started = time.monotonic()
+    # Without a cluster nothing is sent, and this lane takes every stage.
     lanes = [local_lane(records, options.jobs, options.gpus, durations, options.send)]
     if options.send:
         # Slurm gives a job whole GPUs: stages that share one go into one job.
@@ -174,6 +178,7 @@ def launch(options: argparse.Namespace) -> str | int:
     try:
         every = records.tasks()
         check_patterns(every, options.send, "--send")
+        # After `tasks`, as `changed` looks at the stages that were read.
         tasks = stale_tasks(every, records.changed(), options.only)
     except (DvcException, ValueError) as error:
         return str(error)

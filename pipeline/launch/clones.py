@@ -38,12 +38,14 @@ class Engine(Protocol):
 
 def repository_files() -> list[Path]:
     """Return the files of the working tree that git tracks or would, results aside."""
+    # With -z names come as they are; else git puts unusual ones in quotes.
     listing = ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"]
     names = subprocess.run(listing, capture_output=True, text=True, check=True).stdout.split("\0")
     # Results change while stages run, and the digest of code and settings must not.
     chosen = [
         Path(name) for name in sorted(set(names)) if name and not name.startswith("reports/") and Path(name).name != "dvc.lock"
     ]
+    # What was deleted, but not with git, is still in its list.
     return [path for path in chosen if path.is_file()]
 
 
@@ -55,10 +57,12 @@ def freeze(folder: Path = CLUSTER) -> Path:
     files, digest = repository_files(), hashlib.sha256()
     for path in files:
         content = path.read_bytes()
+        # With its length, so that the end of one file cannot pass for the name of the next.
         digest.update(f"{path}\0{len(content)}\0".encode() + content)
     # Absolute, because workers start in other folders.
     frozen = folder.resolve() / digest.hexdigest()[:16]
     if not (frozen / "tree").exists():
+        # A name of its own: two launchers do not write into one another's copy.
         partial = frozen / f"tree.{os.getpid()}.tmp"
         for path in files:
             (partial / path).parent.mkdir(parents=True, exist_ok=True)
@@ -90,6 +94,7 @@ class Fleet:
 
     def job_path(self, address: str) -> Path:
         """Return the job file of a stage; its outcome and an engine's own record lie beside it."""
+        # Named as the log, where slashes and colons of the address are replaced.
         return self.frozen / "jobs" / head.log_path(address).with_suffix(".json").name
 
     def write_job(self, task: Task) -> Path:
@@ -125,6 +130,7 @@ class Fleet:
             said = self.engine.run([self.write_job(task) for task in missing], self.frozen / "tree", stopping)
         failures = {}
         for task in batch:
+            # What the run-cache held was not run now: there is no outcome to ask for.
             failure = self.failure(task, said) if task in missing else None
             # Results lie in the shared cache; here they are put into place and recorded.
             failure = failure or head.take_over(task)

@@ -53,7 +53,7 @@ def run_command(forks: Forks, command: str, run: Run, log: Path, device: str | N
                 cwd=run.folder,
                 stdout=output,
                 stderr=subprocess.STDOUT,
-                stdin=subprocess.DEVNULL,
+                stdin=subprocess.DEVNULL,  # a question gets no answer, instead of waiting where nobody sees it
                 env={**os.environ, **environment},
                 start_new_session=True,
             )
@@ -136,6 +136,7 @@ def local_lane(records: Records, jobs: int, gpus: Sequence[str], durations: Dura
     forks = Forks()
     devices: SimpleQueue[str | None] = SimpleQueue()
     for number in range(jobs):
+        # One entry for each job: a GPU that several share stands there several times.
         devices.put(gpus[number % len(gpus)] if gpus else None)
     return Lane(
         name="here",

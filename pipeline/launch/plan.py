@@ -56,6 +56,7 @@ def check_patterns(tasks: Sequence[Task], patterns: Iterable[str], option: str) 
     """Raise ValueError for a pattern that no stage fits: a slip of the pen would else leave work out without a word."""
     for pattern in patterns:
         if not any(matches(task.address, [pattern]) for task in tasks):
+            # No cutoff: the nearest helps, however far it is.
             near = get_close_matches(pattern, [task.address for task in tasks], n=1, cutoff=0.0)
             raise ValueError(f"{option} {pattern}: no stage is called so; the nearest is {', '.join(near)}")
 
@@ -81,6 +82,7 @@ def stale_tasks(tasks: Sequence[Task], changed: set[str], patterns: Sequence[str
     # From the end: what a wanted stage needs stands before it.
     for task in reversed(stale.values()):
         if not patterns or task.address in wanted or matches(task.address, patterns):
+            # What it needs and is up to date falls out below.
             wanted |= {task.address, *task.needs}
     return [task for task in stale.values() if task.address in wanted]
 
@@ -113,6 +115,7 @@ class Durations:
     @classmethod
     def read(cls, path: Path = DURATIONS, params: Path = paths.PARAMS) -> Durations:
         """Read what earlier launches recorded for the profile that params.yaml names."""
+        # Read, not checked: only the name is needed, and stages refuse wrong settings themselves.
         settings = read_yaml(params) if params.exists() else {}
         durations = cls(str(settings.get("profile", "")) if isinstance(settings, dict) else "", path=path)
         if path.exists():
@@ -174,6 +177,7 @@ def describe(
     lines, untimed, unsized, stored = [], 0, 0, 0.0
     for task in tasks:
         seconds, size = durations.estimate(task.address), stored_estimate(task, every)
+        # What it or its like took; else, of a training alone, what the caller assumes.
         estimate = seconds / 3600 if seconds is not None else assumed_hours if ":train@" in task.address else None
         untimed += estimate is None
         unsized += size is None

@@ -27,6 +27,7 @@ class RayEngine:
         """
         import ray
 
+        # Quiet, as what stages print stands in their logs.
         ray.init(address=address, log_to_driver=False, logging_level="error")
         self.ray = ray
         # Without a GPU in the cluster a task that asks for a part of one would never start.
@@ -51,6 +52,7 @@ class RayEngine:
         task = self.ray.remote(**self.options)(stage).remote()
         while not self.ray.wait([task], timeout=POLL_S)[0]:
             if stopping.is_set():
+                # It ends Ray's process at once, not the stage; see `stage` above.
                 self.ray.cancel(task, force=True)
                 return "stopped"
         try:

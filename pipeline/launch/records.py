@@ -48,7 +48,7 @@ class Records:
         from dvc.repo import Repo
 
         logging.getLogger("dvc").setLevel(logging.WARNING)  # it would announce every file it writes
-        self._repo = Repo(_wait_for_lock=True)
+        self._repo = Repo(_wait_for_lock=True)  # while another DVC command works, this one waits instead of failing
         self._stages: dict[str, Stage] = {}
         self._unwritten: list[Stage] = []
         self._last_write = time.monotonic()
@@ -144,6 +144,8 @@ class Records:
 
         Were the launcher killed in between, the next one would restore them from the run-cache.
         """
+        # `save` takes digests and enters the run into the run-cache, `commit` stores the outputs under them. Unlike `dvc repro`
+        # this is done for outputs that git keeps (cache: false) as well, so that these, too, outlive a launcher that is killed.
         stage.save()
         stage.commit()
         self._unwritten.append(stage)
@@ -155,11 +157,13 @@ class Records:
         # One write for each dvc.lock, however many of its stages are done.
         for _, stages in groupby(by_file, key=lambda stage: str(stage.path)):
             batch = list(stages)
+            # Only dvc.lock: dvc.yaml belongs to people and to `pipeline.wiring`.
             batch[0].dvcfile.dump_stages(batch, update_pipeline=False)
         self._unwritten = []
         self._last_write = time.monotonic()
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
+        # In this order everywhere: two threads with one lock each would wait for one another.
         with DVC_LOCK, self._repo.lock:
             yield

@@ -108,7 +108,7 @@ def run_all(tasks: Sequence[Task], lanes: Sequence[Lane]) -> Report:
     running: dict[Future[dict[str, Failure]], tuple[Lane, list[Task]]] = {}
     report, stopping = Report(), Event()
     with (
-        ThreadPoolExecutor(sum(lane.slots for lane in lanes)) as pool,
+        ThreadPoolExecutor(sum(lane.slots for lane in lanes)) as pool,  # it only waits, for a process or a cluster
         tqdm(total=len(tasks), desc="stages", unit="stage", mininterval=1.0) as bar,
     ):
         try:

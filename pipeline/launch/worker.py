@@ -25,7 +25,7 @@ from typing import IO, Protocol
 from pipeline import paths
 from pipeline.files import write_json
 
-GRACE_S = 60.0
+GRACE_S = 60.0  # for a training to finish its step and write a checkpoint
 
 
 @dataclass(frozen=True)
@@ -94,10 +94,11 @@ def end_group(process: Process, grace_s: float) -> None:
     """
     kill_at = time.monotonic() + grace_s
     try:
+        # Five seconds of SIGKILL: what outlives them cannot be ended from here.
         while time.monotonic() < kill_at + 5.0:
             os.killpg(process.pid, signal.SIGINT if time.monotonic() < kill_at else signal.SIGKILL)
             for _ in range(10):
-                process.poll()
+                process.poll()  # as long as nobody asks, a leader that has ended counts as one of the group
                 os.killpg(process.pid, 0)  # raises once the group is empty
                 time.sleep(0.1)
     except ProcessLookupError:
@@ -144,6 +145,7 @@ def run_job(job: Job, stopping: Event) -> int:
                 commands.insert(0, ["dvc", "checkout", "--quiet", *job.needs])
             status = 0
             for command in commands:
+                # `or`: behind a command that failed nothing is run.
                 status = status or run_command(command, clone, output, stopping)
         # A stage that was stopped has no outcome: the next launch goes on from its checkpoint.
         if not stopping.is_set():
@@ -158,6 +160,7 @@ def run_jobs(jobs: Sequence[Job], parent: int) -> int:
     stopping = Event()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR2):  # Slurm announces a time limit by the last
         signal.signal(number, lambda *_: stopping.set())
+    # In threads, because Python answers signals in the main thread alone, which must not be busy.
     with ThreadPoolExecutor(len(jobs)) as pool:
         running = [pool.submit(run_job, job, stopping) for job in jobs]
         while not all(future.done() for future in running):

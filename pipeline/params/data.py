@@ -44,6 +44,7 @@ class Dataset(Section):
 
     @model_validator(mode="after")
     def _synthetic_has_sizes(self) -> Dataset:
+        # `Synthetic` would pass for a path, and be missed only when the stage runs.
         word = self.source.strip().lower()
         if word in ("synthetic", "download") and word != self.source:
             raise ValueError(f"source: write {word}, got {self.source!r}; a folder of that name is ./{self.source.strip()}")
@@ -77,7 +78,7 @@ class SizeTargets(Section):
     """`exact`: from masks, corrupted by `mre`; `given`: the set's own table of sizes, else masks (`kind: folder`; beside seeds
     that are `given`, an image may have neither); `mean`: each
     class's average size over training images that contain it ([SIZE] Fig. 6); `annotations`: a file of the annotation tool."""
-    mre: Annotated[float, Field(ge=0, le=1.6)] | None = None
+    mre: Annotated[float, Field(ge=0, le=1.6)] | None = None  # what the largest sigma gives, rounded up
     """Analytic mean relative error as a fraction ([SIZE] Eq. 16). null: noise.sigma."""
     file: AnnotationFile | None = None
     """`source: annotations`: the file, in data/annotations. null: answers of a simulated annotator, said wherever their numbers
@@ -154,6 +155,7 @@ class Supervision(Section):
     @property
     def random(self) -> bool:
         """Whether chance has a part in it, so that every repetition of a run gets a draw of its own."""
+        # All else is read, or follows from the masks: it is the same in every draw.
         noisy = self.sizes is not None and (self.sizes.source == "exact" or self._simulated)
         return noisy or self.labels is not None or (self.seeds is not None and self.seeds.kind == "scribbles")
 

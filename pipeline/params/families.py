@@ -28,6 +28,7 @@ def out_of_date(params: Params) -> list[str]:
     found = []
     for family in params.runs:
         place = paths.family_pipeline(family)
+        # A pipeline of runs that cannot be trained must not be there at all: DVC would refuse every other one with it.
         if params.left_out(family) is not None:
             found += [family] if place.exists() else []
             continue

@@ -70,6 +70,7 @@ def resolve(tree: Any, families: Mapping[str, Any], path: Path = paths.PARAMS) -
         if isinstance(tree, Mapping):
             levels = Levels.model_validate(tree.get(LEVELS, {}))  # first, because so much is made of them
             expanded = _expanded({**tree, LEVELS: levels.model_dump()}, families, problems)
+        # With problems the runs are incomplete: validation would add complaints about what only followed from them.
         if not problems:
             return Params.model_validate(expanded)
     except ValidationError as error:
@@ -116,14 +117,17 @@ def _expanded(tree: Mapping[str, Any], families: Mapping[str, Any], problems: li
             expanded["supervision"] = {name: entry for _, name, entry in _supervision(tree)}
     except ValueError as error:
         problems.append(f"supervision.{error}")
+        # Runs take their data set from their supervision: without it every one of them would be wrong.
         return expanded
     if isinstance(tree.get("training"), Mapping):
         expanded["training"] = expand_training(tree["training"])
     if isinstance(tree.get("objectives"), Mapping):
         expanded["objectives"] = expand_objectives(tree["objectives"], _mapping(tree, "terms"))
+    # Last: runs look into supervision and training, which are written out by now.
     expanded[RUNS] = {}
     for family, content in families.items():
         try:
+            # `expand_runs` says what an empty file lacks.
             whole = content if isinstance(content, Mapping) else {}
             supervision = _mapping(expanded, "supervision")
             runs = expand_runs(whole, _mapping(tree, LEVELS), supervision, Run.model_fields)
@@ -135,10 +139,13 @@ def _expanded(tree: Mapping[str, Any], families: Mapping[str, Any], problems: li
 
 def _explain_all(error: ValidationError, tree: Any, model: type[Section]) -> list[str]:
     """Return one line for each mistake in what `model` describes, however many entries it reaches."""
+    # Levels are validated by themselves, so that pydantic's places lack the section.
     above = (LEVELS,) if error.title == Levels.__name__ else ()
     places: dict[tuple[tuple[Any, ...], str], list[str]] = {}
     for problem in error.errors():
+        # "[key]" is pydantic's mark for the name of an entry.
         location = _origin((*above, *(part for part in problem["loc"] if part != "[key]")), tree)
+        # One line for all runs with the same mistake in the same key: a product would repeat it in each.
         run = ".".join(map(str, location[:3])) if location[:1] == (RUNS,) and len(location) > 3 else ""
         place = (RUNS, *location[3:]) if run else location
         places.setdefault((place, _explain(problem, model)), []).append(run)
@@ -153,8 +160,10 @@ def _explain_all(error: ValidationError, tree: Any, model: type[Section]) -> lis
 def _origin(location: tuple[Any, ...], tree: Any) -> tuple[Any, ...]:
     """Return where in params.yaml a value of the expanded tree was written."""
     if location[:1] == ("supervision",) and len(location) > 1:
+        # By the name with braces, which is what the file says.
         written = next((written for written, name, _ in _supervision(tree) if name == location[1]), location[1])
         return (location[0], written, *location[2:])
+    # Not in the block itself: it came from the base. In neither: it is missing, and the block is where it belongs.
     if location[:1] == ("training",) and len(location) > 2 and not _has(tree, location):
         base = ("training", BASE, *location[2:])
         return base if _has(tree, base) else location
@@ -179,6 +188,7 @@ def _explain(problem: Any, model: type[Section]) -> str:
         return f"unknown key; remove it or correct its spelling (known keys: {_known_keys(problem['loc'], model)})"
     message: str = problem["msg"].removeprefix("Value error, ")
     found = problem["input"]
+    # A whole block would bury the message.
     return message if isinstance(found, dict | list) else f"{message}, got {found!r}"
 
 
@@ -188,6 +198,7 @@ def _known_keys(location: tuple[str | int, ...], whole: type[Section]) -> str:
     for part in location[:-1]:
         field = getattr(model, "model_fields", {}).get(part)
         annotation = field.annotation if field is not None else model
+        # A name of the user's own, such as that of a run, is no field: the section stays the one around it.
         model = _section_in(annotation) or model
     return ", ".join(getattr(model, "model_fields", {}))
 

@@ -25,6 +25,7 @@ def json_schema() -> str:
         known[f"Whole{block}"] = dict(known[block])
         del known[block]["required"]
     properties["training"] |= {"properties": {BASE: {"$ref": "#/$defs/WholeTraining"}}, "required": [BASE]}
+    # `terms` is what objectives are changes of: its references, which end with these names, lead to whole blocks.
     known["Terms"] = json.loads(re.sub(r"(Size|Barrier|DenseCrf|SelfLabeling)\"", r'Whole\1"', json.dumps(known["Terms"])))
     several = [{"const": LEVELS}, {"type": "array", "items": {"type": "number"}}]
     for block, name in (("Seeds", "length_ratio"), ("SizeTargets", "mre"), ("ClassLabels", "corrupted")):

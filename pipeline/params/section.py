@@ -24,6 +24,7 @@ RunName = Annotated[str, Field(pattern=r"^[a-z0-9_]+/[A-Za-z0-9_.-]+$")]
 Item = TypeVar("Item")
 
 
+# Composed, as tables are read: else an accent typed as two characters would make another class.
 ClassName = Annotated[str, AfterValidator(partial(unicodedata.normalize, "NFC"))]
 
 

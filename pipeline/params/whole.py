@@ -114,6 +114,7 @@ class Params(Section):
 
     @model_validator(mode="after")
     def _references_exist(self) -> Params:
+        # After all sections: each is known to be right by itself.
         problems = [*missing_references(self), *contradictions(self)]
         if problems:
             raise ValueError("; ".join(problems))
@@ -148,6 +149,7 @@ class Params(Section):
         if not self.runs[family]:
             return "a list of levels is empty"
         starts = (run.start.split("/")[0] for run in self.runs[family].values() if run.start is not None)
+        # A family without a run is as good as none: there are no weights to start from.
         missing = next((start for start in starts if not self.runs.get(start)), None)
         return None if missing is None else f"its runs start from those of {missing}, which is not there"
 

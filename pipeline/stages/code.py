@@ -112,9 +112,11 @@ def code_digest(source: str) -> str:
         waiting += statements(node)
         body = getattr(node, "body", None)
         if body is not None:
+            # A constant that stands alone is a docstring, or does nothing; a body of nothing else needs a `pass` to be Python.
             node.body = [  # type: ignore[attr-defined]
                 part for part in body if not (isinstance(part, ast.Expr) and isinstance(part.value, ast.Constant))
             ] or [ast.Pass()]
+    # One layout for all: comments never reach the tree, and spaces and quotes are chosen anew.
     return hashlib.sha256(ast.unparse(tree).encode()).hexdigest()
 
 

@@ -48,6 +48,7 @@ class DecodedArchive:
         self.path = archive.path
         self.ids, self.num_classes, self.class_names = archive.ids, archive.num_classes, archive.class_names
         self.task, self.has_background, self.group = archive.task, archive.has_background, archive.group
+        # Room for all validation photos of PASCAL; bounded, as decoded pictures are large.
         self.image = lru_cache(maxsize=2000)(archive.image)
         self.labels = lru_cache(maxsize=2000)(archive.labels)
         self.image_class = archive.image_class
@@ -61,10 +62,12 @@ def remember_features(network: SegmentationNetwork, memory: Memory) -> None:
     encoder, compute = encoder_digest(network), network.features
 
     def features(image: torch.Tensor) -> list[torch.Tensor]:
+        # By content, as every run makes its batches anew.
         key = (encoder, hashlib.sha256(image.cpu().numpy().tobytes()).hexdigest())
         if key in memory:
             return memory[key]
         maps = compute(image)
+        # Nothing is thrown out for it: runs ask in the same order, so that the oldest is the next to be asked for.
         if sum(one.nbytes for known in memory.values() for one in known) < REMEMBERED_BYTES:
             memory[key] = maps
         return maps
@@ -74,6 +77,7 @@ def remember_features(network: SegmentationNetwork, memory: Memory) -> None:
 
 def open_archive(archives: Archives, trained: Trained, split: Part) -> DecodedArchive:
     """Return a split as a run saw it, shared with other runs of the same view."""
+    # The splits of a trial are other pictures.
     key = f"{trained.dataset}/{split}/{trained.subset}/{trained.record['run']['trial'] is not None}"
     if key not in archives:
         archives[key] = DecodedArchive(trained.archive(split))
@@ -117,10 +121,12 @@ def kept_scores(
     code = paths.code("evaluate", family)
     if not code.exists():  # outside the DAG nobody says whether the code has changed
         return score_weights(weights, trained, images, device)
+    # With ids, as the digest of the archive is the same for every view of it.
     made_of = {"device": device.type, "record": trained.record, "images": images.ids}
     place = paths.scores(digest_of(made_of, [weights, images.path, code]))
     if not place.exists():
         metrics, confusion = score_weights(weights, trained, images, device)
+        # `read_json` refuses NaN.
         known = {key: None if isinstance(value, float) and math.isnan(value) else value for key, value in metrics.items()}
         write_json(place, {"metrics": known, "confusion": None if confusion is None else confusion.tolist()})
     # Read back even when new: the tables must not depend on what was kept.
@@ -141,7 +147,7 @@ def describe(family: str, name: str, record: Mapping[str, Any], params: Params) 
         "family": family,
         "method": params.run(family, name).method,
         "dataset": run["dataset"],
-        "data": source if source in ("synthetic", "download") else "path",
+        "data": source if source in ("synthetic", "download") else "path",  # not the path itself, which says nothing elsewhere
         "classes": "" if supervision["subset"] is None else " ".join(supervision["subset"]["classes"]),
         "several_classes": supervision["subset"] is not None and len(supervision["subset"]["classes"]) > 1,
         "network": run["network"],
@@ -152,7 +158,7 @@ def describe(family: str, name: str, record: Mapping[str, Any], params: Params) 
         "start": run["start"] or "",
         "rate_factor": trial.get("rate_factor"),
         "weight_factor": trial.get("weight_factor"),
-        "seed": 0,
+        "seed": 0,  # each repetition puts its own number here
         "profile": record["profile"],
         "device": record["device"],
         "sigma": sizes.get("sigma"),
@@ -210,8 +216,10 @@ def training_failed(history: Sequence[Mapping[str, str]], record: Mapping[str, A
     first, last = history[0], history[-1]
     for term in ("masks", "seeds"):
         weight = record["objective"].get(term)
+        # The history holds weighted terms.
         if weight and float(last[f"loss_{term}"]) / weight > FAILED_AT * math.log(classes):
             return True
+    # A second stage may end where it began.
     return not record["run"]["start"] and len(history) > 1 and not float(last["loss"]) < float(first["loss"])
 
 
@@ -242,6 +250,7 @@ def evaluate_run(
     rows, details = [], []
     for repetition in range(trained.record["repetitions"]):
         row = {**described, "seed": repetition}
+        # Empty first, so that every family has the same columns in the same order.
         row.update({f"{metric}_{column}": math.nan for metric in METRICS for column in ("val", "train", "val_best")})
         row.update(dict.fromkeys(SHARES, math.nan))
         classes = open_archive(archives, trained, "val").num_classes
@@ -315,7 +324,7 @@ def gather_curves(family: str, rows: list[dict[str, Any]]) -> list[dict[str, Any
     """Return every epoch of every run's history."""
     gathered: list[dict[str, Any]] = []
     for row in rows:
-        epochs = read_history(family, row["run"], row["seed"])
+        epochs = read_history(family, row["run"], row["seed"])  # the column `seed` counts repetitions
         gathered += [{"run": row["run"], "method": row["method"], "seed": row["seed"], **epoch} for epoch in epochs]
     return gathered
 
@@ -335,6 +344,7 @@ def main() -> None:
         device = select_device(params.device)
         runs = params.family(family)
         prune(family, set(runs))
+        # Files of runs that the family no longer has go with the folder.
         shutil.rmtree(paths.metrics(family, "any").parent, ignore_errors=True)
         archives: Archives = {}
         confusions: Confusions = {}
@@ -342,6 +352,7 @@ def main() -> None:
         rows = [row for name in bar for row in evaluate_run(family, name, params, archives, confusions, device)]
         write_csv(paths.results(family), rows)
         write_csv(paths.curves(family), gather_curves(family, rows))
+        # Only where `pipeline.wiring` has declared the file as an output.
         if family in {run.split("/")[0] for run in params.figures.headline}:
             write_confusions(family, params.figures.headline, confusions)
 

@@ -20,8 +20,10 @@ from pipeline.runs import Job, objective_terms
 
 def stage_settings(params: Params) -> Iterator[tuple[Path, Any]]:
     """Yield for every stage, and for each thing that it makes, the file of its settings and these settings."""
+    # `device` and `processes_per_run` stand in no file: they change how long a run takes, not what it is.
     figures, datasets = params.figures, {name: dataset.model_dump() for name, dataset in params.datasets.items()}
     for name, dataset in datasets.items():
+        # Procedural pictures hold the classes that are prepared; real files do not ask which.
         written = {key: dataset[key] for key in ("kind", "source", "synthetic", *(["classes"] if dataset["synthetic"] else []))}
         yield paths.settings("raw", name), {"seed": params.seed, **written}
         yield paths.settings("prepare", name), dataset
@@ -34,12 +36,14 @@ def stage_settings(params: Params) -> Iterator[tuple[Path, Any]]:
         yield paths.settings("features", name), {**kept.model_dump(), "network": params.networks[kept.network].model_dump()}
     for family, runs in params.runs.items():
         for name, run in runs.items():
+            # The number of repetitions is no setting of a single one, but the stage makes them all.
             settings = {"repetitions": params.repetitions_of(run), **Job(family, name, params).settings()}
             yield paths.settings("train", family, name), settings
         yield paths.settings("evaluate", family), evaluation_settings(params, family)
     yield paths.settings("pseudo_labels"), pseudo_label_settings(params)
     yield paths.settings("panels"), {"seed": params.seed, "images": figures.panel_images}
     yield paths.settings("summary"), figures.headline
+    # All that the stage `code` reads of the settings: another value leaves it alone.
     yield paths.settings("code"), {family: called(params, family) for family in params.runs}
 
 
@@ -78,6 +82,7 @@ def evaluation_settings(params: Params, family: str) -> dict[str, Any]:
 
 def pseudo_label_settings(params: Params) -> dict[str, Any]:
     """Return what the pseudo-labels of figures and the comparison of solvers depend on."""
+    # These two belong to the stages `summary` and `samples`.
     figures = params.figures.model_dump(exclude={"headline", "sample_images"})
     objectives = (params.figures.panel_objective, params.figures.panel_dense_objective)
     return {

@@ -57,6 +57,7 @@ class Truth:
     def __init__(self, archive: PreparedArchive) -> None:
         self.archive = archive
         self.labels = lru_cache(maxsize=2000)(archive.labels)
+        # Variants of other lengths shorten the same strokes.
         self.strokes = lru_cache(maxsize=None)(self._strokes)
 
     @cached_property
@@ -72,6 +73,7 @@ class Truth:
         strokes = {}
         for number, image_id in enumerate(self.archive.ids):
             width, height = self.archive.size(image_id)
+            # One for each image: its strokes do not depend on how much chance those before it took.
             generator = np.random.default_rng([seed, SCRIBBLE_STREAM, number])
             smallest = round(min_area_fraction * width * height)
             strokes[image_id] = generate_scribbles(self.labels(image_id), min_area_px=smallest, generator=generator)
@@ -122,10 +124,11 @@ def given_sizes(truth: Truth, variant: str, *, optional: bool = False) -> np.nda
     given = truth.archive.sizes() or {}
     rows = []
     for image_id in truth.archive.ids:
+        # The table has the last word; a mask is decoded only where it is silent.
         labels = truth.labels(image_id) if image_id not in given else None
         if labels is None:
             rows.append(given[image_id])
-        elif (labels != VOID).any():
+        elif (labels != VOID).any():  # a mask of void alone is none
             rows.append(class_sizes(labels, truth.archive.num_classes))
         elif optional:
             rows.append(np.zeros(truth.archive.num_classes))
@@ -157,13 +160,17 @@ def annotated_sizes(truth: Truth, variant: str, spec: SizeTargets, seed: int) ->
     else:
         given = read_annotations(Path(spec.file)).whole(Path(spec.file))
     left_out = set(whole.ids) - set(ids)
+    # Not those of `ids`: an image that nobody knows must stay, for `combine` to name it.
     rows = [row for row in given if row.image_id not in left_out]
     all_names = whole.class_names
     combined = combine(rows, all_names, ids, how=spec.combine)
+    # Classes outside this part are background, which gets what the chosen ones leave.
     objects = combined.sizes[:, [all_names.index(name) for name in names[1:]]]
     sizes = np.concatenate([1 - objects.sum(1, keepdims=True), objects], axis=1)
     known = [row for row in rows if row.class_name in names]
+    # A class that is not in the picture has no relative error.
     errors = [one for one in annotation_errors(known, dict(zip(ids, truth.sizes)), names) if math.isfinite(one.error)]
+    # One simulated answer is enough: figures must not show it as a person's.
     source = "simulated" if any(row.annotator == SIMULATED for row in rows) else "annotated"
     told = [
         {
@@ -206,6 +213,7 @@ def make_strokes(truth: Truth, variant: str, spec: Seeds, seed: int) -> dict[str
     for image_id in archive.ids:
         width, height = archive.size(image_id)
         strokes[image_id] = [shorten(stroke, spec.length_ratio) for stroke in full.get(image_id, [])]
+        # Drawn only to be counted: trainings get the poly-lines, and draw them at their own size.
         raster = rasterize(strokes[image_id], (width, height), (width, height), spec.width_px, spec.width_px)
         drawn += int((raster != VOID).sum())
         total += raster.size
@@ -227,6 +235,7 @@ def make_regions(truth: Truth, variant: str, spec: Seeds) -> dict[str, Any]:
         labels = truth.labels(image_id)
         seeds = np.full_like(labels, VOID)
         for index in range(1, archive.num_classes):  # the background stays unlabelled
+            # `VOID` is the largest value: the smaller one is the seed.
             np.minimum(seeds, erode_to_seeds(labels, index, spec.iterations), out=seeds)
         return seeds
 
@@ -253,6 +262,7 @@ def make_regions(truth: Truth, variant: str, spec: Seeds) -> dict[str, Any]:
             counts["total"] += seeds.size
             yield image_id, seeds
 
+    # Written as they are made, so that counts are complete only behind this line.
     write_rasters(paths.seed_regions(variant), counted())
     told: dict[str, Any] = {"block_ratio": spec.block_ratio} if spec.kind == "blocks" else {}
     if spec.file is not None:
@@ -271,6 +281,7 @@ def read_drawn(archive: PreparedArchive, path: Path) -> tuple[dict[str, np.ndarr
     whole = PreparedArchive(archive.path)
     rows = read_strokes(path).whole(path)
     check_strokes(rows, whole.class_names, known_ids=whole.ids)
+    # Class of the whole data set -> class of this part; pixels without a seed stay so.
     index = np.full(VOID + 1, VOID, np.uint8)
     for number, name in enumerate(whole.class_names):
         index[number] = archive.class_names.index(name) if name in archive.class_names else 0
@@ -308,6 +319,7 @@ def make_given(truth: Truth, variant: str, spec: Seeds) -> dict[str, Any]:
             if drawn is not None:
                 regions = np.where(regions == VOID, drawn, regions)
             size = archive.size(image_id)
+            # As trainings join them, to be counted; what is written are the regions alone.
             seeds = np.where(regions == VOID, rasterize(strokes[image_id], size, size, spec.width_px, spec.width_px), regions)
             labelled = int((seeds != VOID).sum())
             counts["labelled"] += labelled
@@ -329,6 +341,7 @@ def make_class_labels(archive: PreparedArchive, variant: str, spec: ClassLabels,
 
 def draw_seed(seed: int, repetition: int) -> int:
     """Return the root of the randomness of one draw; the first has the seed itself."""
+    # Mixed, not added: the second draw of seed 0 must not be the first of seed 1.
     return int(np.random.SeedSequence([seed, repetition]).generate_state(1)[0]) if repetition else seed
 
 
@@ -375,10 +388,13 @@ def kept_variant(truth: Truth, variant: str, spec: Supervision, sigma: float, se
     if not code.exists():  # outside the DAG nobody says whether the code has changed
         make_variant(truth, variant, spec, sigma, seed)
         return None
+    # Only where it is used, so that another default leaves all other variants as they are.
     default = sigma if spec.sizes is not None and spec.sizes.source == "exact" and spec.sizes.mre is None else None
     files = [Path(given.file) for given in (spec.sizes, spec.seeds) if given is not None and given.file is not None]
     made_of = {"spec": spec.model_dump(), "sigma": default, "seed": seed}
+    # A file that is missing is named when it is read, with what helps.
     kept = paths.kept_supervision(spec.dataset) / digest_of(made_of, [code, truth.archive.path, *filter(Path.is_file, files)])
+    # From the copy to its place, or, once made there, the other way.
     source, target = (kept, place) if kept.exists() else (place, kept)
     if source == place:
         make_variant(truth, variant, spec, sigma, seed)
@@ -402,9 +418,11 @@ def main() -> None:
                 view = json.dumps(spec.view)
                 if view not in truths:
                     truths[view] = Truth(PreparedArchive(paths.prepared(dataset, "train"), **spec.view))
+                # The first draw first: its folder holds those of the others, and is exchanged as a whole.
                 for repetition in range(params.repetitions if spec.random else 1):
                     place = paths.drawn(f"{dataset}/{name}", repetition)
                     used.add(kept_variant(truths[view], place, spec, params.noise.sigma, draw_seed(params.seed, repetition)))
+        # Only what the present settings ask for is kept, or the folder would grow with every change.
         for old in set(paths.kept_supervision(dataset).glob("*")) - used:
             shutil.rmtree(old)
 

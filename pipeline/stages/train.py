@@ -48,7 +48,7 @@ from pipeline.training.seeding import BatchPlan, derive_seed
 
 def make_draw(supervision: Supervision) -> Draw:
     """Return the function that draws strokes as wide as the supervision says."""
-    width_px = supervision.seeds.width_px if supervision.seeds is not None else 1
+    width_px = supervision.seeds.width_px if supervision.seeds is not None else 1  # without seeds nothing is drawn
     return partial(rasterize, width_px=width_px, click_width_px=width_px)
 
 
@@ -64,6 +64,7 @@ def make_dataset(job: Job, archive: PreparedArchive, features: KeptFeatures | No
         transform = RandomCrop(training.image_size_px, scale, augmentation.blur, jitter, draw)
     vectors = {}
     if supervision.sizes is not None:
+        # The table is of all images, of which a trial sees a part.
         known = {*archive.ids, *archive.other_part}
         place = paths.size_targets(variant)
         vectors["size_targets"] = read_size_targets(place, class_names=archive.class_names, known_ids=known)[1]
@@ -72,6 +73,7 @@ def make_dataset(job: Job, archive: PreparedArchive, features: KeptFeatures | No
     if supervision.tags:
         vectors["tags"] = read_tags(paths.tags(variant), archive.class_names)
     strokes = supervision.seeds is not None and paths.seeds(variant).exists()
+    # There may be both. Without strokes regions must be there, and opening them tells of a file that is missing.
     regions = supervision.seeds is not None and (not strokes or paths.seed_regions(variant).exists())
     return AttachedImages(
         archive,
@@ -91,6 +93,7 @@ def make_network(job: Job, num_classes: int, seed: int) -> Network:
     Raises:
         TrainingError: the weights to start from belong to another network.
     """
+    # Right before weights are drawn, so that nothing earlier has a part in them.
     torch.manual_seed(derive_seed(seed, "network"))
     network = job.network(num_classes)
     if job.start is not None:
@@ -107,6 +110,7 @@ def make_network(job: Job, num_classes: int, seed: int) -> Network:
 def make_loader(dataset: AttachedImages, workers: int, pin: bool, plan: BatchPlan) -> torch.utils.data.DataLoader[Any]:
     """Return the batches of `plan`, whose (index, seed) pairs are the keys of `dataset`."""
     options: dict[str, Any] = {"num_workers": workers, "pin_memory": pin, "persistent_workers": workers > 0}
+    # One pass over the plan goes to the end of the run: workers do not start anew in every epoch.
     return torch.utils.data.DataLoader(cast(Any, dataset), batch_sampler=cast(Any, plan), **options)
 
 
@@ -131,6 +135,7 @@ def make_refresh(job: Job, dataset: AttachedImages, scratch: Path, device: torch
         path, parts = scratch / f"proposals-{period}.zip", scratch / f"proposals-{period}"
         if not path.exists():
             part_of = {image_id: parts / f"{index}.png" for index, image_id in enumerate(ids)}
+            # A share for each process, without what an interrupted round has made.
             todo = [image_id for image_id in ids[parallel.rank() :: parallel.world_size()] if not part_of[image_id].exists()]
             made = propose(
                 dataset.annotated(draw, todo),
@@ -144,6 +149,7 @@ def make_refresh(job: Job, dataset: AttachedImages, scratch: Path, device: torch
                 write_atomically(part_of[image_id], encode_raster(labels))
                 if stop():
                     raise Interrupted(f"{job.label}: stopped while making proposals; run the same command again to go on")
+            # All shares must be there before they are joined, and joined before anybody opens them.
             parallel.wait_for_all()
             if parallel.rank() == 0:
                 write_rasters(path, ((image_id, decode_raster(part.read_bytes())) for image_id, part in part_of.items()))
@@ -157,6 +163,7 @@ def make_refresh(job: Job, dataset: AttachedImages, scratch: Path, device: torch
 
 def run_repetition(job: Job, folder: Path, device: torch.device, *, show_progress: bool = True) -> None:
     """Train one repetition and leave its weights and history in `folder`, which appears when all is there."""
+    # Without the run's name: on one data set, methods begin with the same weights and see pictures in the same order.
     seed = derive_seed(job.params.seed, job.repetition, job.run.dataset, "first stage" if job.start is None else "second stage")
     archive, training = job.archive("train"), job.training
     network = make_network(job, archive.num_classes, seed).to(device)
@@ -166,6 +173,7 @@ def run_repetition(job: Job, folder: Path, device: torch.device, *, show_progres
     dataset = make_dataset(job, archive, features)
     parallel.share_statistics(network, device)
     cast(Any, network).to(memory_format=torch.channels_last)
+    # Beside its place, so that it can be moved there in one step.
     scratch = folder.with_name(f"{folder.name}.unfinished")
 
     def validate(network: Network) -> dict[str, float]:
@@ -174,6 +182,7 @@ def run_repetition(job: Job, folder: Path, device: torch.device, *, show_progres
             return {"accuracy_val": accuracy(network, images, resize_px=training.image_size_px, device=device)}
         found = score(network, images, resize_px=job.resize_px, device=device)
         overlap = {"DSC_val": found.mean_dsc} if images.num_classes == 2 else {}
+        # The first of them chooses the best weights: DSC where there is one object class.
         return {**overlap, "mIoU_val": found.mean_iou}
 
     state = train(
@@ -196,8 +205,10 @@ def run_repetition(job: Job, folder: Path, device: torch.device, *, show_progres
             save_state(scratch / "best.pt", cpu_weights(state.best_weights))
         write_csv(scratch / "history.csv", state.history)
         write_json(paths.seconds(job.family, job.name, job.repetition), round(state.seconds, 1))
+        # Only now: killed any earlier, the run goes on from its checkpoint.
         for rest in [scratch / "checkpoint.pt", *scratch.glob("proposals-*.zip"), *scratch.glob(".*.tmp")]:  # .tmp: killed writes
             rest.unlink(missing_ok=True)
+        # From here on the repetition counts as finished.
         os.replace(scratch, folder)
         print(f"{job.label}: {len(state.history)} epochs in {state.seconds:.1f} s on {device_name(device)}")
     parallel.wait_for_all()
@@ -215,9 +226,11 @@ def run_job(family: str, name: str, params: Params) -> None:
             return
     archive = jobs[0].archive("train")
     final = paths.model(family, name)
+    # Repetitions of an earlier attempt must not mix with these.
     shutil.rmtree(final, ignore_errors=True)
     final.mkdir(parents=True)
     for job, folder in zip(jobs, folders):
+        # Copied, not moved: killed before the record stands, the next attempt finds its repetitions again.
         shutil.copytree(folder, final / str(job.repetition))
     record = {
         "profile": params.profile,
@@ -235,6 +248,7 @@ def run_job(family: str, name: str, params: Params) -> None:
 
 def cpu_weights(weights: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     """Return weights that load on any machine."""
+    # Contiguous, as training keeps them with channels last.
     return {name: value.detach().cpu().contiguous() for name, value in weights.items()}
 
 
@@ -257,10 +271,12 @@ def main() -> None:
         if arguments.dry_run:
             print(json.dumps(Job(family, name, params).settings(), indent=1))
             return
+        # A wrong name is told here, once, not by every process.
         params.run(family, name)
         if params.processes_per_run > 1 and "RANK" not in os.environ:
             count = ["--nproc-per-node", str(params.processes_per_run)]
             torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", *count]
+            # torchrun takes the place of this process, which would lose what is not yet printed, and gets its signals.
             sys.stdout.flush()
             os.execv(sys.executable, [*torchrun, "-m", "pipeline.stages.train", arguments.run])
         run_job(family, name, params)

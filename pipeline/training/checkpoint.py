@@ -30,11 +30,12 @@ def load_state(path: Path, device: torch.device | str = "cpu", remedy: str = "de
     """
     try:
         check_ordinary(path)
+        # weights_only: a pickle may hold code, and weights are passed on.
         state = torch.load(path, map_location=device, weights_only=True)
         if not isinstance(state, dict):
             raise TypeError(f"expected a dictionary, got {type(state).__name__}")
         return state
-    except FileNotFoundError:
+    except FileNotFoundError:  # nothing is damaged: callers tell it as it is
         raise
     except Exception as error:  # damaged files raise whatever torch and pickle stumble over
         raise ValueError(f"{path}: not a complete checkpoint ({type(error).__name__}); {remedy}") from error

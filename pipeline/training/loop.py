@@ -159,14 +159,17 @@ def train(
         state = _restore(checkpoint, parts, device)
     plan = replace(plan, start_step=state.step, rank=parallel.rank(), shares=parallel.world_size())
     begun = time.monotonic()
+    # Earlier by what other sessions took, so that `seconds` counts those too.
     started = last_saved = begun - state.seconds
     forward = parallel.share_gradients(network, device)
 
     def save() -> None:
         nonlocal last_saved
+        # First: a run would go on from lost weights again and again.
         _check_weights(network, state.step, label)
         state.seconds = time.monotonic() - started
         if checkpoint is not None and parallel.rank() == 0:
+            # As a dictionary: `load_state` takes no classes.
             save_state(checkpoint, {**{name: part.state_dict() for name, part in parts.items()}, "state": dict(vars(state))})
         last_saved = time.monotonic()
 
@@ -188,6 +191,7 @@ def train(
                 _check_weights(network, state.step, label)
                 _finish_epoch(state, plan, optimizer, network, settings, validate)
             finished = state.step == plan.total_steps
+            # Processes ask each other at every step: one that stopped alone would leave the others waiting in the next.
             stopped = parallel.on_any_rank(stop()) and not finished
             if stopped or (not finished and time.monotonic() - last_saved > CHECKPOINT_EVERY_S):
                 save()
@@ -197,6 +201,7 @@ def train(
     _check_weights(network, state.step, label)
     parallel.share_buffers(network)
     network.eval()
+    # Without a step in this session there was no batch.
     if state.step > plan.start_step:
         _check_scores(network, batch, device, label)
     state.seconds = time.monotonic() - started
@@ -218,12 +223,15 @@ def _refreshed(
     period_steps = refresh.every_epochs * plan.steps_per_epoch
     step = plan.start_step
     while step < plan.total_steps:
+        # There is nothing to lose before the first step.
         if step > 0:
             save()
+        # Every process makes a share of what is refreshed, all with the same statistics.
         parallel.share_buffers(network)
         network.eval()
         refresh.make(network, step // period_steps, stop)
         network.train()
+        # To the end of the period, which a resumed run enters in the middle.
         count = min(period_steps - step % period_steps, plan.total_steps - step)
         yield from islice(make_loader(replace(plan, start_step=step)), count)
         step += count
@@ -275,9 +283,11 @@ def _step(
     if not kept:  # else only the size of the pictures counts
         on_device["image"] = on_device["image"].contiguous(memory_format=torch.channels_last)
     mixed = precision == "bf16" and device.type == "cuda"
+    # The network alone: logarithms and sums over pixels, outside, are of float32.
     with torch.autocast(device.type, dtype=torch.bfloat16, enabled=mixed), _too_few_for_statistics(batch, label):
         logits = forward(on_device["image"], kept) if kept else forward(on_device["image"])
     loss, parts = objective(logits, on_device)
+    # Stacked, so that the device is waited for once. All processes see the same mean, and raise together if it is not finite.
     values = dict(zip(parts, parallel.mean_over_ranks(torch.stack(list(parts.values()))).tolist()))
     if not math.isfinite(values["loss"]):
         culprits = ", ".join(f"{name} = {value:g}" for name, value in values.items() if not math.isfinite(value))
@@ -285,6 +295,7 @@ def _step(
             f"{label}: the loss is not finite at step {step} ({culprits}); images: {', '.join(batch['image_id'])}. "
             "Look at these images and their supervision, or lower training.<name>.learning_rate"
         )
+    # Only behind the check, so that a loss that is not finite has moved nothing.
     optimizer.zero_grad(set_to_none=True)
     loss.backward()
     _check_gradients(network, batch, step, label)
@@ -297,6 +308,7 @@ def _largest_batch(step_on: Callable[[Batch], dict[str, float]], batch: Batch) -
     fits, too_many = 1, len(batch["image_id"])
     while too_many - fits > 1:
         count = (fits + too_many) // 2
+        # Memory that is kept from the trial before, in blocks of another size, would count against this one.
         torch.cuda.empty_cache()
         try:
             with suppress(TrainingError):
@@ -315,9 +327,11 @@ def _first(key: str, value: Any, count: int) -> Any:
 def _check_gradients(network: Network, batch: Batch, step: int, label: str) -> None:
     """Raise TrainingError unless all gradients are finite: weights would be lost, and the next loss would blame other images."""
     gradients = {name: value.grad for name, value in network.named_parameters() if value.grad is not None}
+    # One number for all: parameters are looked at one by one only when something is wrong.
     if math.isfinite(float(torch.nn.utils.get_total_norm(gradients.values()))):
         return
     broken = [name for name, gradient in gradients.items() if not gradient.isfinite().all()]
+    # None, where finite gradients are so large that their norm overflows.
     if broken:
         raise TrainingError(
             f"{label}: the loss is finite, but not its gradient at step {step} ({len(broken)} of {len(gradients)} parameters, "
@@ -364,6 +378,7 @@ def _finish_epoch(
     state.sums = {}
     every = settings.validate_every_epochs
     if validate is not None and every > 0 and (epoch % every == 0 or epoch == settings.epochs):
+        # Every process scores a share of the images: they must all be one network.
         parallel.share_buffers(network)
         network.eval()
         metrics = validate(network)
@@ -372,6 +387,7 @@ def _finish_epoch(
         metric = next(iter(metrics.values()))
         if metric > state.best_metric:
             state.best_metric = metric
+            # A copy: `state_dict` shares its memory with the network, which trains on.
             state.best_weights = copy.deepcopy(network.state_dict())
     state.history.append(row)
 
@@ -416,6 +432,7 @@ def _too_few_for_statistics(batch: Batch, label: str) -> Iterator[None]:
     try:
         yield
     except ValueError as error:
+        # torch has no class of its own for this: its words are all there is.
         if not str(error).startswith("Expected more than 1 value per channel"):
             raise
         count, size = len(batch["image_id"]), "x".join(str(side) for side in batch["image"].shape[-2:])

@@ -38,6 +38,7 @@ def propose(
     images = iter(images)
     cut = partial(_cut, unary_weight=unary_weight, pairwise_weight=pairwise_weight)
     with ThreadPoolExecutor(threads) as pool:
+        # No more pictures in memory than are cut at the same time. Threads suffice, as the cuts are compiled code.
         while chunk := list(islice(images, threads)):
             ids, pictures, seeds = zip(*chunk)
             logits = [one.float().cpu() for one in predict(pictures)]
@@ -51,6 +52,7 @@ def _cut(
     offsets = NEIGHBORHOODS["grid8"]
     image = torch.from_numpy(np.ascontiguousarray(picture.transpose(2, 0, 1)))[None].float() / 255
     seeds = torch.from_numpy(given.astype(np.int64))[None]
+    # A whole picture has no padding: every pixel is valid.
     edges = Edges(trust_region_affinity(image, torch.ones_like(seeds, dtype=torch.bool), offsets), offsets)
     solution = solve_graph_cut(
         Problem(torch.log_softmax(logits[None], dim=1), seeds, edges, "ce", "bl", unary_weight, pairwise_weight)

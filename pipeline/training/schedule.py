@@ -38,6 +38,7 @@ def make_optimizer(
     """
     if optimizer not in OPTIMIZERS:
         raise ValueError(f"optimizer: expected {' or '.join(OPTIMIZERS)}, got {optimizer!r}")
+    # Frozen parameters are among them: without a gradient an optimiser leaves them alone, weight decay included.
     groups: list[Group] = [
         {"params": network.backbone_parameters(), "lr": learning_rate},
         {"params": network.head_parameters(), "lr": learning_rate * head_lr_factor},
@@ -55,6 +56,7 @@ def _cosine(optimizer: Optimizer, total_steps: int, power: float) -> LRScheduler
 
 def _one_cycle(optimizer: Optimizer, total_steps: int, power: float) -> LRScheduler:
     highest = [group["lr"] for group in optimizer.param_groups]
+    # One more, because the schedule is advanced after the last step too. Momentum is a setting, which cycling would overwrite.
     return OneCycleLR(optimizer, max_lr=highest, total_steps=total_steps + 1, cycle_momentum=False)
 
 

@@ -15,7 +15,9 @@ def derive_seed(*parts: int | str) -> int:
     >>> derive_seed(0, "a") == derive_seed(0, "a") != derive_seed(0, "b")
     True
     """
+    # With types, so that the number 1 and the word "1" give different seeds.
     text = "/".join(f"{type(part).__name__}:{part}" for part in parts)
+    # Shifted, so that it fits a signed integer of 64 bits.
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1
 
 
@@ -69,9 +71,11 @@ class BatchPlan:
 
     def __iter__(self) -> Iterator[list[tuple[int, int]]]:
         for epoch in range(self.start_step // self.steps_per_epoch, self.epochs):
+            # From the epoch's number alone, so that a resumed run need not draw the epochs before.
             generator = torch.Generator().manual_seed(derive_seed(self.seed, "order", epoch))
             order = torch.randperm(self.num_images, generator=generator).tolist()
             skipped = max(self.start_step - epoch * self.steps_per_epoch, 0)
             for batch in range(skipped, self.steps_per_epoch):
                 chosen = order[batch * self.batch_size : (batch + 1) * self.batch_size][self.rank :: self.shares]
+                # By epoch and image: neither the batch nor the number of processes changes how a picture is varied.
                 yield [(index, derive_seed(self.seed, "augment", epoch, index)) for index in chosen]

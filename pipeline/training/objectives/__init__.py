@@ -126,6 +126,7 @@ def _self_labeling(settings: Mapping[str, Any]) -> TermFunction:
 
 def proposer() -> Callable[..., Any]:
     """Return the function that makes the proposals of the term of that name; see `pipeline.training.proposals`."""
+    # No term, but here, where `pipeline.stages.code` looks for what a family calls.
     from pipeline.training.proposals import propose
 
     return propose

@@ -19,6 +19,7 @@ def barrier_term(*, object_min: float, object_max: float, weight: float) -> Term
     """
 
     def barrier(prediction: Prediction, batch: Batch) -> Term:
+        # Sizes say which classes are there, too.
         tags = (batch["tags"] if "tags" in batch else batch["size_targets"]) > 0
         bounds = barrier_bounds(tags, object_min, object_max)
         means = mean_probs(prediction.probs, batch["valid"])

@@ -15,6 +15,7 @@ def image_labels_term(cross_entropy: str) -> TermFunction:
     distance: Callable[[Tensor, Tensor], Tensor] = CROSS_ENTROPIES[cross_entropy]
 
     def image_labels(prediction: Prediction, batch: Batch) -> Term:
+        # Cross-entropies take pictures: here of one pixel each.
         as_pixels = prediction.log_probs[:, :, None, None], batch["class_targets"][:, :, None, None]
         return Term(distance(*as_pixels).mean())
 

@@ -15,6 +15,7 @@ def masks_term(weight: float) -> TermFunction:
     def masks(prediction: Prediction, batch: Batch) -> Term:
         labels = batch["labels"]
         total = nll_loss(prediction.log_probs, labels, ignore_index=VOID, reduction="sum")
+        # By the mean count: gradients, averaged over processes, are then those of one that sees the whole batch.
         return Term(weight * total / mean_over_ranks((labels != VOID).sum()).clamp(min=1))
 
     return masks

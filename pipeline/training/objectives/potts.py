@@ -28,6 +28,7 @@ def potts_term(
         loss = potts_loss(
             prediction.probs, batch["image"], batch["valid"], offsets=offsets, relaxation=relaxation, sigma_rgb=sigma_rgb
         )
+        # No count is needed here, as all processes have equally many images.
         value = weight * loss.mean()
         if entropy_weight > 0:
             free = batch["valid"] & (batch["seeds"] == VOID)

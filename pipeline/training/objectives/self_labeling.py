@@ -75,10 +75,12 @@ def self_labeling_term(
         if not bool(prediction.log_probs.detach().sum().isfinite()):
             return Term(prediction.log_probs.sum())  # the network has diverged: the loop says so, and names the images
         seeds, valid = batch["seeds"], batch["valid"]
+        # Labels are constants for the network: no gradient passes through the solver.
         solution = solved(prediction.log_probs.detach(), batch)
         pseudo_labels = solution.labels
         if labels == "hard":
             pseudo_labels = hard_labels(pseudo_labels)
+        # Seeds have a term of their own, and padding teaches nothing.
         free = valid & (seeds == VOID)
         count = mean_over_ranks(free.sum()).clamp(min=1)
         value = unary_weight * pull(prediction.log_probs, pseudo_labels).masked_fill(~free, 0.0).sum() / count
