@@ -39,6 +39,7 @@ from pipeline.datasets.raw_files import DatasetError
 from pipeline.errors import clear_errors
 from pipeline.expand import expand_training
 from pipeline.files import is_there, read_json, read_table, real_path, write_atomically, write_json
+from pipeline.import_graph import REPOSITORY
 from pipeline.params import (
     Network,
     Objective,
@@ -59,7 +60,6 @@ from pipeline.targets.strokes import Draw, Stroke, check_strokes, draw_seeds, re
 
 NAME = "own"
 MODEL = "model"
-REPOSITORY = Path(__file__).resolve().parent.parent
 LOCK = Path(".own.lock")
 NOTE = Path("own.json")
 """Says, in the model's folder, which photos and settings it belongs to."""

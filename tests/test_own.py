@@ -405,6 +405,17 @@ def test_pretrained_weights_are_not(run, stages, photos, capsys):
         ("network", "kind", "lite", "network.kind: Input should be"),
         ("training", "learning_rate", 0.0, "training.learning_rate: Input should be greater than 0, got 0.0"),
         ("sizes", None, [], "sizes: List should have at least 1 item"),
+        (
+            "seeds",
+            None,
+            [
+                {
+                    "objective": {"seeds": 1.0, "self_labeling": {"cross_entropy": "cce", "relaxation": "cd", "solver": "fasst"}},
+                    "photos_shown": 8,
+                }
+            ],
+            "seeds.0.objective.self_labeling.solver = 'fasst' names nothing in solver (there: dense, exact, fast, half, paper)",
+        ),
     ],
 )
 def test_settings_that_cannot_be_name_file_and_key(refusal, photos, tmp_path, section, key, value, message):

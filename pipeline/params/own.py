@@ -8,7 +8,7 @@ from typing import Annotated
 from pydantic import Field
 
 from pipeline import paths
-from pipeline.params.reading import read_yaml, validated
+from pipeline.params.reading import read_yaml, refusal, validated
 from pipeline.params.section import Count, Positive, Section
 from pipeline.params.training import Network, Objective, Training
 
@@ -48,7 +48,17 @@ def own_settings() -> Own:
     """Return the settings.
 
     Raises:
-        ParamsError: the file is missing or not valid.
+        ParamsError: the file is missing or not valid, or names a solver that params.yaml does not have.
     """
     path = here_or_ours(paths.OWN)
-    return validated(Own, read_yaml(path), path)
+    own = validated(Own, read_yaml(path), path)
+    known = sorted(read_yaml(here_or_ours(paths.PARAMS))["solver"])
+    problems = [
+        f"{key}.{number}.objective.self_labeling.solver = {spec.solver!r} names nothing in solver (there: {', '.join(known)})"
+        for key, stages in (("sizes", own.sizes), ("seeds", own.seeds))
+        for number, stage in enumerate(stages)
+        if (spec := stage.objective.self_labeling) is not None and spec.solver not in known
+    ]
+    if problems:
+        raise refusal(path, problems)
+    return own

@@ -75,7 +75,7 @@ def resolve(tree: Any, families: Mapping[str, Any], path: Path = paths.PARAMS) -
             return Params.model_validate(expanded)
     except ValidationError as error:
         problems = _explain_all(error, tree, Params)
-    raise _refusal(path, problems)
+    raise refusal(path, problems)
 
 
 def validated(model: type[Model], tree: Any, path: Path) -> Model:
@@ -87,10 +87,11 @@ def validated(model: type[Model], tree: Any, path: Path) -> Model:
     try:
         return model.model_validate(tree)
     except ValidationError as error:
-        raise _refusal(path, _explain_all(error, tree, model)) from None
+        raise refusal(path, _explain_all(error, tree, model)) from None
 
 
-def _refusal(path: Path, problems: Sequence[str]) -> ParamsError:
+def refusal(path: Path, problems: Sequence[str]) -> ParamsError:
+    """Return the error that names a file and all that is wrong in it."""
     return ParamsError(
         f"{path}: {len(problems)} problem{'s' if len(problems) > 1 else ''}\n" + "\n".join(f"  {line}" for line in problems)
     )
