@@ -27,10 +27,9 @@ ARTIFACTS_PIPELINE = Path("reports/dvc.yaml")
 SETTINGS = Path("data/settings")
 CODE = Path("data/code")
 """What stages depend on besides their files; see `pipeline.stages.settings` and `pipeline.stages.code`."""
-SCRATCH = Path(".scratch")
 PLOTS = Path("reports/plots")
+SCRATCH = Path(".scratch")
 """Ignored by git and DVC: checkpoints of unfinished runs. Safe to delete when nothing is running."""
-
 UNFINISHED = SCRATCH / "runs"
 """What unfinished runs resume from."""
 

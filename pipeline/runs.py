@@ -53,13 +53,14 @@ def objective_terms(params: Params, name: str) -> Settings:
 
 
 SOUGHT = {
-    "dense_crf": "weight",
-    "potts": "weight",
-    "barrier": "weight",
-    "self_labeling": "pairwise_weight",
-    "proposals": "pairwise_weight",
+    "dense_crf": ("weight",),
+    "potts": ("weight",),
+    "barrier": ("weight",),
+    # Both, so that the labels stay as they are and pull more or less strongly beside the seeds.
+    "self_labeling": ("unary_weight", "pairwise_weight"),
+    "proposals": ("pairwise_weight",),
 }
-"""The weight of regularisation in each term that has one, which trials multiply."""
+"""The weights of regularisation in each term that has one, which trials multiply."""
 
 
 def open_view(dataset: str, split: Part, view: Mapping[str, Any], trial: object) -> PreparedArchive:
@@ -113,10 +114,11 @@ class Job:
         """Its loss terms; in a trial with the weight that is tried."""
         terms = objective_terms(self.params, self.run.objective)
         if self.run.trial is not None:
-            for name, weight in SOUGHT.items():
+            for name, weights in SOUGHT.items():
                 if terms[name] is not None:
-                    # In place: `objective_terms` returns values that nobody else has.
-                    terms[name][weight] *= self.run.trial.weight_factor
+                    for weight in weights:
+                        # In place: `objective_terms` returns values that nobody else has.
+                        terms[name][weight] *= self.run.trial.weight_factor
         return terms
 
     @property

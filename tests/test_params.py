@@ -419,6 +419,14 @@ def test_a_trial_has_the_rate_and_the_weight_that_are_tried(load):
     assert faster.objective == usual.objective
 
 
+def test_a_trial_of_pseudo_labels_changes_their_pull_and_not_the_labels(load):
+    params = load(with_trials())
+    usual, weaker = (Job("search_potts", f"soft-{trial}", params).objective for trial in ("rate100", "weight50"))
+    usual, weaker = (objective["self_labeling"] for objective in (usual, weaker))
+    assert weaker["unary_weight"] == 0.5 * usual["unary_weight"]
+    assert weaker["unary_weight"] / weaker["pairwise_weight"] == usual["unary_weight"] / usual["pairwise_weight"]
+
+
 def test_a_trial_must_not_start_from_a_run_that_saw_its_scored_pictures(load):
     tree = with_trials()
     tree["runs"]["search_potts"]["shared"]["start"] = "seeds/pce-len100"

@@ -134,6 +134,11 @@ def main() -> None:
     except KeyboardInterrupt:
         # Before or after the stages: while they run, `run_all` answers it.
         sys.exit("stopped; the same command goes on from here")
+    finally:
+        for (
+            number
+        ) in ENDING:  # Python ends by giving them their defaults back, and one more Ctrl-C would turn status 1 into a death
+            signal.signal(number, signal.SIG_IGN)
 
 
 def find_dvc() -> None:

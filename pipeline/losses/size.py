@@ -221,7 +221,7 @@ def barrier_bounds(tags: Tensor, object_min: float, object_max: float) -> Tensor
     if not 0 <= object_min <= object_max <= 1:
         raise ValueError(f"object_min and object_max: expected 0 <= min <= max <= 1, got {object_min} and {object_max}")
     present = (tags > 0).float()
-    has_object = present[:, 1:].amax(1, keepdim=True)
+    has_object = present[:, 1:].sum(1, keepdim=True).clamp(max=1)
     return torch.cat([(1 - object_max) * present[:, :1] * has_object, object_min * present[:, 1:]], dim=1)
 
 

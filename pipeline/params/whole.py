@@ -19,7 +19,8 @@ class Trial(Section):
     rate_factor: Annotated[Hundredths, Field(gt=0)] = 1.0
     """Factor of its learning rate."""
     weight_factor: Hundredths = 1.0
-    """Factor of the weight of regularisation: of CRF and Potts losses, of barriers, and lambda of pseudo-labels and proposals."""
+    """Factor of the weight of regularisation: of CRF and Potts losses, of barriers, eta and lambda of pseudo-labels, and lambda
+    of proposals."""
 
 
 class Run(Section):

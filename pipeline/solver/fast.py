@@ -131,8 +131,8 @@ def _solve_by_steps(problem: Problem, plan: Plan, adam: Callable[[Level, Tensor]
     labels = logits.softmax(1)
     # With the floor, like `first`: the last energy of the trace is that of the solution.
     energies[-1] = energy_on(edges, labels, problem)
-    # A descent may end above where it began; nothing worse than the prediction is returned.
-    worse = energies[-1] > first
+    # A descent may end above where it began, or, with a state of 16 bits, at nan; nothing worse than the prediction is returned.
+    worse = ~(energies[-1] <= first)
     labels = predicted.where(worse.view(-1, 1, 1, 1), labels)
     energies[-1] = first.where(worse, energies[-1])
     return Descended(labels, energies, converged)

@@ -45,6 +45,9 @@ from pipeline.training.loop import Interrupted, Refresh, Settings, TrainingError
 from pipeline.training.objectives import Objective, proposer
 from pipeline.training.seeding import BatchPlan, derive_seed
 
+RESULTS = ("last.pt", "best.pt", "history.csv")
+"""What a finished repetition consists of."""
+
 
 def make_draw(supervision: Supervision) -> Draw:
     """Return the function that draws strokes as wide as the supervision says."""
@@ -206,8 +209,9 @@ def run_repetition(job: Job, folder: Path, device: torch.device, *, show_progres
         write_csv(scratch / "history.csv", state.history)
         write_json(paths.seconds(job.family, job.name, job.repetition), round(state.seconds, 1))
         # Only now: killed any earlier, the run goes on from its checkpoint.
-        for rest in [scratch / "checkpoint.pt", *scratch.glob("proposals-*.zip"), *scratch.glob(".*.tmp")]:  # .tmp: killed writes
-            rest.unlink(missing_ok=True)
+        for rest in scratch.iterdir():  # checkpoint, proposals, and what a killed write left
+            if rest.name not in RESULTS:
+                shutil.rmtree(rest) if rest.is_dir() else rest.unlink()
         # From here on the repetition counts as finished.
         os.replace(scratch, folder)
         print(f"{job.label}: {len(state.history)} epochs in {state.seconds:.1f} s on {device_name(device)}")
