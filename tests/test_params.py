@@ -394,6 +394,32 @@ def test_a_family_that_starts_from_a_missing_one_is_known(load):
     assert params.left_out("scribble_resnet_potts") == "its runs start from those of scribble_resnet, which is not there"
 
 
+def test_runs_may_be_left_out(load):
+    tree = committed()
+    tree["without"] = ["methods/*-dn-*", "potts/exact-len100", "blocks/*", "not-there/*"]
+    whole, fewer = load(committed()), load(tree)
+    left_out = {f"{family}/{name}" for family in whole.runs for name in set(whole.runs[family]) - set(fewer.runs[family])}
+    assert {run for run in left_out if not run.startswith(("methods", "blocks"))} == {"potts/exact-len100"}
+    assert all("-dn-" in run for run in left_out if run.startswith("methods"))
+    assert "hard-nn-len000" in fewer.runs["methods"]
+    assert "`without` names all" in fewer.left_out("blocks")
+
+
+@pytest.mark.parametrize("pattern", ["potts/exact-len030", "potts", "*/nothing"])
+def test_what_is_left_out_must_be_there(load, pattern):
+    tree = committed()
+    tree["without"] = [pattern]
+    with pytest.raises(ParamsError, match=r"without: '.*' names no run; write family/run"):
+        load(tree)
+
+
+def test_a_run_that_others_start_from_cannot_be_left_out(load):
+    tree = committed()
+    tree["without"] = ["seeds/pce-len100"]
+    with pytest.raises(ParamsError, match="'seeds/pce-len100' names nothing in runs"):
+        load(tree)
+
+
 def with_trials():
     """Return the committed tree with a few factors, so that the families of trials have runs."""
     tree = committed()

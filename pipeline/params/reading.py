@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -15,7 +16,7 @@ from pipeline.expand import BASE, LEVELS, expand_objectives, expand_runs, expand
 from pipeline.files import read_text
 from pipeline.params.data import Levels, Supervision
 from pipeline.params.section import ParamsError, Section
-from pipeline.params.whole import RUNS, Params, Run
+from pipeline.params.whole import RUNS, WITHOUT, Params, Run
 
 Model = TypeVar("Model", bound=Section)
 
@@ -135,7 +136,21 @@ def _expanded(tree: Mapping[str, Any], families: Mapping[str, Any], problems: li
             expanded[RUNS][family] = {name: with_features(run, expanded) for name, run in runs.items()}
         except ValueError as error:
             problems.append(f"{paths.family_runs(family)}: {error}")
+    _leave_out(tree.get(WITHOUT), expanded[RUNS], problems)
     return expanded
+
+
+def _leave_out(patterns: Any, runs: dict[str, Any], problems: list[str]) -> None:
+    """Take the runs that `without` names out of the families, in place; what names nothing goes to `problems`."""
+    # What is no list of texts passes as it is: validation says so.
+    for pattern in [one for one in patterns if isinstance(one, str)] if isinstance(patterns, list) else []:
+        named = [(family, name) for family in runs for name in runs[family] if fnmatchcase(f"{family}/{name}", pattern)]
+        for family, name in named:
+            del runs[family][name]
+        family = pattern.split("/")[0]
+        # A family that is not there at all is nobody's mistake, as everywhere.
+        if not named and (family in runs or "/" not in pattern or "*" in family):
+            problems.append(f"{WITHOUT}: {pattern!r} names no run; write family/run, * for any part of a name")
 
 
 def _explain_all(error: ValidationError, tree: Any, model: type[Section]) -> list[str]:

@@ -92,6 +92,8 @@ class Params(Section):
     """Default corruption of size targets."""
     levels: Levels
     """Values that products are made of."""
+    without: list[str] = Field(default_factory=list)
+    """Runs that are left out, as `family/run`; * stands for any part of a name."""
     datasets: dict[Name, Dataset]
     """Data sets by name."""
     supervision: dict[Name, Supervision]
@@ -148,7 +150,7 @@ class Params(Section):
     def left_out(self, family: str) -> str | None:
         """Return why a family is not trained; None: it is."""
         if not self.runs[family]:
-            return "a list of levels is empty"
+            return f"a list of levels is empty or `{WITHOUT}` names all of its runs"
         starts = (run.start.split("/")[0] for run in self.runs[family].values() if run.start is not None)
         # A family without a run is as good as none: there are no weights to start from.
         missing = next((start for start in starts if not self.runs.get(start)), None)
@@ -160,3 +162,4 @@ class Params(Section):
 
 
 RUNS = "runs"
+WITHOUT = "without"
