@@ -89,6 +89,17 @@ def test_other_features_are_another_unfinished_run(trained, monkeypatch):
     assert job.unfinished() == before
 
 
+def test_finished_run_keeps_nothing_of_what_was_cut(trained, monkeypatch, tmp_path):
+    monkeypatch.chdir(trained)
+    scratch = tmp_path / "0.unfinished"
+    (scratch / "proposals-3").mkdir(parents=True)
+    for name in (".history.csv.1.tmp", "proposals-3/0.png", "proposals-2.zip"):
+        (scratch / name).write_bytes(b"cut")
+    train.run_repetition(Job("kept", "full", load_params()), tmp_path / "0", torch.device("cpu"), show_progress=False)
+    assert not scratch.exists()
+    assert {path.name for path in (tmp_path / "0").iterdir()} <= {"last.pt", "best.pt", "history.csv"}
+
+
 def test_features_of_other_weights_stop_the_training(trained, monkeypatch):
     monkeypatch.chdir(trained)
     params = tree(features={"image_size_px": 48}, training={"image_size_px": 48})
