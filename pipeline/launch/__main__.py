@@ -135,10 +135,10 @@ def main() -> None:
         # Before or after the stages: while they run, `run_all` answers it.
         sys.exit("stopped; the same command goes on from here")
     finally:
-        for (
-            number
-        ) in ENDING:  # Python ends by giving them their defaults back, and one more Ctrl-C would turn status 1 into a death
-            signal.signal(number, signal.SIG_IGN)
+        for number in ENDING:
+            # Python ends by giving handlers back: one more Ctrl-C of several would turn status 1 into a death.
+            if signal.getsignal(number) is not interrupt:
+                signal.signal(number, signal.SIG_IGN)
 
 
 def find_dvc() -> None:
