@@ -72,7 +72,7 @@ class Figures(Section):
     panel_images: Count = 4
     """Pictures in figures of predictions and of pseudo-labels."""
     solver_images: Count = 100
-    """Pictures over which solvers are compared with the exact optimum ([SSL] appendix B: 100)."""
+    """Pictures over which solvers ([SSL] appendix B: 100) and neighbourhoods are compared."""
 
 
 class Params(Section):

@@ -1,8 +1,8 @@
 """Stage `pseudo_labels`: solve for pseudo-labels from one network's predictions, outside training.
 
-Writes three things: soft labels of all six relaxations on a few pictures ([SSL] Fig. 7), those of the nearest and the dense
-neighbourhood (Fig. 5), and a comparison of the project's solvers with the exact optimum of the quadratic case, and with the best
-solution that any solver or L-BFGS finds for the other relaxations (appendix B).
+Writes three things: soft labels of all six relaxations on a few pictures ([SSL] Fig. 7), how right those of the nearest and the
+dense neighbourhood are (Fig. 5), and a comparison of the project's solvers with the exact optimum of the quadratic case, and with
+the best solution that any solver or L-BFGS finds for the other relaxations (appendix B).
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from pipeline import paths
-from pipeline.conventions import valid_mask
+from pipeline.conventions import VOID, valid_mask
 from pipeline.crf.affinity import contrast_affinity
 from pipeline.crf.dense import DenseKernel
 from pipeline.crf.neighborhoods import NEIGHBORHOODS
@@ -30,6 +30,7 @@ from pipeline.errors import clear_errors
 from pipeline.files import write_atomically, write_csv
 from pipeline.losses.relaxations import RELAXATIONS
 from pipeline.metrics.soft_jaccard import soft_jaccard
+from pipeline.metrics.soft_labels import mean_entropy_bits, mean_probability_of_truth
 from pipeline.params import Params, SelfLabeling, load_params
 from pipeline.runs import Trained
 from pipeline.solver import Edges, Kernel, Problem, solve
@@ -113,25 +114,34 @@ def scale_of(params: Params) -> dict[str, Any]:
 
 
 def solve_neighborhoods(params: Params, nearest: SelfLabeling, dense: SelfLabeling, device: torch.device) -> dict[str, Any]:
-    """Return pictures, predictions and their soft labels on the nearest and the dense neighbourhood ([SSL] Fig. 5)."""
+    """Return how soft and how right predictions and their labels on both neighbourhoods are ([SSL] Fig. 5), and some to draw."""
     arrays: dict[str, Any] = {}
-    ids = []
-    for index, picture in enumerate(pictures(params, params.figures.panel_images, device)):
-        sample, names = picture.sample, (nearest.cross_entropy, nearest.relaxation)
+    ids, measured = [], []
+    count, names = params.figures.solver_images, (nearest.cross_entropy, nearest.relaxation)
+    for index, picture in enumerate(tqdm(pictures(params, count, device), total=count, desc="neighbourhoods", disable=None)):
+        sample = picture.sample
         near = solve(picture.problem(nearest, picture.edges(nearest), names), **solver_settings(params, nearest))
         kernel = DenseKernel.build(
             sample["image"], sample["valid"], dense.sigma_rgb, dense.sigma_xy_px, mode="exact", landmarks=dense.landmarks
         )
         far = solve(picture.problem(dense, kernel, names), **solver_settings(params, dense))
-        arrays[f"image_{index}"] = (sample["image"][0].permute(1, 2, 0) * 255).round().byte().cpu().numpy()
-        arrays[f"seeds_{index}"] = sample["seeds"][0].byte().cpu().numpy()
-        arrays[f"labels_{index}"] = sample["labels"][0].byte().cpu().numpy()
-        for name, labels in (("network", picture.log_probs.exp()), ("nearest", near.labels), ("dense", far.labels)):
-            arrays[f"{name}_{index}"] = labels[0].half().cpu().numpy()
+        soft = {"network": picture.log_probs.exp(), "nearest": near.labels, "dense": far.labels}
+        labels, seeds = (sample[name][0].byte().cpu().numpy() for name in ("labels", "seeds"))
+        free = (labels != VOID) & (seeds == VOID)
+        of_picture = [kind[0].double().cpu().numpy() for kind in soft.values()]
+        measured.append(
+            [(mean_entropy_bits(kind, free), 100 * mean_probability_of_truth(kind, labels, free)) for kind in of_picture]
+        )
         ids.append(picture.image_id)
+        if index < params.figures.panel_images:
+            arrays[f"image_{index}"] = (sample["image"][0].permute(1, 2, 0) * 255).round().byte().cpu().numpy()
+            arrays |= {f"seeds_{index}": seeds, f"labels_{index}": labels}
+            arrays |= {f"{name}_{index}": kind[0].half().cpu().numpy() for name, kind in soft.items()}
     archive = Trained.of(*params.figures.panel_run.split("/")).archive("train")
-    palette, class_names = np.asarray(archive.palette, dtype=np.uint8), np.array(archive.class_names)
-    return {"ids": np.array(ids), "palette": palette, "class_names": class_names, **arrays, **scale_of(params)}
+    arrays["palette"], arrays["class_names"] = np.asarray(archive.palette, dtype=np.uint8), np.array(archive.class_names)
+    arrays["ids"], arrays["measured"] = np.array(ids[: params.figures.panel_images]), np.array(ids)
+    arrays["mean_entropy_bits"], arrays["correct_percent"] = np.array(measured).T
+    return {**arrays, **scale_of(params)}
 
 
 SETTINGS: dict[str, dict[str, Any]] = {

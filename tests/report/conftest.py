@@ -86,8 +86,12 @@ COLORS = {"palette": np.array([[0, 0, 0], [200, 100, 50]], np.uint8), "class_nam
 
 
 def neighborhood_panels():
-    """Two pictures of different size, left half bird; nearest labels are right, dense ones even, the network's all background."""
-    arrays = {"ids": np.array(["x", "y"]), **COLORS, **SCALE}
+    """Two pictures of different size, left half bird; nearest labels are right, dense ones even, the network's all background.
+
+    A third picture was measured and is not drawn.
+    """
+    right = {"mean_entropy_bits": np.repeat([[0], [0], [1]], 3, 1), "correct_percent": np.repeat([[48], [100], [50]], 3, 1)}
+    arrays = {"measured": np.array(["x", "y", "z"]), **right, "ids": np.array(["x", "y"]), **COLORS, **SCALE}
     for index, (height, width) in enumerate(((4, 6), (5, 4))):
         labels = np.zeros((height, width), np.uint8)
         labels[:, : width // 2] = 1

@@ -132,20 +132,12 @@ class TestNeighborhoods:
         write_panels("b-fig5", {**neighborhood_panels(), **changes})
         return made("b-fig5").frame.set_index(["series", "image"])
 
-    def test_right_labels_are_wholly_correct_and_even_ones_half(self, made):
+    def test_all_measured_pictures_stand_in_the_table_and_some_are_drawn(self, made):
         frame = self.frame(made)
-        assert frame.loc["nearest", "correct_percent"].tolist() == [100, 100]
-        assert frame.loc["nearest", "mean_entropy_bits"].tolist() == pytest.approx([0, 0], abs=1e-6)
-        assert frame.loc["dense", "correct_percent"].tolist() == pytest.approx([50, 50])
-        assert frame.loc["dense", "mean_entropy_bits"].tolist() == pytest.approx([1, 1])
-
-    def test_pixels_with_a_seed_or_without_a_class_do_not_count(self, made):
-        arrays = neighborhood_panels()
-        arrays["labels_0"][:, 3:] = VOID
-        arrays["nearest_0"][:, 1, :2] = 0.5
-        frame = self.frame(made, labels_0=arrays["labels_0"], nearest_0=arrays["nearest_0"])
-        assert frame.loc[("network", "x"), "correct_percent"] == 0
-        assert frame.loc[("nearest", "x"), "correct_percent"] == 100
+        assert frame.loc["nearest", "correct_percent"].to_dict() == {"x": 100, "y": 100, "z": 100}
+        assert frame.loc["dense", "mean_entropy_bits"].tolist() == [1, 1, 1]
+        assert frame.loc[("network", "z")].tolist() == [0, 48]
+        assert len(pictures_of(made("b-fig5").figure)) == 2 * 6
 
     def test_labels_stand_under_their_own_name(self, made):
         figure = made("b-fig5").figure
@@ -162,6 +154,7 @@ class TestNeighborhoods:
             ({"nearest_1": np.zeros((2, 4, 6), np.float16)}, r"nearest_1 of shape \(2, 5, 4\)"),
             ({"ids": np.array([], str)}, "at least one picture"),
             ({"ids": np.array(["x", "y", "z"])}, "image_2"),
+            ({"correct_percent": np.zeros((3, 2))}, r"correct_percent of shape \(3, 3\)"),
         ],
     )
     def test_arrays_must_fit_together(self, made, changes, message):

@@ -105,7 +105,7 @@ def _pseudo_labels(plotted: Path) -> list[float] | None:
     """Return how much more of the true class nearest labels have than dense ones, by picture."""
     if not plotted.exists():
         return None
-    right = pd.read_csv(plotted).pivot(index="image", columns="series", values="correct_percent") / 100
+    right = pd.read_csv(plotted).pivot(index="image", columns="series", values="correct_percent").dropna() / 100
     return (right["nearest"] - right["dense"]).tolist()
 
 

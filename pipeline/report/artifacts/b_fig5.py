@@ -1,7 +1,8 @@
 """Figure 5 of [SSL]: pseudo-labels of the same predictions on the four nearest neighbours and on the dense neighbourhood.
 
 Both are soft labels of H_CCE + P_Q, drawn as mixtures of class colours. The paper finds that the larger neighbourhood gives worse
-pseudo-labels: the nearest one follows edges of the image more closely.
+pseudo-labels: the nearest one follows edges of the image more closely. A few pictures are drawn; the numbers are of as many as
+solvers are compared on.
 """
 
 from __future__ import annotations
@@ -13,7 +14,6 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from pipeline import paths
-from pipeline.conventions import VOID
 from pipeline.report.artifact import Artifact, Data
 from pipeline.report.overlay import blend, label_colors, soft_colors
 from pipeline.report.panels import archive_scale, check_shapes, draw_rows, load_archive, used_handles
@@ -23,18 +23,22 @@ from pipeline.report.style import COLUMN_WIDTH_IN
 ID = "b-fig5"
 SOFT = {"network": r"prediction $\sigma$", "nearest": "nearest", "dense": "dense"}
 """Soft labels of every picture, and the titles of their columns."""
+MEASURES = ("mean_entropy_bits", "correct_percent")
 
 
 def _load() -> dict[str, np.ndarray]:
-    """Return the archive: ids (N,), class_names (C,), palette (C, 3) and for each i of the N pictures
+    """Return the archive: class_names (C,), palette (C, 3), and
 
-        image_i (H, W, 3), seeds_i and labels_i (H, W) uint8, `VOID` where none; network_i, nearest_i, dense_i (C, H, W) float16
+        measured (M,) ids of pictures; mean_entropy_bits and correct_percent of each, (3, M), in the order of `SOFT`
+        ids (N,) of those that are drawn, and for each i of them image_i (H, W, 3), seeds_i and labels_i (H, W) uint8, `VOID`
+        where none; network_i, nearest_i, dense_i (C, H, W) float16
 
     Raises:
         ValueError: arrays are missing or do not fit together.
     """
     panels = load_archive(ID)
-    shapes = {"ids": "N", "class_names": "C", "palette": "C 3"}
+    shapes = {"measured": "M", **{name: f"{len(SOFT)} M" for name in MEASURES}}
+    shapes |= {"ids": "N", "class_names": "C", "palette": "C 3"}
     for index in range(len(panels.get("ids", ()))):
         size = f"H{index} W{index}"
         shapes |= {f"image_{index}": f"{size} 3", f"seeds_{index}": size, f"labels_{index}": size}
@@ -44,29 +48,16 @@ def _load() -> dict[str, np.ndarray]:
 
 
 def compute(_: Data) -> pd.DataFrame:
-    """Return how soft and how right the labels in the panels are, over pixels that have a class and no seed.
+    """Return how soft and how right the labels are, over pixels that have a class and no seed.
 
     Returns:
-        One row per kind of label and picture: series (network, nearest or dense), image (its id), mean_entropy_bits and
+        One row per kind of label and measured picture: series (network, nearest or dense), image (its id), mean_entropy_bits and
         correct_percent, the mean probability of the true class.
     """
     panels = _load()
-    rows = []
-    for name in SOFT:
-        for index, image_id in enumerate(panels["ids"].tolist()):
-            soft = panels[f"{name}_{index}"].astype(np.float64)
-            truth = panels[f"labels_{index}"]
-            free = (truth != VOID) & (panels[f"seeds_{index}"] == VOID)
-            entropy = -(soft * np.log2(np.clip(soft, 1e-12, None))).sum(0)
-            true_class = np.where(free, truth, 0)[None].astype(np.int64)
-            of_truth = np.take_along_axis(soft, true_class, axis=0)[0]
-            count = max(int(free.sum()), 1)
-            numbers = {
-                "mean_entropy_bits": float(entropy[free].sum() / count),
-                "correct_percent": 100 * float(of_truth[free].sum() / count),
-            }
-            rows.append({"series": name, "image": image_id, **numbers})
-    return pd.DataFrame(rows)
+    ids = panels["measured"].tolist()
+    columns = {name: panels[name].ravel() for name in MEASURES}
+    return pd.DataFrame({"series": np.repeat(list(SOFT), len(ids)), "image": ids * len(SOFT), **columns})
 
 
 def draw(_: pd.DataFrame, __: Data) -> Figure:

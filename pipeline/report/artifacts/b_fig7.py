@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 
 from pipeline import paths
 from pipeline.conventions import VOID
+from pipeline.metrics.soft_labels import mean_entropy_bits
 from pipeline.report.artifact import Artifact, Data
 from pipeline.report.overlay import blend, label_colors, soft_colors
 from pipeline.report.panels import archive_scale, check_shapes, draw_rows, load_archive, used_handles
@@ -59,9 +60,11 @@ def compute(_: Data) -> pd.DataFrame:
         pseudo_labels = panels["pseudo_labels"][panels["relaxation"].tolist().index(key)].astype(np.float64)
         for image, labels in enumerate(pseudo_labels):
             free = panels["seeds"][image] == VOID
-            entropy = -(labels * np.log2(np.clip(labels, 1e-12, None))).sum(0)
             decided = labels.max(0) > DECIDED
-            numbers = {"mean_entropy_bits": float(entropy[free].mean()), "decided_percent": 100 * float(decided[free].mean())}
+            numbers = {
+                "mean_entropy_bits": mean_entropy_bits(labels, free),
+                "decided_percent": 100 * float(decided[free].mean()),
+            }
             rows.append({"series": f"P_{key.upper()}", "image": image, **numbers})
     return pd.DataFrame(rows)
 
