@@ -1,4 +1,4 @@
-"""Puts this folder on the path, so that tests can import the naive loops of `reference`, and says how many inputs are tried."""
+"""Lets tests import what lies beside them, says how many inputs are tried, and puts slow tests first."""
 
 import sys
 from pathlib import Path
@@ -11,3 +11,8 @@ COMMON = {"deadline": None, "suppress_health_check": list(HealthCheck)}
 settings.register_profile("plain", max_examples=25, derandomize=True, database=None, **COMMON)
 settings.register_profile("thorough", max_examples=1000, print_blob=True, **COMMON)  # pytest --hypothesis-profile=thorough
 settings.load_profile("plain")
+
+
+def pytest_collection_modifyitems(items):
+    """Put slow tests first: what is made once for a module would be made again by a process that took over half of its tests."""
+    items.sort(key=lambda item: item.get_closest_marker("slow") is None)

@@ -1,9 +1,10 @@
-"""Puts random and damaged problems to one way into compiled code; a process of its own, as what must not happen would kill it.
+"""Puts random and damaged problems to every way into compiled code, each in a process of its own: what must not be would kill it.
 
-`python solver_fuzz.py ENTRY EXAMPLES`: ends with exit 0 where every result was right or a ValueError that names an argument.
+`python solver_fuzz.py numba|triton EXAMPLES`: exit 0 where all results were right or a ValueError that names an argument.
 """
 
 import math
+import multiprocessing
 import sys
 
 import numpy as np
@@ -185,9 +186,9 @@ ENTRIES = {
 """A function that checks one example, and what examples are made of."""
 
 
-def main():
+def try_entry(name, count):
     """Run one entry; refusals are right if they name an argument."""
-    check, *strategies = ENTRIES[sys.argv[1]]
+    check, *strategies = ENTRIES[name]
     counted = {"solved": 0, "refused": 0}
 
     def example(drawn):
@@ -199,9 +200,22 @@ def main():
                 raise
             counted["refused"] += 1
 
-    settings(ANYTHING, max_examples=int(sys.argv[2]))(given(st.tuples(*strategies))(example))()
-    print(f"{sys.argv[1]}: {counted['solved']} solved, {counted['refused']} refused")
+    settings(ANYTHING, max_examples=count)(given(st.tuples(*strategies))(example))()
+    print(f"{name}: {counted['solved']} solved, {counted['refused']} refused")
     assert min(counted.values()) > 0
+
+
+def main():
+    """Run all entries of a compiler in forks, one after the other; exit with the names of those that failed."""
+    compiler, count = sys.argv[1], int(sys.argv[2])
+    failed = []
+    for name in ENTRIES:
+        if (name == "triton") == (compiler == "triton"):
+            fork = multiprocessing.get_context("fork").Process(target=try_entry, args=(name, count))
+            fork.start()
+            fork.join()
+            failed += [f"{name}: exit {fork.exitcode}"] * (fork.exitcode != 0)
+    sys.exit(", ".join(failed) or 0)
 
 
 if __name__ == "__main__":
