@@ -48,7 +48,7 @@ bench: setup ## time kernels, steps of every objective, kept features and DVC's 
 	@python -m pipeline.bench.features
 	@python -m pipeline.bench.commands
 
-SEARCH := search search_potts
+SEARCH := search search_potts search_labels search_scans
 EVIDENCE := size_noise size_losses scribble_sizes annotated acdc seeds potts cross_entropies methods solvers scribble_resnet \
 	scribble_resnet_potts cross_seeds cross label_noise
 evidence: setup ## train and record all that has real data, after `python -m pipeline.profile real`; goes on where it stopped
