@@ -429,7 +429,12 @@ def with_trials():
 
 def test_families_of_trials_are_left_out_where_no_factor_is_tried(load):
     params = load(committed())
-    assert [family for family in params.runs if params.left_out(family)] == ["search", "search_labels", "search_potts", "search_scans"]
+    assert [family for family in params.runs if params.left_out(family)] == [
+        "search",
+        "search_labels",
+        "search_potts",
+        "search_scans",
+    ]
     tried = load(with_trials())
     assert not any(map(tried.left_out, params.runs))
     assert tried.repetitions_of(tried.run("search", "pce-rate100")) == 1

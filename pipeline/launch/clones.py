@@ -68,7 +68,13 @@ def freeze(folder: Path = CLUSTER) -> Path:
             (partial / path).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(path, partial / path)
         # In one move: a worker finds the whole tree or none.
-        partial.rename(frozen / "tree")
+        try:
+            partial.rename(frozen / "tree")
+        except OSError:
+            # Another launcher was first, with the same files.
+            shutil.rmtree(partial)
+            if not (frozen / "tree").exists():
+                raise
     return frozen
 
 

@@ -109,6 +109,22 @@ def test_frozen_files_stay_as_they_were(repository):
     assert (frozen / "tree/base.txt").read_text() == "1\n"
 
 
+def test_two_launchers_may_freeze_the_same_files_at_once(repository, monkeypatch):
+    copy, others = shutil.copy2, []
+
+    def copy_while_another_freezes(source, target):
+        monkeypatch.setattr(shutil, "copy2", copy)
+        with monkeypatch.context() as other:
+            other.setattr(os, "getpid", lambda: 1)
+            others.append(freeze())
+        copy(source, target)
+
+    monkeypatch.setattr(shutil, "copy2", copy_while_another_freezes)
+    frozen = freeze()
+    assert others == [frozen]
+    assert [path.name for path in frozen.iterdir()] == ["tree"]
+
+
 def test_only_fitting_stages_go_to_the_cluster(repository, tmp_path):
     engine = Here()
     records = Records()
