@@ -70,7 +70,7 @@ def commands(page, tmp_path_factory):
     """Return the commands of the page, run in a copy to which all changes before each were made."""
     folder = tmp_path_factory.mktemp("extended")
     for name in ("pipeline", "tests", "docs", "reports"):
-        shutil.copytree(REPOSITORY / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copytree(REPOSITORY / name, folder / name)  # with what is compiled, which takes long
     for name in ("params.yaml", "dvc.yaml", "pyproject.toml", "README.md", "Makefile", *PAGES):
         shutil.copy(REPOSITORY / name, folder / name)
     (folder / "data/annotations").mkdir(parents=True)
