@@ -437,7 +437,7 @@ def test_families_of_trials_are_left_out_where_no_factor_is_tried(load):
     ]
     tried = load(with_trials())
     assert not any(map(tried.left_out, params.runs))
-    assert tried.repetitions_of(tried.run("search", "pce-rate100")) == 1
+    assert tried.repetitions_of(tried.run("search", "pce-rate100-len100")) == 1
 
 
 def test_a_trial_has_the_rate_and_the_weight_that_are_tried(load):
@@ -452,7 +452,7 @@ def test_a_trial_has_the_rate_and_the_weight_that_are_tried(load):
 
 def test_a_trial_of_pseudo_labels_changes_their_pull_and_not_the_labels(load):
     params = load(with_trials())
-    usual, weaker = (Job("search_potts", f"soft-{trial}", params).objective for trial in ("rate100", "weight50"))
+    usual, weaker = (Job("search_potts", f"soft-{trial}-len100", params).objective for trial in ("rate100", "weight50"))
     usual, weaker = (objective["self_labeling"] for objective in (usual, weaker))
     assert weaker["unary_weight"] == 0.5 * usual["unary_weight"]
     assert weaker["unary_weight"] / weaker["pairwise_weight"] == usual["unary_weight"] / usual["pairwise_weight"]
@@ -461,14 +461,14 @@ def test_a_trial_of_pseudo_labels_changes_their_pull_and_not_the_labels(load):
 def test_a_trial_must_not_start_from_a_run_that_saw_its_scored_pictures(load):
     tree = with_trials()
     tree["runs"]["search_potts"]["shared"]["start"] = "seeds/pce-len100"
-    with pytest.raises(ParamsError, match=r"search_potts\.soft-rate100\.start: seeds/pce-len100 was trained on all pictures"):
+    with pytest.raises(ParamsError, match=r"search_potts\.gd-nn-rate100\.start: seeds/pce-len100 was trained on all pictures"):
         load(tree)
 
 
 def test_a_run_must_not_have_more_repetitions_than_its_start(load):
     tree = with_trials()
     tree["runs"]["search_potts"]["shared"]["repetitions"] = 2
-    with pytest.raises(ParamsError, match=r"repetitions: expected at most those of search/pce-rate800, 1"):
+    with pytest.raises(ParamsError, match=r"repetitions: expected at most those of search/pce-rate800-len000, 1"):
         load(tree)
 
 

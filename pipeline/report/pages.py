@@ -186,13 +186,14 @@ def trials() -> str:
     # Partial cross-entropy once more is what other second stages are compared with.
     again = (runs["method"] == "pce") & runs["start"].fillna("").ne("")
     asked = runs["method"].mask(again, "control").mask(runs["method"].eq("full") & runs["dataset"].eq("acdc"), "full_scans")
-    for method, of_method in runs.groupby(asked, sort=False):
-        for column, name in FACTORS.items():
+    shorter = runs["length_ratio"].fillna(1.0).map(lambda length: "" if length == 1 else f", length {length:.0%}")
+    for name, of_method in runs.groupby(asked.map(TRIED.__getitem__) + shorter, sort=False):
+        for column, times in FACTORS.items():
             scored = of_method[(of_method[column] != 1) | usual[of_method.index]].groupby(column)[METRIC].mean()
             shown = {factor: f"{100 * value:.1f}" for factor, value in scored.items()}
             shown[scored.idxmax()] = f"**{shown[scored.idxmax()]}**"
             if len(shown) > 1:
-                rows.append([TRIED[str(method)], name, *(shown.get(factor, "") for factor in tried)])
+                rows.append([str(name), times, *(shown.get(factor, "") for factor in tried)])
     return f"{markdown(['method', 'times', *(f'{factor:g}' for factor in tried)], rows)}\n\n{origin(SEARCH)}"
 
 
