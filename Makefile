@@ -51,9 +51,11 @@ bench: setup ## time kernels, steps of every objective, kept features and DVC's 
 SEARCH := search search_potts search_labels search_scans
 EVIDENCE := size_noise size_losses scribble_sizes annotated acdc seeds potts cross_entropies methods solvers scribble_resnet \
 	scribble_resnet_potts cross_seeds cross label_noise
+MEASURED := b-fig5 b-appb1
 evidence: setup ## train and record all that has real data, after `python -m pipeline.profile real`; goes on where it stopped
 	@grep -q "^profile: real" params.yaml || { echo "first: python -m pipeline.profile real"; exit 1; }
-	@python -m pipeline.launch --jobs $(JOBS) $(foreach family,$(SEARCH) $(EVIDENCE),--only "pipeline/experiments/$(family)/dvc.yaml:*")
+	@python -m pipeline.launch --jobs $(JOBS) $(MEASURED:%=--only "reports/dvc.yaml:%") \
+		$(foreach family,$(SEARCH) $(EVIDENCE),--only "pipeline/experiments/$(family)/dvc.yaml:*")
 	@python -m pipeline.record search $(foreach family,$(SEARCH),--family $(family))
 	@python -m pipeline.record real $(foreach family,$(EVIDENCE),--family $(family))
 	@python -m pipeline.report.pages

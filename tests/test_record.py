@@ -1,6 +1,7 @@
 """Recorded experiments: complete, from committed code, without pictures and without folders of the machine."""
 
 import json
+import re
 import subprocess
 from pathlib import Path
 
@@ -119,6 +120,15 @@ def test_runs_of_two_profiles_are_not_recorded_together(repository):
 def test_what_claims_were_measured_on_is_kept_with_its_family():
     assert record.measured_on(["acdc", "seeds"]) == ["b-fig5", "b-appb1"]
     assert record.measured_on(["acdc"]) == []
+
+
+def test_make_evidence_makes_all_that_is_recorded():
+    shown = subprocess.run(["make", "--dry-run", "evidence"], cwd=REPOSITORY, capture_output=True, text=True, check=True).stdout
+    launched = set(re.findall(r'--only "([^"]+)"', shown))
+    families = re.findall(r"--family (\w+)", shown)
+    assert len(families) > 15
+    measured = {f"{paths.ARTIFACTS_PIPELINE}:{artifact}" for artifact in record.measured_on(families)}
+    assert launched == {f"{paths.family_pipeline(family)}:*" for family in families} | measured
 
 
 def test_no_folder_of_the_machine_is_named(repository):
