@@ -5,11 +5,10 @@ from pipeline.stages.device import select_device
 
 
 @pytest.fixture(autouse=True)
-def restored():
-    """Leave torch as it was: what is set here holds for the whole process."""
+def threads():
+    """Leave their number as it was: it holds for the whole process."""
     threads = torch.get_num_threads()
     yield
-    torch.set_flush_denormal(False)
     torch.set_num_threads(threads)
 
 
