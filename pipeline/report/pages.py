@@ -186,7 +186,7 @@ def trials() -> str:
     # Partial cross-entropy once more is what other second stages are compared with.
     again = (runs["method"] == "pce") & runs["start"].fillna("").ne("")
     asked = runs["method"].mask(again, "control").mask(runs["method"].eq("full") & runs["dataset"].eq("acdc"), "full_scans")
-    shorter = runs["length_ratio"].fillna(1.0).map(lambda length: "" if length == 1 else f", length {length:.0%}")
+    shorter = runs["length_ratio"].fillna(1.0).map(lambda length: "" if length == 1 else f", length {100 * length:.0f} %")
     for name, of_method in runs.groupby(asked.map(TRIED.__getitem__) + shorter, sort=False):
         for column, times in FACTORS.items():
             scored = of_method[(of_method[column] != 1) | usual[of_method.index]].groupby(column)[METRIC].mean()
