@@ -12,10 +12,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 from ruamel.yaml import YAML
 
 from pipeline import paths
+from pipeline.conventions import VOID
 from pipeline.import_graph import REPOSITORY
 
 pytestmark = pytest.mark.slow
@@ -244,3 +246,13 @@ def test_experiment_reruns_only_what_depends_on_the_noise_and_can_be_compared(wo
     assert 'src="http' not in page, "the page must not need a network"
     workspace.run("git", "checkout", "-q", ".")
     workspace.run("dvc", "checkout", "-q")
+
+
+def test_neighbourhoods_are_measured_where_there_is_a_class_and_no_seed(workspace):
+    panels = np.load(workspace.folder / paths.panels("b-fig5"))
+    for kind, name in enumerate(("network", "nearest", "dense")):
+        for index in range(2):
+            labels, seeds = panels[f"labels_{index}"], panels[f"seeds_{index}"]
+            rows, columns = np.nonzero((labels != VOID) & (seeds == VOID))
+            of_truth = panels[f"{name}_{index}"][labels[rows, columns], rows, columns].astype(float)
+            assert panels["correct_percent"][kind, index] == pytest.approx(100 * of_truth.mean(), abs=0.02)
